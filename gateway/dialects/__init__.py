@@ -1,0 +1,1 @@
+"""Dialects: one file per wire protocol, shared by the providers that speak it."""

@@ -1,0 +1,61 @@
+"""The contract of a wire dialect: read a request, meter a response. One file per dialect, none imports another.
+
+A dialect does not know which provider carries it, what anything costs, or who is calling.
+To add one: a file with a module constant per operation it speaks, and transcripts in tests/transcripts.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from gateway.metering.meter import Filter, Meter
+from gateway.metering.prompt import EMPTY, Prompt
+from gateway.wire.messages import Head
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a request asks for.
+
+    model           as the body names it, or None
+    stream          a streamed answer is asked for
+    prompt          what tiktoken is to count
+    output_ceiling  the client's own bound on output tokens per choice, or None
+    choices         n / candidateCount
+    tier            as asked, or None
+    units           what the request's own fields bill: {"characters_in": 11}
+    opted_body      the body with the usage opt-in spliced in, where the protocol needs one and the client
+                    did not ask; None: send the body as it came
+    """
+
+    model: str | None = None
+    stream: bool = False
+    prompt: Prompt = EMPTY
+    output_ceiling: int | None = None
+    choices: int = 1
+    tier: str | None = None
+    units: dict[str, int] = {}
+    opted_body: bytes | None = None
+
+
+class Dialect(Protocol):
+    """One operation of a wire protocol, e.g. chat completions."""
+
+    @property
+    def name(self) -> str:
+        """A stable name for rows and logs, e.g. 'openai_chat'."""
+        ...
+
+    def read_request(self, body: bytes, content_type: bytes) -> Request:
+        """Decode a request body. Raises MalformedBody (kernel.errors) with the cure in its message."""
+        ...
+
+    def meter(self, request: Request, head: Head) -> Meter:
+        """A fresh meter for one successful (2xx) response with that head."""
+        ...
+
+    def strip(self, request: Request) -> Filter | None:
+        """The filter that takes out the usage event we asked for; None where nothing is to be stripped.
+
+        Called only where ``opted_body`` was sent.
+        """
+        ...

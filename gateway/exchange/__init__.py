@@ -1,0 +1,1 @@
+"""Exchange: one request's life, told through ports: open → forward → observe → close."""

@@ -1,0 +1,1 @@
+"""Identity: who is calling. Key grammar, SigV4, the principal a key stands for."""

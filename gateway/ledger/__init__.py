@@ -1,0 +1,1 @@
+"""Ledger: the entry, its invariants, the statement's arithmetic."""

@@ -1,0 +1,99 @@
+"""The entry: one immutable row per upstream attempt."""
+
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+
+class EntryKind(StrEnum):
+    """What an entry is. Corrections are further entries with ``ref_id``; nothing is ever edited."""
+
+    USAGE = "usage"
+    INTERRUPTED = "interrupted"  # forwarded, then the worker died: what is known is booked
+    UNCONFIRMED = "unconfirmed"  # a hold without any record of forwarding: cost zero, to reconcile
+    ADJUSTMENT = "adjustment"
+    REVERSAL = "reversal"
+    REPRICE = "reprice"
+
+
+class Outcome(StrEnum):
+    """How the exchange ended."""
+
+    COMPLETE = "complete"
+    CLIENT_LEFT = "client_left"
+    UPSTREAM_FAILED = "upstream_failed"  # died, stalled or sent garbage after the head
+    ERROR = "error"  # the provider answered with an error status, or an error inside a 200
+    INTERRUPTED = "interrupted"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A charge line. Amounts are pico-USD; None where no price row covers the unit (never zero)."""
+
+    unit: str
+    quantity: int
+    price_id: str | None
+    list_pico: int | None
+    net_pico: int | None
+    role: str = "main"
+    model: str | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the ledger. Times are epoch microseconds UTC; ``day`` and ``period`` are in the org's zone.
+
+    id           the attempt (UUIDv7, lowest bit 0); primary key and idempotency key
+    request_id   groups the attempts of one request
+    status       HTTP status the provider answered with; 0 where no head arrived
+    provenance   reported | partial | counted | estimated (metering.usage.Provenance)
+    price_status priced | partial | unpriced | ambiguous | zero_marginal | free
+    list_pico, net_pico  Σ of the lines; None where a line is None
+    counted_input, counted_output  tiktoken's own counts, on every metered row
+    flags        unbalanced, model_mismatch, spilled_over, error_event, bad_crc, …
+    """
+
+    id: UUID
+    request_id: UUID
+    kind: EntryKind = EntryKind.USAGE
+    ref_id: UUID | None = None
+    occurred_us: int
+    booked_us: int
+    day: str
+    period: int
+    org: str
+    team: str
+    user: str
+    cost_centre: str | None = None
+    app: str | None = None
+    key_id: str
+    provider: str
+    operation: str
+    dialect: str | None = None
+    upstream: str
+    deployment: str | None = None
+    model: str | None = None
+    served_model: str | None = None
+    scope: str | None = None
+    geo: str | None = None
+    region: str | None = None
+    tier: str = "standard"
+    status: int
+    stream: bool = False
+    outcome: Outcome
+    provenance: str
+    lines: tuple[Line, ...] = ()
+    list_pico: int | None = None
+    net_pico: int | None = None
+    price_status: str = "unpriced"
+    counted_input: int | None = None
+    counted_output: int | None = None
+    count_confidence: str | None = None
+    provider_total: int | None = None
+    usage_raw: str | None = None
+    flags: tuple[str, ...] = ()
+    first_byte_ms: int | None = None
+    total_ms: int | None = None
+    provider_request_id: str | None = None
+    client_call_id: str | None = None
+    client_attempt: int | None = None
+    settles: str | None = None  # once-only key of deferred work (a batch id), unique in the ledger

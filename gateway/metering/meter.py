@@ -1,0 +1,66 @@
+"""Meters: sans-I/O readers of a response. A dialect makes one per response; the relay feeds it after sending."""
+
+from typing import Protocol
+
+import msgspec
+
+from gateway.metering.prompt import NOTHING_OBSERVED, Observed
+from gateway.metering.usage import Component, Source, total_tokens
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a response said about itself.
+
+    components    disjoint usage; () where nothing is known
+    source, final how it is known; final=False asks for a count of ours or a later settlement
+    stated_total  the provider's own total, where it gives one (for the balance check)
+    uncovered     tokens of components the stated total leaves out by its nature
+    model, tier   as the answer names them, in its own spelling; None where it does not
+    complete      the protocol's own end was seen (terminal event, whole JSON body)
+    usage_raw     the provider's usage object(s) as JSON bytes, lossless
+    observed      the text the model wrote, for tiktoken
+    flags         words for the row: "unbalanced", "usage_invalid", "bad_crc", "error_event", "blind", …
+    """
+
+    components: tuple[Component, ...] = ()
+    source: Source = Source.NONE
+    final: bool = True
+    stated_total: int | None = None
+    uncovered: int = 0
+    model: str | None = None
+    tier: str | None = None
+    complete: bool = True
+    usage_raw: bytes | None = None
+    observed: Observed = NOTHING_OBSERVED
+    flags: tuple[str, ...] = ()
+    region: str | None = None
+
+    def balances(self) -> bool:
+        """Whether the sum over classes equals the provider's own total (True where it gives none)."""
+        if self.stated_total is None:
+            return True
+        return total_tokens(self.components) - self.uncovered == self.stated_total
+
+
+class Meter(Protocol):
+    """Reads a response's bytes as they pass. Never raises on what others sent: it goes blind and says so."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body, cut anywhere. The result must not depend on the cuts."""
+        ...
+
+    def read(self) -> Reading:
+        """What is known so far. Called once after the last feed, whether or not the body was whole."""
+        ...
+
+
+class Filter(Protocol):
+    """Takes out of a stream what the gateway itself asked for; everything else passes byte for byte."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The bytes to send on; may hold back the unfinished event that could be the one to strip."""
+        ...
+
+    def flush(self) -> bytes:
+        """What was held back, at the end of the stream."""
+        ...

@@ -1,0 +1,84 @@
+"""What tiktoken is to count, in neutral words: dialects write it, ``count`` reads it."""
+
+from typing import Literal
+
+import msgspec
+
+from gateway.wire.jsondoc import Json
+
+Shape = Literal["chat", "responses", "embeddings", "plain"]
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call the assistant made: function name and its JSON arguments as sent."""
+
+    name: str
+    arguments: str
+
+
+class Image(msgspec.Struct, frozen=True, gc=False):
+    """An image part. Width and height in pixels where the data URL's header tells, else None."""
+
+    detail: str = "auto"
+    width: int | None = None
+    height: int | None = None
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One message. ``opaque`` counts parts whose tokens cannot be known here (audio, files, remote media)."""
+
+    role: str
+    text: str = ""
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    legacy_call: ToolCall | None = None
+    images: tuple[Image, ...] = ()
+    opaque: int = 0
+
+
+class Function(msgspec.Struct, frozen=True):
+    """A tool the model may call; ``parameters`` is its JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: Json = None
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """A response_format json_schema."""
+
+    name: str
+    description: str | None = None
+    schema: Json = None
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """A request's countable content. ``token_ids``: tokens the client already encoded (embedding input)."""
+
+    shape: Shape
+    turns: tuple[Turn, ...] = ()
+    functions: tuple[Function, ...] = ()
+    schema: Schema | None = None
+    token_ids: int = 0
+
+    def characters(self) -> int:
+        """Roughly how much there is to encode; decides whether counting leaves the event loop."""
+        return sum(
+            len(turn.text) + sum(len(c.arguments) for c in turn.tool_calls) for turn in self.turns
+        )
+
+
+EMPTY = Prompt("plain")
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What a meter saw the model write: visible text, reasoning text, tool calls; ``clipped`` at the bound."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    choices: int = 1
+    clipped: bool = False
+
+
+NOTHING_OBSERVED = Observed()

@@ -1,0 +1,91 @@
+"""Disjoint usage: components of unit counts, carved once from a provider's inclusive totals."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from gateway.metering.units import UNITS, is_token
+
+COUNT_MAX: Final = 2**53  # beyond it a JSON number may already have been rounded by somebody
+
+
+class UsageInvalid(ValueError):
+    """A count that cannot be one: negative, fractional, not a number, or parts above their total."""
+
+
+class Source(StrEnum):
+    """How the usage of a response is known, in the words of the wire."""
+
+    PROVIDER = "provider"  # the answer says it
+    PARTIAL = "partial"  # only some classes, or running counts of a cut stream
+    REQUEST = "request"  # derived from the request's own fields
+    SHAPE = "response-shape"  # items of the answer were counted
+    NONE = "none"  # nothing billable, or (not final) to be counted by us
+
+
+class Provenance(StrEnum):
+    """How the booked quantities are known, on the row."""
+
+    REPORTED = "reported"
+    PARTIAL = "partial"
+    COUNTED = "counted"
+    ESTIMATED = "estimated"
+
+
+class Component(msgspec.Struct, frozen=True):
+    """One priced part of a call: unit → count, disjoint. ``model`` is set where it is not the call's own."""
+
+    role: str
+    counts: dict[str, int]
+    model: str | None = None
+
+    def tokens(self) -> int:
+        """The sum over its token classes."""
+        return sum(count for unit, count in self.counts.items() if is_token(unit))
+
+
+MAIN: Final = "main"
+
+
+def count_of(value: object) -> int | None:
+    """A reported count as int; None where the provider said nothing (absent is not zero).
+
+    Integral floats pass (Titan sends them). Raises UsageInvalid on anything that cannot be a count.
+    """
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
+        raise UsageInvalid(f"not a count: {value!r}")
+    return value
+
+
+def carve(unit: str, total: int, parts: Mapping[str, int]) -> dict[str, int]:
+    """Say once how an inclusive total contains its parts: the parts, and the rest under ``unit``.
+
+    ``carve("input_text", 1200, {"cache_read_text": 1024})`` → 1024 read from cache, 176 plain text.
+    Zero counts are left out. Raises UsageInvalid where the parts exceed the total.
+    """
+    rest = total - sum(parts.values())
+    if rest < 0:
+        raise UsageInvalid(f"parts {dict(parts)!r} exceed their total {total}")
+    counts = {name: count for name, count in parts.items() if count}
+    if rest:
+        counts[unit] = counts.get(unit, 0) + rest
+    return counts
+
+
+def component(counts: Mapping[str, int], role: str = MAIN, model: str | None = None) -> Component:
+    """A component of registered units, zero counts left out. Raises UsageInvalid on an unknown unit."""
+    unknown = [name for name in counts if name not in UNITS]
+    if unknown:
+        raise UsageInvalid(f"unregistered units: {', '.join(sorted(unknown))}")
+    return Component(role, {name: count for name, count in counts.items() if count}, model)
+
+
+def total_tokens(components: tuple[Component, ...]) -> int:
+    """The sum over all token classes of all components."""
+    return sum(part.tokens() for part in components)

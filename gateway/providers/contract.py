@@ -1,0 +1,212 @@
+"""The contract of a provider: recognise a request, aim it, read what was served, refuse in its own words.
+
+To add one: a file in this folder with ``PROVIDER: Final[Provider] = …``, transcripts in
+tests/transcripts/<name>/ and price rows. It is found by being there.
+"""
+
+from enum import StrEnum
+from typing import Literal, Protocol
+
+import msgspec
+
+from gateway.dialects.contract import Dialect, Request
+from gateway.kernel.errors import GatewayError
+from gateway.metering.meter import Reading
+from gateway.wire.messages import Head, Headers, Inbound
+
+Scope = Literal["global", "data_zone", "regional", "geo", "in_region", "provisioned"]
+
+
+class Kind(StrEnum):
+    """What passing costs. Operations that cannot be metered are refused by ``recognise``."""
+
+    METERED = "metered"
+    FREE = "free"
+    DEFERRED = "deferred"  # free itself; its answer may carry the usage of finished work (a batch)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A recognised request.
+
+    path        the raw path below the mount, as sent, to be forwarded byte for byte
+    service     which of the provider's services it is for ('' where it has only one); picks the upstream
+    dialect     None for FREE calls
+    wire_model  the model, deployment or profile the path names, decoded; None where the body names it
+    location    the location the path names, or None
+    streams     True/False where the path decides, None where the body does
+    shape       the error shape its SDKs parse: a word of the provider's own
+    reserved    needs ``Principal.allow_batches``
+    """
+
+    provider: str
+    operation: str
+    kind: Kind
+    path: bytes
+    service: str = ""
+    dialect: Dialect | None = None
+    wire_model: str | None = None
+    location: str | None = None
+    streams: bool | None = None
+    shape: str = ""
+    reserved: bool = False
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """A configured place to send to. ``base_url`` may hold '{location}'; ``abandon``: drain or cancel."""
+
+    name: str
+    provider: str
+    base_url: str
+    service: str = ""
+    region: str | None = None
+    project: str | None = None
+    location: str | None = None
+    abandon: Literal["drain", "cancel"] = "drain"
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """What a wire name means: the upstream that serves it, and the circumstances it is priced under.
+
+    model   canonical name in the price book; None where it cannot be known (unpriced)
+    wire    the name as the client sends it
+    """
+
+    wire: str
+    upstream: str
+    model: str | None
+    scope: Scope | None
+    geo: str | None = None
+    region: str | None = None
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """What a wire name says by its own grammar. ``names``: canonical candidates, most exact first."""
+
+    names: tuple[str, ...]
+    scope: Scope | None = None
+    geo: str | None = None
+    region: str | None = None
+
+
+class Signing(msgspec.Struct, frozen=True):
+    """How the upstream wants to be signed (SigV4): service name and region."""
+
+    service: str
+    region: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An outbound request without its credential: the upstream room adds Host, length and credential.
+
+    path_and_query  raw bytes below the upstream's base URL
+    key_header      where an API key goes, e.g. b"api-key"
+    bearer          whether a bearer token is an alternative (always Authorization)
+    """
+
+    method: bytes
+    path_and_query: bytes
+    headers: Headers
+    body: bytes
+    key_header: bytes
+    signing: Signing | None = None
+
+
+class Served(msgspec.Struct, frozen=True):
+    """What the answer says was served, normalised for pricing.
+
+    model        canonical candidates of the model the answer names, () where it does not
+    tier         standard | batch | flex | priority | …
+    provisioned  served by capacity already paid for: zero marginal price
+    flags        words for the row: "spilled_over", "tier_unknown", …
+    """
+
+    model: tuple[str, ...] = ()
+    tier: str = "standard"
+    region: str | None = None
+    scope: Scope | None = None
+    provisioned: bool = False
+    provider_request_id: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A whole response in the caller's protocol."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Presented(msgspec.Struct, frozen=True):
+    """The credential a client presented: a gateway key, or a SigV4 signature to verify."""
+
+    key: str | None = None
+    sigv4: bool = False
+
+
+class Provider(Protocol):
+    """One cloud: its paths, names, headers and error shapes. Pure: bytes in, values out."""
+
+    @property
+    def name(self) -> str:
+        """The name used in configuration, rows and prices."""
+        ...
+
+    @property
+    def mount(self) -> bytes:
+        """The first path segment, with its slash: b'/azure'."""
+        ...
+
+    @property
+    def abandon(self) -> Literal["drain", "cancel"]:
+        """What to do by default with a stream whose client has left."""
+        ...
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services an upstream may offer; the first is the default."""
+        ...
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Default base URL per service, in the same order; '' where only the owner can know it."""
+        ...
+
+    @property
+    def free_names(self) -> bool:
+        """Whether wire names carry their own meaning, so that no deployment need be configured."""
+        ...
+
+    def recognise(self, inbound: Inbound) -> Call:
+        """Which operation a request is.
+
+        Raises UnknownOperation, OperationRefused, MissingPath or BadRequest, each naming its cure.
+        """
+        ...
+
+    def wire(self, wire_model: str, location: str | None, region: str | None) -> Wire:
+        """What a wire name means by the provider's grammar. No fuzzy match, ever."""
+        ...
+
+    def target(
+        self,
+        call: Call,
+        inbound: Inbound,
+        upstream: Upstream,
+        deployment: Deployment | None,
+        body: bytes,
+    ) -> Target:
+        """The outbound request: allow-listed headers, the same path bytes, no client credential."""
+        ...
+
+    def asked_tier(self, call: Call, inbound: Inbound, request: Request) -> str:
+        """The tier a request asks for, normalised: what the most it can cost is rated at."""
+        ...
+
+    def served(self, call: Call, upstream: Upstream, head: Head, reading: Reading) -> Served:
+        """Normalise what the answer says was served."""
+        ...
+
+    def refuse(self, error: GatewayError, call: Call | None, inbound: Inbound) -> Refusal:
+        """The refusal in the words of the SDK that asked, so that it raises its typed error and does not hammer."""
+        ...

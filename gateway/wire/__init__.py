@@ -1,0 +1,1 @@
+"""Wire: bytes and their framings (SSE, event-stream, JSON, headers), sans-I/O."""
