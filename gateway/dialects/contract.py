@@ -4,12 +4,15 @@ A dialect does not know which provider carries it, what anything costs, or who i
 To add one: a file with a module constant per operation it speaks, and transcripts in tests/transcripts.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from gateway.metering.meter import Filter, Meter
 from gateway.metering.prompt import EMPTY, Prompt
+from gateway.metering.reader import DocumentMeter, Reader
+from gateway.wire.documents import DOCUMENT_BYTES_MAX, documents
 from gateway.wire.messages import Head
 
 
@@ -59,3 +62,32 @@ class Dialect(Protocol):
         Called only where ``opted_body`` was sent.
         """
         ...
+
+
+class DocumentDialect(msgspec.Struct, frozen=True):
+    """A dialect whose answers are JSON documents in any framing, with nothing to opt into and nothing to strip.
+
+    read      decodes a request body; raises MalformedBody
+    reader    a fresh reader of one answer
+    salvaged  the objects worth finding in an answer beyond the bound
+    document_bytes_max  the bound: of one event, or of a whole body
+    """
+
+    name: str
+    read: Callable[[bytes], Request]
+    reader: Callable[[Request, Head], Reader]
+    salvaged: tuple[str, ...] = ("usage",)
+    document_bytes_max: int = DOCUMENT_BYTES_MAX
+
+    def read_request(self, body: bytes, content_type: bytes) -> Request:
+        """See Dialect."""
+        return self.read(body)
+
+    def meter(self, request: Request, head: Head) -> Meter:
+        """See Dialect."""
+        framing = documents(head, self.salvaged, self.document_bytes_max)
+        return DocumentMeter(framing, self.reader(request, head))
+
+    def strip(self, request: Request) -> Filter | None:
+        """See Dialect: never anything."""
+        return None

@@ -10,6 +10,15 @@ from gateway.providers.contract import Target, Upstream
 from gateway.wire.messages import Head
 
 
+class Client(Protocol):
+    """Whoever asked."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has left: there is nobody to answer."""
+        ...
+
+
 class Response(Protocol):
     """An upstream answer whose head has arrived and whose body is still coming."""
 
@@ -83,4 +92,12 @@ class Observer(Protocol):
 
     def failed(self, what: str, error: BaseException) -> None:
         """Something of ours failed; ``what`` names the step."""
+        ...
+
+
+class Deferred(Protocol):
+    """Work whose usage shows up later, in another call's answer (batches)."""
+
+    async def creator(self, settles: str) -> Entry | None:
+        """The entry that created the work, by its once-only key; None where it was not created through us."""
         ...

@@ -9,6 +9,7 @@ GatewayError
 ├ UnsupportedEncoding 415
 ├ Throttled 429             TooManyRequests (come back soon) · BudgetSpent (coming back does not help)
 ├ Unavailable 503           Draining · SpoolFull
+├ InternalFault 500
 └ UpstreamFailed 502        UpstreamUnreachable · UpstreamTimeout 504 · UpstreamMalformed
 
 To add one: subclass the nearest, give it its own ``code``; providers render it by status and code.
@@ -167,6 +168,12 @@ class SpoolFull(Unavailable):
     """The journal cannot be written, so no request may be forwarded."""
 
     code = "spool_full"
+
+
+class InternalFault(GatewayError):
+    """A fault of the gateway's own."""
+
+    code = "internal_fault"
 
 
 class UpstreamFailed(GatewayError):

@@ -19,6 +19,7 @@ class Reading(msgspec.Struct, frozen=True):
     complete      the protocol's own end was seen (terminal event, whole JSON body)
     usage_raw     the provider's usage object(s) as JSON bytes, lossless
     observed      the text the model wrote, for tiktoken
+    work_id       the once-only id of deferred work this answer speaks of (a batch id)
     flags         words for the row: "unbalanced", "usage_invalid", "bad_crc", "error_event", "blind", …
     """
 
@@ -34,6 +35,7 @@ class Reading(msgspec.Struct, frozen=True):
     observed: Observed = NOTHING_OBSERVED
     flags: tuple[str, ...] = ()
     region: str | None = None
+    work_id: str | None = None
 
     def balances(self) -> bool:
         """Whether the sum over classes equals the provider's own total (True where it gives none)."""

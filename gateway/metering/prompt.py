@@ -1,10 +1,12 @@
 """What tiktoken is to count, in neutral words: dialects write it, ``count`` reads it."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from gateway.wire.jsondoc import Json
+
+TURN_CHARACTERS: Final = 16  # a turn costs about as much as so many characters of text
 
 Shape = Literal["chat", "responses", "embeddings", "plain"]
 
@@ -63,9 +65,23 @@ class Prompt(msgspec.Struct, frozen=True):
 
     def characters(self) -> int:
         """Roughly how much there is to encode; decides whether counting leaves the event loop."""
-        return sum(
-            len(turn.text) + sum(len(c.arguments) for c in turn.tool_calls) for turn in self.turns
-        )
+        turns = TURN_CHARACTERS * len(self.turns)
+        for turn in self.turns:
+            turns += len(turn.text)
+            for call in turn.tool_calls:
+                turns += len(call.arguments)
+        if not self.functions and self.schema is None:
+            return turns
+        encoded = encoded_functions(self.functions), encoded_functions(self.schema)
+        return turns + sum(len(part or b"") for part in encoded)
+
+
+def encoded_functions(functions: tuple[Function, ...] | Schema | None) -> bytes | None:
+    """What is offered, as bytes that tell it from any other offer; None where it has no such bytes."""
+    try:
+        return msgspec.json.encode(functions)
+    except (UnicodeEncodeError, RecursionError):
+        return None
 
 
 EMPTY = Prompt("plain")

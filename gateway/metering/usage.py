@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from gateway.metering.units import UNITS, is_token
+from gateway.metering.units import UNITS
 
-COUNT_MAX: Final = 2**53  # beyond it a JSON number may already have been rounded by somebody
+COUNT_MAX: Final = 10**10  # twice any batch; at any token price of the book its charge fits 64 bits
 
 
 class UsageInvalid(ValueError):
@@ -43,7 +43,11 @@ class Component(msgspec.Struct, frozen=True):
 
     def tokens(self) -> int:
         """The sum over its token classes."""
-        return sum(count for unit, count in self.counts.items() if is_token(unit))
+        tokens = 0
+        for unit, count in self.counts.items():
+            if UNITS[unit].is_token:
+                tokens += count
+        return tokens
 
 
 MAIN: Final = "main"
@@ -54,8 +58,8 @@ def count_of(value: object) -> int | None:
 
     Integral floats pass (Titan sends them). Raises UsageInvalid on anything that cannot be a count.
     """
-    if value is None:
-        return None
+    if value is None or (type(value) is int and 0 <= value <= COUNT_MAX):
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
@@ -80,12 +84,14 @@ def carve(unit: str, total: int, parts: Mapping[str, int]) -> dict[str, int]:
 
 def component(counts: Mapping[str, int], role: str = MAIN, model: str | None = None) -> Component:
     """A component of registered units, zero counts left out. Raises UsageInvalid on an unknown unit."""
-    unknown = [name for name in counts if name not in UNITS]
-    if unknown:
+    if not counts.keys() <= UNITS.keys():
+        unknown = counts.keys() - UNITS.keys()
         raise UsageInvalid(f"unregistered units: {', '.join(sorted(unknown))}")
     return Component(role, {name: count for name, count in counts.items() if count}, model)
 
 
 def total_tokens(components: tuple[Component, ...]) -> int:
     """The sum over all token classes of all components."""
-    return sum(part.tokens() for part in components)
+    if len(components) == 1:
+        return components[0].tokens()
+    return sum([part.tokens() for part in components])

@@ -4,15 +4,21 @@ To add one: a file in this folder with ``PROVIDER: Final[Provider] = …``, tran
 tests/transcripts/<name>/ and price rows. It is found by being there.
 """
 
+import re
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from gateway.dialects.contract import Dialect, Request
-from gateway.kernel.errors import GatewayError
+from gateway.kernel.errors import GatewayError, OperationRefused
 from gateway.metering.meter import Reading
 from gateway.wire.messages import Head, Headers, Inbound
+
+PATHS_KEPT_MAX: Final = (
+    1024  # paths come from clients, 8 KiB at most: the ones in use are remembered
+)
 
 Scope = Literal["global", "data_zone", "regional", "geo", "in_region", "provisioned"]
 
@@ -69,6 +75,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     model   canonical name in the price book; None where it cannot be known (unpriced)
     wire    the name as the client sends it
+    spill   where scope is provisioned: the scope its overflow (and its shadow list cost) is priced under
     """
 
     wire: str
@@ -77,6 +84,7 @@ class Deployment(msgspec.Struct, frozen=True):
     scope: Scope | None
     geo: str | None = None
     region: str | None = None
+    spill: Scope = "global"
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -115,13 +123,13 @@ class Served(msgspec.Struct, frozen=True):
     """What the answer says was served, normalised for pricing.
 
     model        canonical candidates of the model the answer names, () where it does not
-    tier         standard | batch | flex | priority | …
+    tier         standard | batch | flex | priority | …; None where the answer does not say
     provisioned  served by capacity already paid for: zero marginal price
     flags        words for the row: "spilled_over", "tier_unknown", …
     """
 
     model: tuple[str, ...] = ()
-    tier: str = "standard"
+    tier: str | None = None
     region: str | None = None
     scope: Scope | None = None
     provisioned: bool = False
@@ -137,11 +145,46 @@ class Refusal(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Presented(msgspec.Struct, frozen=True):
-    """The credential a client presented: a gateway key, or a SigV4 signature to verify."""
+class Route(msgspec.Struct, frozen=True):
+    """One line of a provider's path table.
 
-    key: str | None = None
-    sigv4: bool = False
+    pattern  full match on the raw path below the mount; groups ``model`` and ``location`` are read
+    refusal  why the operation does not pass (and what does instead); '' where it passes
+    streams  True/False where the path itself decides
+    """
+
+    methods: str
+    pattern: re.Pattern[bytes]
+    operation: str
+    kind: Kind
+    dialect: Dialect | None = None
+    service: str = ""
+    shape: str = ""
+    streams: bool | None = None
+    reserved: bool = False
+    refusal: str = ""
+
+
+def spoken(routes: Sequence[Route]) -> dict[str, Dialect]:
+    """Operation → dialect of a path table's metered routes."""
+    return {
+        route.operation: route.dialect
+        for route in routes
+        if route.dialect is not None and route.kind is Kind.METERED
+    }
+
+
+def find(routes: Sequence[Route], method: str, path: bytes) -> tuple[Route, re.Match[bytes]] | None:
+    """The first route that matches method and path. Raises OperationRefused where it says why not."""
+    for route in routes:
+        found = route.pattern.fullmatch(path)
+        if found is not None and method in route.methods.split():
+            if route.refusal:
+                raise OperationRefused(
+                    f"{route.operation} does not pass this gateway: {route.refusal}"
+                )
+            return route, found
+    return None
 
 
 class Provider(Protocol):
@@ -160,6 +203,16 @@ class Provider(Protocol):
     @property
     def abandon(self) -> Literal["drain", "cancel"]:
         """What to do by default with a stream whose client has left."""
+        ...
+
+    @property
+    def ambient(self) -> Literal["entra", "aws", "adc"]:
+        """Which identity of the machine's own is used where no credential is configured."""
+        ...
+
+    @property
+    def signing_services(self) -> frozenset[str]:
+        """The SigV4 service names its SDKs sign for; empty where they do not sign."""
         ...
 
     @property
@@ -182,6 +235,10 @@ class Provider(Protocol):
 
         Raises UnknownOperation, OperationRefused, MissingPath or BadRequest, each naming its cure.
         """
+        ...
+
+    def operations(self) -> dict[str, Dialect]:
+        """Every metered operation and the dialect it is spoken in."""
         ...
 
     def wire(self, wire_model: str, location: str | None, region: str | None) -> Wire:
@@ -207,6 +264,8 @@ class Provider(Protocol):
         """Normalise what the answer says was served."""
         ...
 
-    def refuse(self, error: GatewayError, call: Call | None, inbound: Inbound) -> Refusal:
+    def refuse(
+        self, error: GatewayError, call: Call | None, inbound: Inbound, request_id: str
+    ) -> Refusal:
         """The refusal in the words of the SDK that asked, so that it raises its typed error and does not hammer."""
         ...

@@ -1,0 +1,60 @@
+"""python -m gateway, and the command ``weighbridge``."""
+
+import sys
+from pkgutil import resolve_name
+from typing import Final
+
+import typer
+
+from gateway.commands.output import stop_all
+from gateway.kernel.errors import ConfigurationError, GatewayError
+
+# Resolved by name, so that a look-up does not pay for loading the gateway (a second of imports).
+COMMANDS: Final = {
+    "serve": "gateway.commands.serve:serve",
+    "migrate": "gateway.commands.migrate:migrate",
+    "demo": "gateway.commands.demo.run:demo",
+    "doctor": "gateway.commands.doctor:doctor",
+    "keys": "gateway.commands.keys:keys",
+    "usage": "gateway.commands.usage:usage",
+    "statement": "gateway.commands.statement:statement",
+    "count": "gateway.commands.count:count",
+    "price": "gateway.commands.price:price",
+}
+
+
+def command_line(asked: str | None) -> typer.Typer:
+    """The command line: one command where it is asked for by name, else all of them."""
+    line = typer.Typer(
+        help="Weighs every model call: metered, priced, booked.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+
+    @line.callback()
+    def _every() -> None:
+        """Weighs every model call: metered, priced, booked."""
+
+    for name in (asked,) if asked in COMMANDS else COMMANDS:
+        found = resolve_name(COMMANDS[name])
+        if isinstance(found, typer.Typer):
+            line.add_typer(found, name=name)
+        else:
+            line.command(name)(found)
+    return line
+
+
+def main() -> None:
+    """Run a command; what is wrong is said once, with its cure, and ends with status 2."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else None
+    try:
+        command_line(asked)()
+    except ConfigurationError as error:
+        stop_all(error.problems)
+    except GatewayError as error:
+        stop_all((error.message,))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,356 @@
+"""The composition root: Config → a wired ASGI app with its task group. The only module that knows every room."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Coroutine, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gateway.config import Config
+from gateway.edge.abandon import Abandonment, Bounds
+from gateway.edge.limits import MIB
+from gateway.edge.probes import PREFIX, Probes
+from gateway.edge.proxy import Proxy
+from gateway.exchange.admission import Admission
+from gateway.exchange.counting import Counting
+from gateway.exchange.exchange import Exchanges
+from gateway.exchange.routing import Routes
+from gateway.jobs.adopt import Adopter
+from gateway.jobs.flush import Flusher
+from gateway.jobs.months import Keeper
+from gateway.jobs.reload import Reloader
+from gateway.kernel.clock import NS_PER_MS, Clock, SystemClock
+from gateway.kernel.errors import ConfigurationError
+from gateway.ledger.period import day_and_period
+from gateway.metering.ratio import Ratios
+from gateway.providers import installed
+from gateway.providers.contract import Signing, Upstream
+from gateway.shipped import counter, price_book
+from gateway.storage.backlog import Pending
+from gateway.storage.directory import Directory
+from gateway.storage.engine import Database
+from gateway.storage.ledger import Ledger
+from gateway.storage.migrate import upgrade
+from gateway.storage.orphans import orphans
+from gateway.storage.partitions import Partitions
+from gateway.storage.prices import publish
+from gateway.storage.spool import Spool
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.observe import Telemetry
+from gateway.upstream.credentials import Outbound
+from gateway.upstream.deadlines import Deadlines
+from gateway.upstream.keyring import Surroundings, credential_for
+from gateway.upstream.pool import UpstreamPool
+from gateway.upstream.transport import RelayTransport
+
+Scope = MutableMapping[str, Any]
+MASTER_BYTES_MIN = 32
+SETTLE_SECONDS_MAX = 10  # counting the longest text that was seen takes a second or two
+SETTLE_LOOK_S = 0.01
+_NOT_FOUND = b"Weighbridge: providers are mounted at %b; probes at /-/live, /-/ready, /-/metrics\n"
+
+
+# -- parts that commands use on their own -------------------------------------------------------------
+
+
+def prepare_folder(config: Config) -> None:
+    """Make the folder of this machine's state. Raises ConfigurationError where that cannot be done."""
+    try:
+        config.folder().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"storage.folder: {config.folder()}: {error.strerror}; expected a writable folder"
+        raise ConfigurationError((problem,)) from error
+
+
+def ready_store(config: Config) -> None:
+    """What a command may rely on: the folder, and SQLite at this schema. Shared databases: weighbridge migrate."""
+    prepare_folder(config)
+    if config.database_url().startswith("sqlite"):
+        upgrade(config.database_url())
+
+
+async def probe_credential(config: Config, upstream: Upstream) -> None:
+    """Fetch an upstream's credential once. Raises UpstreamFailed naming it and the cure."""
+    clock = SystemClock()
+    transport = RelayTransport(clock=clock)
+    surroundings = Surroundings(config.environment, transport, clock)
+    credential = credential_for(upstream.name, config.credentials[upstream.name], surroundings)
+    signing = Signing("probe", upstream.region or "us-east-1")
+    try:
+        await credential.headers(
+            Outbound(
+                b"GET", b"/", ((b"host", b"localhost"),), b"", b"x-key", signing, clock.wall_us()
+            )
+        )
+    finally:
+        await credential.aclose()
+        await transport.aclose()
+
+
+def master_secret(config: Config) -> bytes:
+    """What keys derive from: configured, or made once in the folder (mode 0600).
+
+    Raises ConfigurationError where it is too short to be a secret.
+    """
+    if config.secrets.master:
+        found = config.secrets.master.encode()
+        if len(found) < MASTER_BYTES_MIN:
+            raise ConfigurationError(
+                (
+                    f"secrets.master: expected {MASTER_BYTES_MIN} or more characters, found {len(found)}",
+                )
+            )
+        return found
+    path = config.folder() / "master.key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes().strip()
+    with os.fdopen(handle, "wb") as file:
+        file.write(secrets.token_urlsafe(48).encode())
+    return path.read_bytes().strip()
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Database]:
+    """The configured database, closed at the end."""
+    database = Database(config.database_url())
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def directory(config: Config, database: Database, clock: Clock) -> Directory:
+    """The key store on a database."""
+    return Directory(database, master=master_secret(config), clock=clock)
+
+
+# -- the gateway --------------------------------------------------------------------------------------
+
+
+class Gateway:
+    """The ASGI app: lifespan, data plane by mount, probes. Build it in the process that serves it."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.observer = Telemetry(self.metrics, self.clock)
+        self.providers = installed()
+        self.book = price_book(config)
+        self.counter = counter() if config.relay.count else None
+        self._proxy: Proxy | None = None
+        self._spool: Spool | None = None
+        self._probes = Probes(
+            problems=self._problems, metrics=lambda: self.metrics.render().encode()
+        )
+        mounts = b", ".join(provider.mount for provider in self.providers)
+        self._not_found = _NOT_FOUND % mounts
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """ASGI."""
+        proxy = self._proxy
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif proxy is not None and proxy.mounted(scope["raw_path"]) is not None:
+            await proxy(scope, receive, send)
+        elif scope["raw_path"].startswith(PREFIX):
+            await self._probes(scope, receive, send)
+        else:
+            headers = [
+                (b"content-type", b"text/plain"),
+                (b"content-length", b"%d" % len(self._not_found)),
+            ]
+            await send({"type": "http.response.start", "status": 404, "headers": headers})
+            await send({"type": "http.response.body", "body": self._not_found})
+
+    async def _lifespan(self, receive: Any, send: Any) -> None:
+        await receive()
+        async with self.running():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Gateway"]:
+        """Everything that lives as long as the gateway serves; at the end what is settled is flushed."""
+        async with opened(self.config) as database:
+            parts = await self._furnished(database)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(job) for job in self._jobs(parts)]
+                    self._proxy = self._wired(group, parts)
+                    yield self
+                    await self._settled()
+                    for task in tasks:
+                        task.cancel()
+            finally:
+                self._proxy = None
+                await parts.close()
+
+    async def _settled(self) -> None:
+        """Requests that the server cut at the end of its drain still settle: the journal waits for them."""
+        deadline_ns = self.clock.ticks_ns() + SETTLE_SECONDS_MAX * 1000 * NS_PER_MS
+        while self._open() and self.clock.ticks_ns() < deadline_ns:  # noqa: ASYNC110  # once in a life
+            await asyncio.sleep(SETTLE_LOOK_S)
+
+    async def _furnished(self, database: Database) -> "_Parts":
+        config, clock, observer = self.config, self.clock, self.observer
+        keys = directory(config, database, clock)
+        await keys.refresh()
+        await publish(database, self.book.rows)
+        partitions = Partitions(database)
+        await partitions.ensure(clock.wall_us())
+        ledger = Ledger(database, clock=clock, observer=observer)
+        spools = config.folder() / "spool"
+        spools.mkdir(parents=True, exist_ok=True)
+        spool = self._spool = Spool(spools, clock=clock, observer=observer)
+        tokens = RelayTransport(clock=clock)
+        self.metrics.gauge("weighbridge_spool_pending", lambda: spool.unflushed)
+        self.metrics.gauge("weighbridge_open_exchanges", self._open)
+        return _Parts(
+            keys=keys,
+            partitions=partitions,
+            ledger=ledger,
+            spools=spools,
+            spool=spool,
+            flusher=Flusher(spool, ledger, observer),
+            tokens=tokens,
+            pool=self._pool(tokens),
+            counting=ThreadPoolExecutor(1, "tiktoken"),
+        )
+
+    def _jobs(self, parts: "_Parts") -> tuple[Coroutine[Any, Any, None], ...]:
+        clock, observer, ledger = self.clock, self.observer, parts.ledger
+        own = parts.spool.name
+        return (
+            parts.flusher.run(),
+            Adopter(lambda: orphans(parts.spools, own, clock=clock), ledger, observer).run(),
+            Reloader((parts.keys,), observer).run(),
+            Keeper(parts.partitions, clock, observer).run(),
+            parts.pool.run(),
+        )
+
+    def _pool(self, tokens: RelayTransport) -> UpstreamPool:
+        """``tokens``: the transport credentials are fetched with."""
+        config, limits = self.config, self.config.limits
+        surroundings = Surroundings(
+            environ=config.environment,
+            transport=tokens,
+            clock=self.clock,
+            observer=self.observer,
+        )
+        credentials = {
+            name: credential_for(name, setting, surroundings)
+            for name, setting in config.credentials.items()
+        }
+        return UpstreamPool(
+            config.upstreams,
+            credentials,
+            clock=self.clock,
+            deadlines=Deadlines(
+                connect_s=limits.connect_seconds,
+                head_s=limits.first_byte_seconds,
+                idle_s=limits.stream_idle_seconds,
+            ),
+            stock=config.relay.transport == "stock",
+            connections_max=limits.connections_per_upstream,
+        )
+
+    def _wired(self, group: asyncio.TaskGroup, parts: "_Parts") -> Proxy:
+        config, limits, book = self.config, self.config.limits, self.book
+        counting = Counting(self.counter, Ratios(), parts.counting)
+        admission = Admission(
+            keys=parts.keys,
+            routes=Routes(config.upstreams, config.deployments, config.rules, config.locations),
+            book=lambda: book,
+            canonical=book.canonical,
+            counting=counting,
+        )
+        exchanges = Exchanges(
+            admission=admission,
+            upstreams=parts.pool,
+            spool=parts.spool,
+            deferred=parts.ledger,
+            counting=counting,
+            book=lambda: book,
+            canonical=book.canonical,
+            zone=self._zone,
+            clock=self.clock,
+            observer=self.observer,
+        )
+        return Proxy(
+            self.providers,
+            exchanges,
+            abandonment=self._abandonment(group),
+            clock=self.clock,
+            observer=self.observer,
+            body_bytes_max=limits.body_mib * MIB,
+        )
+
+    def _abandonment(self, group: asyncio.TaskGroup) -> Abandonment:
+        limits = self.config.limits
+        return Abandonment(
+            group.create_task,
+            drain=Bounds(limits.drain_seconds, limits.drain_mib * MIB),
+            streams_max=limits.drain_streams,
+        )
+
+    def _zone(self, org: str, us: int) -> tuple[str, int]:
+        return _day_and_period(us // 1_000_000 // 60, self.config.org.timezone)
+
+    def _open(self) -> int:
+        return 0 if self._proxy is None else self._proxy.open
+
+    def _problems(self) -> tuple[str, ...]:
+        if self._proxy is None:
+            return ("starting or stopping",)
+        if self._spool is not None and not self._spool.is_accepting:
+            return ("the spool cannot be written: see the disk of the storage folder",)
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What a running gateway is made of; ``tokens`` is the transport credentials are fetched with."""
+
+    keys: Directory
+    partitions: Partitions
+    ledger: Ledger
+    spools: Path
+    spool: Spool
+    flusher: Flusher[Pending]
+    tokens: RelayTransport
+    pool: UpstreamPool
+    counting: ThreadPoolExecutor
+
+    async def close(self) -> None:
+        """In this order: what is settled is booked, the journal ends, connections close."""
+        await self.flusher.drain()
+        self.spool.close()
+        await self.pool.aclose()
+        await self.tokens.aclose()
+        self.counting.shutdown()
+
+
+@cache
+def _days_seen() -> dict[tuple[int, str], tuple[str, int]]:
+    return {}
+
+
+def _day_and_period(minute: int, zone: str) -> tuple[str, int]:
+    """Zone arithmetic once a minute, not once a request: no zone changes its offset within one."""
+    seen = _days_seen()
+    key = (minute, zone)
+    found = seen.get(key)
+    if found is None:
+        seen.clear()
+        found = seen[key] = day_and_period(minute * 60_000_000, zone)
+    return found

@@ -1,0 +1,1 @@
+"""Commands: rich tables for people, ``--json`` for programs (one object per line, money as decimal text in USD)."""

@@ -1,0 +1,254 @@
+"""weighbridge doctor: checks what a gateway needs, and names the cure of what is wrong."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from gateway import app as composition, shipped
+from gateway.commands.output import CONSOLE, emit, table
+from gateway.config import Config
+from gateway.kernel.clock import SystemClock
+from gateway.kernel.errors import ConfigurationError, GatewayError, Unavailable
+from gateway.metering.count import VocabularyDamaged
+from gateway.pricing.lint import lint
+from gateway.providers import installed
+from gateway.storage.ledger import Ledger
+from gateway.storage.migrate import drift, revision_of
+from gateway.upstream.credentials import Anonymous
+
+_CLOCK_SKEW_SECONDS_MAX = 300  # SigV4's tolerance: beyond it every signed request is refused
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check. ``state``: ok, warn (works, but look) or fail; ``cure`` where it is not ok."""
+
+    check: str
+    state: str
+    found: str
+    cure: str = ""
+
+
+def doctor(
+    *,
+    config: Annotated[Path | None, typer.Option()] = None,
+    json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
+) -> None:
+    """Check configuration, folder, database, vocabulary, prices, credentials and clock."""
+    logging.getLogger("azure.identity").setLevel(
+        logging.CRITICAL
+    )  # it would explain each identity it does not find
+    findings = _findings(config)
+    for finding in findings if json else ():
+        emit(msgspec.structs.asdict(finding))
+    if not json:
+        shown = table(
+            "Weighbridge doctor",
+            (("", "left"), ("check", "left"), ("found", "left"), ("cure", "left")),
+        )
+        marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
+        for finding in findings:
+            shown.add_row(marks[finding.state], finding.check, finding.found, finding.cure)
+        CONSOLE.print(shown)
+    if any(finding.state == "fail" for finding in findings):
+        raise SystemExit(1)
+
+
+def _findings(path: Path | None) -> list[Finding]:
+    try:
+        configured = shipped.configured(path)
+    except ConfigurationError as error:
+        return [
+            Finding("configuration", "fail", problem, "mend the key") for problem in error.problems
+        ]
+    found = [Finding("configuration", "ok", str(path or "defaults"))]
+    checks: tuple[Callable[[Config], list[Finding]], ...] = (
+        _folder, _database, _vocabulary, _prices, _deployments, _credentials, _clock,
+    )  # fmt: skip
+    for check in checks:
+        found += check(configured)
+    return found
+
+
+def _folder(configured: Config) -> list[Finding]:
+    folder = configured.folder()
+    try:
+        composition.prepare_folder(configured)
+        composition.master_secret(configured)
+    except OSError as error:
+        return [
+            Finding(
+                "folder",
+                "fail",
+                f"{folder}: {error.strerror}",
+                "make it writable, or set storage.folder",
+            )
+        ]
+    except ConfigurationError as error:
+        return [
+            Finding("master secret", "fail", problem, "use 32 or more random characters")
+            for problem in error.problems
+        ]
+    if not os.access(folder, os.W_OK):
+        return [
+            Finding(
+                "folder",
+                "fail",
+                f"{folder} is not writable",
+                "make it writable, or set storage.folder",
+            )
+        ]
+    return [Finding("folder", "ok", str(folder))]
+
+
+def _database(configured: Config) -> list[Finding]:
+    url = configured.database_url()
+    if not configured.storage.url and not (configured.folder() / "weighbridge.db").is_file():
+        return [Finding("database", "fail", "not made yet", "run weighbridge migrate")]
+    try:
+        revision = revision_of(url)
+        if revision is None or drift(url):
+            return [
+                Finding("database", "fail", f"at revision {revision}", "run weighbridge migrate")
+            ]
+        waiting = asyncio.run(_quarantined(configured))
+    except Unavailable as error:
+        return [Finding("database", "fail", error.message, "start it, or mend storage.url")]
+    findings = [Finding("database", "ok", f"revision {revision}")]
+    if waiting:
+        findings.append(
+            Finding(
+                "quarantine",
+                "warn",
+                f"{waiting} records",
+                "look at usage_quarantine: they are not booked",
+            )
+        )
+    return findings
+
+
+async def _quarantined(configured: Config) -> int:
+    async with composition.opened(configured) as database:
+        return await Ledger(database).quarantined()
+
+
+def _vocabulary(configured: Config) -> list[Finding]:
+    started = time.perf_counter()
+    try:
+        shipped.counter()
+    except VocabularyDamaged as error:
+        return [Finding("vocabulary", "fail", str(error), "install the package again")]
+    return [
+        Finding(
+            "vocabulary",
+            "ok",
+            f"o200k and cl100k match their digests ({time.perf_counter() - started:.1f} s)",
+        )
+    ]
+
+
+def _prices(configured: Config) -> list[Finding]:
+    try:
+        book = shipped.price_book(configured)
+    except ConfigurationError as error:
+        return [Finding("prices", "fail", problem, "mend the row") for problem in error.problems]
+    models = sum(len(book.models(provider.name)) for provider in installed())
+    findings = [
+        Finding(
+            "prices", "ok", f"{len(book.rows):,} rows, {models} models, version {book.version[:12]}"
+        )
+    ]
+    findings += [
+        Finding("prices", "warn", text, "check the unit: per 1,000 or per 1,000,000")
+        for text in lint(book.rows)
+    ]
+    return findings
+
+
+def _deployments(configured: Config) -> list[Finding]:
+    """Deployments whose model has no price: their requests will be refused."""
+    book = shipped.price_book(configured)
+    providers = {upstream.name: upstream.provider for upstream in configured.upstreams}
+    findings = []
+    for deployment in configured.deployments:
+        provider = providers[deployment.upstream]
+        names = (
+            shipped.provider_named(provider)
+            .wire(deployment.model or deployment.wire, None, deployment.region)
+            .names
+        )
+        if book.canonical(provider, (deployment.model or deployment.wire, *names)) is None:
+            cure = "name a model of the price book, or add price rows under [prices] files"
+            findings.append(
+                Finding(
+                    "deployment",
+                    "warn",
+                    f"{deployment.wire}: no price for {deployment.model}",
+                    cure,
+                )
+            )
+    if not configured.upstreams:
+        findings.append(
+            Finding("upstreams", "warn", "none configured", "see config/weighbridge.toml")
+        )
+    return findings
+
+
+def _credentials(configured: Config) -> list[Finding]:
+    try:
+        return asyncio.run(_fetched(configured))
+    except GatewayError as error:
+        return [Finding("credential", "fail", error.message, "see the message")]
+
+
+async def _fetched(configured: Config) -> list[Finding]:
+    findings = []
+    for upstream in configured.upstreams:
+        setting = configured.credentials[upstream.name]
+        if isinstance(setting, Anonymous):
+            findings.append(
+                Finding(
+                    "credential", "warn", f"{upstream.name}: none", "only for scripted providers"
+                )
+            )
+            continue
+        try:
+            await composition.probe_credential(configured, upstream)
+        except GatewayError as error:
+            findings.append(
+                Finding(
+                    "credential",
+                    "fail",
+                    f"{upstream.name}: {error.message}",
+                    "see config/README.md",
+                )
+            )
+        else:
+            findings.append(
+                Finding("credential", "ok", f"{upstream.name}: {type(setting).__name__}")
+            )
+    return findings
+
+
+def _clock(configured: Config) -> list[Finding]:
+    """The wall clock against the newest file of the folder: a clock that went back shows."""
+    newest = max(
+        (file.stat().st_mtime_ns // 1000 for file in configured.folder().glob("*")), default=0
+    )
+    ahead_s = (newest - SystemClock().wall_us()) // 1_000_000
+    if ahead_s > _CLOCK_SKEW_SECONDS_MAX:
+        return [
+            Finding(
+                "clock",
+                "fail",
+                f"{ahead_s} s behind files of its own folder",
+                "synchronise it (NTP)",
+            )
+        ]
+    return [Finding("clock", "ok", "not behind its own files")]

@@ -1,0 +1,182 @@
+"""weighbridge keys: make, list, rotate and revoke gateway keys."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from gateway import app as composition, shipped
+from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.kernel.clock import SystemClock, epoch_us, instant
+from gateway.kernel.errors import NotFound
+from gateway.storage.directory import Directory, MadeKey, NewKey, StoredKey
+
+T = TypeVar("T")
+Config = Annotated[Path | None, typer.Option(help="configuration file; defaults without one")]
+Json = Annotated[bool, typer.Option("--json", help="one object per line")]
+US_PER_SECOND = 1_000_000
+
+keys = typer.Typer(help="Gateway keys: who may call, and who pays.", no_args_is_help=True)
+
+
+def _with_directory(config: Path | None, work: Callable[[Directory], Awaitable[T]]) -> T:
+    configured = shipped.configured(config)
+    composition.ready_store(configured)
+
+    async def run() -> T:
+        async with composition.opened(configured) as database:
+            return await work(composition.directory(configured, database, SystemClock()))
+
+    try:
+        return asyncio.run(run())
+    except NotFound as error:
+        stop(error.message)
+
+
+@keys.command()
+def create(
+    *,
+    user: Annotated[str, typer.Option(help="who calls")],
+    team: Annotated[str, typer.Option(help="who pays")],
+    cost_centre: Annotated[str | None, typer.Option(help="cost centre, e.g. 4100")] = None,
+    app: Annotated[str | None, typer.Option(help="application")] = None,
+    models: Annotated[
+        str, typer.Option(help="globs, comma-separated; empty: every priced model")
+    ] = "",
+    allow_unpriced: Annotated[
+        bool, typer.Option("--allow-unpriced", help="pass what has no price, flagged")
+    ] = False,
+    allow_batches: Annotated[
+        bool, typer.Option("--allow-batches", help="may create batches")
+    ] = False,
+    expires: Annotated[str | None, typer.Option(help="date or time, UTC")] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Make a key and its AWS pair; the secrets are shown once and stored nowhere."""
+    new = NewKey(
+        user=user,
+        team=team,
+        org=shipped.configured(config).org.name,
+        cost_centre=cost_centre,
+        app=app,
+        models=tuple(glob.strip() for glob in models.split(",") if glob.strip()),
+        allow_unpriced=allow_unpriced,
+        allow_batches=allow_batches,
+        expires_us=_expiry(expires),
+    )
+    _show_made(_with_directory(config, lambda directory: directory.create(new)), json=json)
+
+
+@keys.command("list")
+def list_keys(*, config: Config = None, json: Json = False) -> None:
+    """Every key, oldest first, without secrets."""
+    found = _with_directory(config, lambda directory: directory.list())
+    if json:
+        for key in found:
+            emit(_record(key))
+        return
+    headings = ("key id", "prefix", "team", "user", "cost centre", "app", "models", "state")
+    shown = table("Gateway keys", [(heading, "left") for heading in headings])
+    for key in found:
+        models = ", ".join(key.models) or "every priced model"
+        shown.add_row(
+            key.key_id,
+            f"{key.prefix}…",
+            key.team,
+            key.user,
+            key.cost_centre or "",
+            key.app or "",
+            models,
+            _state(key),
+        )
+    CONSOLE.print(shown)
+
+
+@keys.command()
+def rotate(
+    key_id: str,
+    *,
+    overlap_hours: Annotated[int, typer.Option(help="how long the old key still works")] = 0,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """A new key for the same purpose; the old one ends, now or after an overlap."""
+    overlap_us = overlap_hours * 3600 * US_PER_SECOND
+    made = _with_directory(
+        config, lambda directory: directory.rotate(key_id, overlap_us=overlap_us)
+    )
+    _show_made(made, json=json)
+
+
+@keys.command()
+def revoke(key_id: str, *, config: Config = None, json: Json = False) -> None:
+    """End a key; every worker refuses it within five seconds."""
+    _with_directory(config, lambda directory: directory.revoke(key_id))
+    if json:
+        emit({"key_id": key_id, "revoked": True})
+    else:
+        CONSOLE.print(f"[green]✓[/] {key_id} is revoked; every worker refuses it within 5 s")
+
+
+def _expiry(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        stop(f"--expires is a date or time such as 2027-01-01, found {text!r}")
+    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))
+
+
+def _show_made(made: MadeKey, *, json: bool) -> None:
+    record = {
+        "key": made.key,
+        "key_id": made.key_id,
+        "aws_access_key_id": made.aws_access_key_id,
+        "aws_secret_access_key": made.aws_secret_access_key,
+    }
+    if json:
+        emit(record)
+        return
+    shown = table("Shown once, stored nowhere", (("", "left"), ("", "left")))
+    for name, value in record.items():
+        shown.add_row(name, f"[bold]{value}[/]")
+    CONSOLE.print(shown)
+
+
+def _state(key: StoredKey) -> str:
+    now = SystemClock().wall_us()
+    if key.revoked_us is not None:
+        return "revoked"
+    if key.expires_us is not None and now >= key.expires_us:
+        return "expired"
+    return "active"
+
+
+def _record(key: StoredKey) -> dict[str, object]:
+    return {
+        "key_id": key.key_id,
+        "prefix": key.prefix,
+        "aws_access_key_id": key.access_key_id,
+        "org": key.org,
+        "user": key.user,
+        "team": key.team,
+        "cost_centre": key.cost_centre,
+        "app": key.app,
+        "models": list(key.models),
+        "allow_unpriced": key.allow_unpriced,
+        "allow_batches": key.allow_batches,
+        "created_at": _time(key.created_us),
+        "expires_at": _time(key.expires_us),
+        "revoked_at": _time(key.revoked_us),
+        "rotated_from": key.rotated_from,
+        "state": _state(key),
+    }
+
+
+def _time(us: int | None) -> str | None:
+    return None if us is None else instant(us).isoformat()

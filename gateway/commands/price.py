@@ -1,0 +1,138 @@
+"""weighbridge price: what a usage costs, by the shipped book and the configured extra files."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from gateway import shipped
+from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
+from gateway.kernel.clock import SystemClock, epoch_us
+from gateway.metering.units import UNITS
+from gateway.pricing.book import Book
+from gateway.pricing.dimensions import PROVISIONED, SCOPES, Circumstances
+from gateway.pricing.rate import Charge, rate
+from gateway.providers.contract import Provider
+
+
+def price(
+    *,
+    provider: Annotated[str, typer.Option(help="the cloud")],
+    model: Annotated[str, typer.Option(help="canonical name, or the wire name a client sends")],
+    usage: Annotated[str, typer.Option(help='unit counts as JSON: {"input_text": 1000}')],
+    scope: Annotated[
+        str | None, typer.Option(help="global, data_zone, regional, geo, in_region, provisioned")
+    ] = None,
+    geo: Annotated[str | None, typer.Option(help="us, eu, apac, … with data_zone or geo")] = None,
+    region: Annotated[str | None, typer.Option(help="exact region, e.g. swedencentral")] = None,
+    tier: Annotated[str, typer.Option(help="standard, batch, flex, priority, …")] = "standard",
+    at: Annotated[str | None, typer.Option(help="date or time, UTC; today by default")] = None,
+    context: Annotated[
+        int | None, typer.Option(help="whole prompt in tokens; from the usage by default")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="for [prices] files")] = None,
+    json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
+) -> None:
+    """What a usage costs under given circumstances; a miss is NULL and says so, never zero."""
+    book = shipped.price_book(shipped.configured(config))
+    speaker = shipped.provider_named(provider)
+    counts = _counts(usage)
+    wire = speaker.wire(model, None, region)
+    under = Circumstances(
+        provider=speaker.name,
+        model=book.canonical(speaker.name, (model, *wire.names)),
+        scope=_scope(scope or wire.scope, speaker),
+        geo=geo or wire.geo,
+        region=region or wire.region,
+        tier={"default": "standard"}.get(tier, tier),
+        at_us=_instant(at),
+        context_tokens=context,
+    )
+    charge = rate(book, under, counts)
+    if json:
+        emit(_record(charge))
+    else:
+        _show(charge, under, book)
+
+
+def _counts(text: str) -> dict[str, int]:
+    try:
+        counts = msgspec.json.decode(text, type=dict[str, int])
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        stop(f'--usage is a JSON object of whole counts such as {{"input_text": 1000}}: {error}')
+    unknown = sorted(counts.keys() - UNITS.keys())
+    if unknown:
+        stop(f"unknown units {', '.join(unknown)}; known are {', '.join(UNITS)}")
+    if any(count < 0 for count in counts.values()):
+        stop("a count is never negative")
+    return counts
+
+
+def _scope(scope: str | None, provider: Provider) -> str | None:
+    """A known scope; None (nothing has a price there) where neither the option nor the name says it."""
+    known = sorted({*SCOPES, PROVISIONED})
+    if scope is None:
+        ERRORS.print(
+            f"the name does not say its scope: give --scope ({', '.join(known)})", highlight=False
+        )
+    elif scope not in known:
+        stop(f"--scope is one of {', '.join(known)}")
+    return scope
+
+
+def _instant(text: str | None) -> int:
+    if text is None:
+        return SystemClock().wall_us()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        stop(f"--at is a date or time such as {date(2026, 11, 22)}, found {text!r}")
+    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))
+
+
+def _record(charge: Charge) -> dict[str, object]:
+    return {
+        "list_usd": usd(charge.list_pico),
+        "net_usd": usd(charge.net_pico),
+        "status": str(charge.status),
+        "lines": [
+            {
+                "unit": line.unit,
+                "quantity": line.quantity,
+                "price_id": line.price_id,
+                "list_usd": usd(line.list_pico),
+                "net_usd": usd(line.net_pico),
+            }
+            for line in charge.lines
+        ],
+    }
+
+
+def _show(charge: Charge, under: Circumstances, book: Book) -> None:
+    place = " ".join(word for word in (under.scope, under.geo, under.region, under.tier) if word)
+    title = f"{under.model or 'unknown model'} · {place}"
+    shown = table(
+        title,
+        (
+            ("unit", "left"),
+            ("quantity", "right"),
+            ("list USD", "right"),
+            ("net USD", "right"),
+            ("price row", "left"),
+        ),
+    )
+    for line in charge.lines:
+        shown.add_row(
+            line.unit,
+            f"{line.quantity:,}",
+            shown_usd(line.list_pico, 12),
+            shown_usd(line.net_pico, 12),
+            line.price_id or "no price row",
+        )
+    shown.add_section()
+    shown.add_row(
+        str(charge.status), "", shown_usd(charge.list_pico, 12), shown_usd(charge.net_pico, 12), ""
+    )
+    CONSOLE.print(shown)

@@ -1,0 +1,112 @@
+"""weighbridge statement: a month by team, user and model, with sums that tie."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from gateway import app as composition, shipped
+from gateway.commands.output import CONSOLE, emit, shown_usd, stop, table, usd, wide
+from gateway.ledger.statement import Row, Statement
+from gateway.metering.units import UNITS
+from gateway.storage.ledger import Ledger
+
+_MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
+
+
+def statement(
+    month: Annotated[str, typer.Argument(help="e.g. 2026-11")],
+    *,
+    team: Annotated[str | None, typer.Option()] = None,
+    config: Annotated[Path | None, typer.Option()] = None,
+    json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
+) -> None:
+    """The month's charges by team, user and model."""
+    found = _MONTH.fullmatch(month)
+    if found is None:
+        stop(f"the month is written like 2026-11, found {month!r}")
+    period = int(found[1]) * 100 + int(found[2])
+    configured = shipped.configured(config)
+    composition.ready_store(configured)
+
+    async def run() -> Statement:
+        async with composition.opened(configured) as database:
+            return await Ledger(database).statement(period, team=team)
+
+    made = asyncio.run(run())
+    if json:
+        _emit(made, month)
+    else:
+        CONSOLE.print(drawn(made, month))
+
+
+def _emit(made: Statement, month: str) -> None:
+    for row in made.rows:
+        emit(
+            {
+                "line": "row",
+                "month": month,
+                "team": row.team,
+                "user": row.user,
+                "model": row.model,
+                **_sums(row),
+            }
+        )
+    for row in made.teams:
+        emit({"line": "team", "month": month, "team": row.team, **_sums(row)})
+    emit({"line": "total", "month": month, **_sums(made.total)})
+
+
+def _sums(row: Row) -> dict[str, object]:
+    return {
+        "requests": row.requests,
+        "units": row.units,
+        "list_usd": usd(row.list_pico),
+        "net_usd": usd(row.net_pico),
+        "unpriced_requests": row.unpriced,
+    }
+
+
+def drawn(made: Statement, month: str) -> Table:
+    """The statement for people; a team's total closes its lines."""
+    everything = wide()
+    names = (("team", "left"), ("user", "left")) if everything else (("team / user", "left"),)
+    amounts = (("list USD", "right"), ("net USD", "right"), ("unpriced", "right"))
+    counts = (("requests", "right"), ("input", "right"), ("output", "right"))
+    columns = (*names, ("model", "left"), *(counts if everything else ()), *amounts)
+    shown = table(f"Statement {month}", columns)
+    for total in made.teams:
+        name = total.team
+        for row in (row for row in made.rows if row.team == total.team):
+            who = (name, row.user) if everything else (row.user,)
+            shown.add_row(*who, row.model or "unknown", *_cells(row, everything=everything))
+            name = ""
+        cells = _cells(total, everything=everything)
+        blank = ("", "") if everything else ("",)
+        shown.add_row(*blank, f"[bold]{total.team}[/]", *(f"[bold]{cell}[/]" for cell in cells))
+        shown.add_section()
+    cells = _cells(made.total, everything=everything)
+    blank = ("", "") if everything else ("",)
+    shown.add_row("[bold]all teams[/]", *blank, *(f"[bold]{cell}[/]" for cell in cells))
+    return shown
+
+
+def _cells(row: Row, *, everything: bool) -> tuple[str, ...]:
+    counts = (f"{row.requests:,}", f"{_tokens(row, 'input'):,}", f"{_tokens(row, 'output'):,}")
+    return (
+        *(counts if everything else ()),
+        shown_usd(row.list_pico, 9),
+        shown_usd(row.net_pico, 9),
+        str(row.unpriced) if row.unpriced else "",
+    )
+
+
+def _tokens(row: Row, direction: str) -> int:
+    return sum(
+        quantity
+        for unit, quantity in row.units.items()
+        if unit in UNITS and UNITS[unit].is_token and UNITS[unit].direction == direction
+    )

@@ -1,0 +1,188 @@
+"""weighbridge usage: the ledger's rows, as a table or one JSON object per line."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.table import Table
+
+from gateway import app as composition, shipped
+from gateway.commands.output import CONSOLE, emit, shown_usd, stop, table, usd, wide
+from gateway.kernel.clock import epoch_us, instant
+from gateway.ledger.entry import Entry
+from gateway.metering.units import UNITS
+from gateway.storage.ledger import Ledger
+
+HTTP_ERRORS = 400
+SHOWN_MAX = 50  # a person reads a screen; programs take all
+
+
+def usage(
+    *,
+    since: Annotated[str | None, typer.Option(help="date or time, UTC, inclusive")] = None,
+    until: Annotated[str | None, typer.Option(help="date or time, UTC, exclusive")] = None,
+    team: Annotated[str | None, typer.Option()] = None,
+    user: Annotated[str | None, typer.Option()] = None,
+    model: Annotated[str | None, typer.Option(help="canonical model")] = None,
+    limit: Annotated[int | None, typer.Option(help="newest rows only")] = None,
+    config: Annotated[Path | None, typer.Option()] = None,
+    json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
+) -> None:
+    """Rows of the ledger, oldest first."""
+    configured = shipped.configured(config)
+    composition.ready_store(configured)
+    bound = limit if json or limit is not None else SHOWN_MAX
+
+    async def run() -> list[Entry]:
+        async with composition.opened(configured) as database:
+            found = Ledger(database).usage(
+                since_us=_instant(since, "--since"),
+                until_us=_instant(until, "--until"),
+                team=team,
+                user=user,
+                model=model,
+                limit=bound,
+                newest_first=bound is not None,
+            )
+            if json and bound is None:
+                async for entry in found:
+                    emit(record(entry))
+                return []
+            return [entry async for entry in found]
+
+    rows = asyncio.run(run())[::-1]
+    if json:
+        for entry in rows:
+            emit(record(entry))
+    else:
+        CONSOLE.print(drawn(rows))
+
+
+def record(entry: Entry) -> dict[str, object]:
+    """A row as programs read it: stable names, money as decimal text in USD."""
+    return {
+        "id": str(entry.id),
+        "request_id": str(entry.request_id),
+        "kind": str(entry.kind),
+        "occurred_at": instant(entry.occurred_us).isoformat(),
+        "booked_at": instant(entry.booked_us).isoformat(),
+        "org": entry.org,
+        "user": entry.user,
+        "team": entry.team,
+        "cost_centre": entry.cost_centre,
+        "app": entry.app,
+        "key_id": entry.key_id,
+        "provider": entry.provider,
+        "operation": entry.operation,
+        "upstream": entry.upstream,
+        "model": entry.model,
+        "served_model": entry.served_model,
+        "deployment": entry.deployment,
+        "scope": entry.scope,
+        "geo": entry.geo,
+        "region": entry.region,
+        "tier": entry.tier,
+        "status": entry.status,
+        "stream": entry.stream,
+        "outcome": str(entry.outcome),
+        "provenance": entry.provenance,
+        "lines": [
+            {
+                "unit": line.unit,
+                "quantity": line.quantity,
+                "price_id": line.price_id,
+                "list_usd": usd(line.list_pico),
+                "net_usd": usd(line.net_pico),
+                "role": line.role,
+                "model": line.model,
+            }
+            for line in entry.lines
+        ],
+        "list_usd": usd(entry.list_pico),
+        "net_usd": usd(entry.net_pico),
+        "price_status": entry.price_status,
+        "provider_total": entry.provider_total,
+        "counted_input": entry.counted_input,
+        "counted_output": entry.counted_output,
+        "count_confidence": entry.count_confidence,
+        "flags": list(entry.flags),
+        "first_byte_ms": entry.first_byte_ms,
+        "total_ms": entry.total_ms,
+        "provider_request_id": entry.provider_request_id,
+        "client_call_id": entry.client_call_id,
+        "client_attempt": entry.client_attempt,
+        "ref_id": None if entry.ref_id is None else str(entry.ref_id),
+        "usage_raw": None if entry.usage_raw is None else _raw(entry.usage_raw),
+    }
+
+
+def drawn(rows: list[Entry], title: str = "Usage, newest last") -> Table:
+    """Rows for people: who, what, how many tokens by direction, what it costs, how we know."""
+    everything = wide()
+    first = (
+        (("time", "left"), ("team", "left"), ("user", "left"), ("provider", "left"))
+        if everything
+        else (("team", "left"),)
+    )
+    counts = (("input", "right"), ("cached", "right"), ("output", "right"), ("net USD", "right"))
+    shown = table(title, (*first, ("model", "left"), *counts, ("how known", "left")))
+    for entry in rows:
+        who = (
+            instant(entry.occurred_us).strftime("%H:%M:%S"),
+            entry.team,
+            entry.user,
+            entry.provider,
+        )
+        shown.add_row(
+            *(who if everything else (entry.team,)),
+            entry.model or entry.deployment or "",
+            f"{_sum(entry, 'input', ''):,}",
+            f"{_sum(entry, 'input', 'read'):,}",
+            f"{_sum(entry, 'output', ''):,}",
+            shown_usd(entry.net_pico, 9),
+            _known(entry),
+        )
+    return shown
+
+
+def _known(entry: Entry) -> str:
+    parts = [entry.provenance]
+    if entry.outcome != "complete":
+        parts.append(str(entry.outcome))
+    if entry.status >= HTTP_ERRORS:
+        parts.append(str(entry.status))
+    if entry.price_status not in ("priced", "free"):
+        parts.append(f"[yellow]{entry.price_status}[/]")
+    return " · ".join(parts)
+
+
+def _sum(entry: Entry, direction: str, cache: str) -> int:
+    """Tokens of a direction; cache writes count as input, cache reads on their own."""
+    total = 0
+    for line in entry.lines:
+        unit = UNITS.get(line.unit)
+        if unit is None or not unit.is_token or unit.direction != direction:
+            continue
+        if (unit.cache == "read") == (cache == "read"):
+            total += line.quantity
+    return total
+
+
+def _raw(text: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _instant(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        stop(f"{option} is a date or time such as 2026-11-22, found {text!r}")
+    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))

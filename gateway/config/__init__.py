@@ -1,0 +1,113 @@
+"""Configuration: TOML and the environment, read once into frozen values; every mistake is reported at once.
+
+To add a key: one field in ``tables`` (its type is its check) and one documented line in config/weighbridge.toml.
+Secrets are references only: ``${env:NAME}`` or ``file:path``. A scalar may be overridden by
+``WEIGHBRIDGE_<SECTION>_<KEY>``.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from gateway.config.reader import Reader, overrides, shown
+from gateway.config.tables import (
+    Config,
+    Limits,
+    Org,
+    Prices,
+    Relay,
+    Secrets,
+    Server,
+    Storage,
+)
+from gateway.config.upstreams import read_deployments, read_rules, read_upstreams
+from gateway.kernel.errors import ConfigurationError
+from gateway.providers.contract import Provider
+
+__all__ = ["Config", "load"]
+
+_SECTIONS = ("server", "storage", "secrets", "org", "limits", "relay", "prices")
+_TABLES = ("upstreams", "deployments", "routes")
+_PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@")
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def load(
+    path: Path | None, providers: Sequence[Provider], environment: Mapping[str, str] | None = None
+) -> Config:
+    """The configuration of a file (None: defaults and environment only).
+
+    Raises ConfigurationError with every problem, each naming file, key and what is expected.
+    """
+    env = os.environ if environment is None else environment
+    reader = Reader(str(path) if path else "environment", env)
+    raw = _read(path, reader)
+    for key in raw.keys() - set(_SECTIONS) - set(_TABLES):
+        reader.problem(key, f"unknown table; known are {', '.join((*_SECTIONS, *_TABLES))}")
+    by_name = {provider.name: provider for provider in providers}
+    upstreams, credentials, locations = read_upstreams(reader, raw.get("upstreams", {}), by_name)
+    config = Config(
+        server=_section(reader, "server", Server, raw),
+        storage=_section(reader, "storage", Storage, raw),
+        secrets=_section(reader, "secrets", Secrets, raw),
+        org=_section(reader, "org", Org, raw),
+        limits=_section(reader, "limits", Limits, raw),
+        relay=_section(reader, "relay", Relay, raw),
+        prices=_section(reader, "prices", Prices, raw),
+        upstreams=tuple(upstreams.values()),
+        credentials=credentials,
+        locations=locations,
+        deployments=read_deployments(reader, raw.get("deployments", []), upstreams),
+        rules=read_rules(reader, raw.get("routes", []), upstreams),
+        environment=env,
+    )
+    _check(reader, config, raw)
+    if reader.problems:
+        raise ConfigurationError(tuple(reader.problems))
+    return config
+
+
+def _read(path: Path | None, reader: Reader) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        reader.problem("(file)", "no such file; config/weighbridge.toml is a documented example")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        reader.problem("(file)", f"not TOML: {error}")
+    return {}
+
+
+def _section(reader: Reader, name: str, kind: type[T], raw: Mapping[str, Any]) -> T:
+    """A section of the file with the environment's overrides; its defaults where it has a problem."""
+    table = raw.get(name, {})
+    if isinstance(table, dict):
+        table = {**table, **overrides(reader, name, kind)}
+        if name == "secrets" and table.get("master"):
+            table["master"] = reader.secret(table["master"], "secrets.master") or ""
+    fields = reader.table(kind, table, name)
+    return kind() if fields is None else kind(**fields)
+
+
+def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
+    """What one field alone cannot tell."""
+    try:
+        ZoneInfo(config.org.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        found = shown(config.org.timezone)
+        reader.problem(
+            "org.timezone", f"expected an IANA zone such as 'Europe/Berlin', found {found}"
+        )
+    storage = raw.get("storage")
+    if isinstance(storage, dict) and _PASSWORD.search(str(storage.get("url", ""))):
+        reader.problem("storage.url", "a password is given as ${env:NAME}, never as a literal")
+    if bool(config.server.tls_certificate) != bool(config.server.tls_key):
+        reader.problem("server.tls_key", "tls_certificate and tls_key go together")

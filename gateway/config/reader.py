@@ -1,0 +1,124 @@
+"""Decodes tables field by field, so that every mistake is found, each with its file, key and what is expected."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+ENV_PREFIX = "WEIGHBRIDGE_"
+_REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Reader:
+    """Decodes tables field by field and keeps every problem with its place."""
+
+    def __init__(self, file: str, environment: Mapping[str, str]) -> None:
+        self.file = file
+        self.environment = environment
+        self.problems: list[str] = []
+
+    def problem(self, key: str, expected: str) -> None:
+        self.problems.append(f"{self.file}: {key}: {expected}")
+
+    def table(self, kind: type[msgspec.Struct], raw: object, where: str) -> dict[str, Any] | None:
+        """The fields of a table that are right; None where a required one is missing or wrong."""
+        if not isinstance(raw, dict):
+            self.problem(where, "expected a table")
+            return None
+        hints = get_type_hints(kind, include_extras=True)
+        for key in raw.keys() - hints.keys():
+            self.problem(f"{where}.{key}", f"unknown key; known are {', '.join(sorted(hints))}")
+        fields: dict[str, Any] = {}
+        whole = True
+        for field in msgspec.structs.fields(kind):
+            name = field.name
+            if name in raw:
+                value, good = self.value(raw[name], hints[name], f"{where}.{name}")
+                whole = whole and good
+                if good:
+                    fields[name] = value
+            elif field.required:
+                whole = False
+                self.problem(f"{where}.{name}", f"missing; expected {type_name(hints[name])}")
+        return fields if whole else None
+
+    def value(self, raw: object, kind: Any, where: str) -> tuple[Any, bool]:
+        try:
+            return msgspec.convert(self.expanded(raw, where), kind), True
+        except msgspec.ValidationError as error:
+            expected = type_name(kind) if _listed(kind) else str(error).split(" - ")[0]
+            self.problem(
+                where, f"expected {expected.removeprefix('Expected ')}, found {shown(raw)}"
+            )
+            return None, False
+
+    def expanded(self, raw: object, where: str) -> object:
+        """``${env:NAME}`` replaced in texts, everywhere below ``raw``."""
+        if isinstance(raw, str):
+            return _REFERENCE.sub(lambda found: self._environment(found[1], where), raw)
+        if isinstance(raw, list):
+            return [self.expanded(item, where) for item in raw]
+        if isinstance(raw, dict):
+            return {key: self.expanded(item, f"{where}.{key}") for key, item in raw.items()}
+        return raw
+
+    def _environment(self, name: str, where: str) -> str:
+        if name not in self.environment:
+            self.problem(where, f"the environment variable {name} is not set")
+        return self.environment.get(name, "")
+
+    def secret(self, raw: object, where: str) -> str | None:
+        """A secret by reference; a literal stops the start, and is not shown."""
+        if isinstance(raw, str) and _REFERENCE.fullmatch(raw):
+            return str(self.expanded(raw, where)) or None
+        if isinstance(raw, str) and raw.startswith("file:"):
+            path = Path(raw[5:])
+            if not path.is_file():
+                self.problem(where, f"no such file: {path}")
+                return None
+            return path.read_text(encoding="utf-8").strip()
+        self.problem(where, "a secret is given as '${env:NAME}' or 'file:path', never as a literal")
+        return None
+
+
+def overrides(reader: Reader, name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """WEIGHBRIDGE_SERVER_PORT=9000 and the like."""
+    found: dict[str, Any] = {}
+    hints = get_type_hints(kind, include_extras=True)
+    for field in msgspec.structs.fields(kind):
+        variable = f"{ENV_PREFIX}{name}_{field.name}".upper()
+        if variable not in reader.environment:
+            continue
+        text = reader.environment[variable]
+        if (name, field.name) == ("secrets", "master"):
+            found[field.name] = f"${{env:{variable}}}"
+            continue
+        try:
+            found[field.name] = msgspec.convert(text, hints[field.name], strict=False)
+        except msgspec.ValidationError:
+            reader.problem(variable, f"expected {type_name(hints[field.name])}")
+    return found
+
+
+def type_name(kind: Any) -> str:
+    """A type in the words of a reader of the file: the words it may be, or what kind of value."""
+    if get_origin(kind) is Annotated:
+        return type_name(get_args(kind)[0])
+    words = [word for part in (get_args(kind) or (kind,)) for word in get_args(part) or (part,)]
+    if all(isinstance(word, str) or word is type(None) for word in words):
+        return "one of " + ", ".join(str(word) for word in words if isinstance(word, str))
+    return " or ".join(
+        str(getattr(word, "__name__", word)) for word in words if word is not type(None)
+    )
+
+
+def _listed(kind: Any) -> bool:
+    """Whether naming the type says more than the decoder's own message."""
+    return bool(get_args(kind)) and get_origin(kind) is not Annotated
+
+
+def shown(value: object) -> str:
+    """A wrong value, short enough for a line."""
+    return repr(value)[:60]

@@ -1,0 +1,122 @@
+"""The tables of the configuration: one struct a section, each field its own documentation and check."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from gateway.exchange.routing import RouteRule
+from gateway.providers.contract import Deployment, Scope, Upstream
+from gateway.upstream.credentials import CredentialSetting
+
+Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Where the gateway listens. ``http2`` needs the extra of that name and is experimental."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    workers: Positive = 1
+    http2: bool = False
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    drain_seconds: Positive = 60
+
+
+class Storage(msgspec.Struct, frozen=True):
+    """``url``: a SQLite file or Postgres; empty = SQLite in ``folder``. The spool always lives in ``folder``."""
+
+    url: str = ""
+    folder: str = "var"
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """``master``: 32 or more bytes from which key digests and AWS secrets derive; empty = made in the folder."""
+
+    master: str = ""
+
+
+class Org(msgspec.Struct, frozen=True):
+    """The organisation rows belong to, and the zone its days and months are in."""
+
+    name: str = "default"
+    timezone: str = "UTC"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds. Times in seconds, sizes in MiB."""
+
+    body_mib: Positive = 32
+    connect_seconds: Positive = 5
+    first_byte_seconds: Positive = 600
+    stream_idle_seconds: Positive = 300
+    connections_per_upstream: Positive = 1000
+    drain_seconds: Positive = 600
+    drain_mib: Positive = 64
+    drain_streams: Positive = 500
+
+
+class Relay(msgspec.Struct, frozen=True):
+    """``transport``: 'relay' (ours) or 'stock' (httpx's own). ``count``: tiktoken on every request."""
+
+    transport: Literal["relay", "stock"] = "relay"
+    count: bool = True
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """Extra price files (CSV, as in gateway/pricing/seed), read after the shipped ones."""
+
+    files: tuple[str, ...] = ()
+
+
+class UpstreamTable(msgspec.Struct, frozen=True):
+    """[upstreams.<name>]"""
+
+    provider: str
+    service: str | None = None
+    base_url: str | None = None
+    region: str | None = None
+    project: str | None = None
+    locations: tuple[str, ...] = ()
+    abandon: Literal["drain", "cancel"] | None = None
+
+
+class DeploymentTable(msgspec.Struct, frozen=True):
+    """[[deployments]]"""
+
+    name: str
+    upstream: str
+    model: str | None = None
+    scope: Scope | None = None
+    geo: str | None = None
+    region: str | None = None
+    spill: Scope = "global"
+
+
+class Config(msgspec.Struct, frozen=True):
+    """Everything the composition root needs."""
+
+    server: Server
+    storage: Storage
+    secrets: Secrets
+    org: Org
+    limits: Limits
+    relay: Relay
+    prices: Prices
+    upstreams: tuple[Upstream, ...]
+    credentials: dict[str, CredentialSetting]
+    locations: dict[str, tuple[str, ...]]
+    deployments: tuple[Deployment, ...]
+    rules: tuple[RouteRule, ...]
+    environment: Mapping[str, str]
+
+    def folder(self) -> Path:
+        """Where this machine's state lives."""
+        return Path(self.storage.folder)
+
+    def database_url(self) -> str:
+        """The store's URL, SQLite in the folder by default."""
+        return self.storage.url or f"sqlite:///{self.folder() / 'weighbridge.db'}"

@@ -1,0 +1,168 @@
+"""The tables that speak of providers: upstreams with their credentials, deployments, routes."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.config.reader import Reader, shown
+from gateway.config.tables import DeploymentTable, UpstreamTable
+from gateway.exchange.routing import RouteRule
+from gateway.providers.contract import Deployment, Provider, Upstream
+from gateway.upstream.credentials import Anonymous, AwsChain, CredentialSetting, Entra, GoogleAdc
+
+_MISSING = "missing"  # stands for a secret that is reported already
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def read_upstreams(
+    reader: Reader, raw: object, providers: Mapping[str, Provider]
+) -> tuple[dict[str, Upstream], dict[str, CredentialSetting], dict[str, tuple[str, ...]]]:
+    """[upstreams.<name>]: the upstreams, the credential and the allowed locations of each, by name."""
+    upstreams: dict[str, Upstream] = {}
+    credentials: dict[str, CredentialSetting] = {}
+    locations: dict[str, tuple[str, ...]] = {}
+    if not isinstance(raw, dict):
+        reader.problem("upstreams", "expected [upstreams.<name>] tables")
+        return upstreams, credentials, locations
+    for name, table in raw.items():
+        where = f"upstreams.{name}"
+        plain = (
+            {k: v for k, v in table.items() if k != "credential"}
+            if isinstance(table, dict)
+            else table
+        )
+        fields = reader.table(UpstreamTable, plain, where)
+        if fields is None:
+            continue
+        row = UpstreamTable(**fields)
+        provider = providers.get(row.provider)
+        if provider is None:
+            reader.problem(f"{where}.provider", f"expected one of {', '.join(sorted(providers))}")
+            continue
+        upstreams[name] = _upstream(reader, name, row, provider)
+        locations[name] = row.locations
+        credentials[name] = _credential(reader, table.get("credential"), provider, where)
+    return upstreams, credentials, locations
+
+
+def _upstream(reader: Reader, name: str, row: UpstreamTable, provider: Provider) -> Upstream:
+    where = f"upstreams.{name}"
+    service = provider.services[0] if row.service is None else row.service
+    base_url = row.base_url
+    if service not in provider.services:
+        reader.problem(f"{where}.service", f"expected one of {', '.join(provider.services)}")
+    elif base_url is None:
+        base_url = provider.base_urls[provider.services.index(service)]
+    if not base_url:
+        reader.problem(f"{where}.base_url", "missing; expected the resource's https URL")
+    else:
+        _check_url(reader, base_url, f"{where}.base_url")
+    if "{location}" in (base_url or "") and not (row.region or row.locations):
+        reader.problem(f"{where}.region", "missing; the base URL names it")
+    return Upstream(
+        name=name,
+        provider=row.provider,
+        base_url=(base_url or "").rstrip("/"),
+        service=service,
+        region=row.region,
+        project=row.project,
+        location=row.region,
+        abandon=row.abandon or provider.abandon,
+    )
+
+
+def _check_url(reader: Reader, url: str, where: str) -> None:
+    parts = urlsplit(url.replace("{location}", "location"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        reader.problem(where, f"expected https://host[/path], found {shown(url)}")
+    elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        reader.problem(where, "plain http is allowed to loopback only: use https")
+
+
+def _credential(reader: Reader, raw: object, provider: Provider, where: str) -> CredentialSetting:
+    """The configured credential, or the cloud's own ambient one."""
+    place = f"{where}.credential"
+    if raw is None:
+        return _ambient(provider)
+    if not isinstance(raw, dict):
+        reader.problem(place, 'expected a table such as { type = "api_key", key = "${env:NAME}" }')
+        return Anonymous()
+    try:
+        setting: CredentialSetting = msgspec.convert(
+            _revealed(reader, raw, place), CredentialSetting
+        )
+    except msgspec.ValidationError as error:
+        reader.problem(place, f"{error}; types are {', '.join(CREDENTIAL_TYPES)}")
+        return Anonymous()
+    return setting
+
+
+def _revealed(reader: Reader, raw: dict[str, object], place: str) -> dict[str, object]:
+    """A credential's table with its secrets read from where they are referred to."""
+    table: dict[str, object] = {}
+    for key, value in raw.items():
+        where = f"{place}.{key}"
+        if key in SECRET_KEYS:
+            table[key] = reader.secret(value, where) or _MISSING
+        elif isinstance(value, dict):
+            table[key] = _revealed(reader, value, where)
+        else:
+            table[key] = reader.expanded(value, where)
+    return table
+
+
+SECRET_KEYS = frozenset({"key", "token", "secret_access_key", "session_token", "client_secret"})
+CREDENTIAL_TYPES = ("api_key", "bearer", "entra", "aws_static", "aws_profile", "aws_chain", "aws_role", "google_adc", "anonymous")  # fmt: skip
+
+
+def _ambient(provider: Provider) -> CredentialSetting:
+    """Without a configured credential the machine's own identity is used."""
+    match provider.ambient:
+        case "entra":
+            return Entra()
+        case "aws":
+            return AwsChain()
+        case "adc":
+            return GoogleAdc()
+
+
+def read_deployments(
+    reader: Reader, raw: object, upstreams: Mapping[str, Upstream]
+) -> tuple[Deployment, ...]:
+    """[[deployments]]: what wire names mean."""
+    found: list[Deployment] = []
+    for index, table in enumerate(raw if isinstance(raw, list) else []):
+        where = f"deployments[{index}]"
+        fields = reader.table(DeploymentTable, table, where)
+        named = table.get("upstream") if isinstance(table, dict) else None
+        if named is not None and named not in upstreams:
+            reader.problem(f"{where}.upstream", f"no such upstream: {shown(named)}")
+        if fields is None:
+            continue
+        row = DeploymentTable(**fields)
+        found.append(
+            Deployment(row.name, row.upstream, row.model, row.scope, row.geo, row.region, row.spill)
+        )
+    if not isinstance(raw, list):
+        reader.problem("deployments", "expected [[deployments]] tables")
+    return tuple(found)
+
+
+def read_rules(
+    reader: Reader, raw: object, upstreams: Mapping[str, Upstream]
+) -> tuple[RouteRule, ...]:
+    """[[routes]]: which upstream serves which names."""
+    found: list[RouteRule] = []
+    for index, table in enumerate(raw if isinstance(raw, list) else []):
+        where = f"routes[{index}]"
+        fields = reader.table(RouteRule, table, where)
+        if fields is None:
+            continue
+        rule = RouteRule(**fields)
+        if rule.upstream not in upstreams:
+            reader.problem(f"{where}.upstream", f"no such upstream: {shown(rule.upstream)}")
+        found.append(rule)
+    if not isinstance(raw, list):
+        reader.problem("routes", "expected [[routes]] tables")
+    return tuple(found)

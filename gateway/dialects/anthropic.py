@@ -1,0 +1,379 @@
+"""The Messages protocol of Anthropic: MESSAGES wherever it is spoken in its own shape, INVOKE inside a runtime's.
+
+Both meter plain JSON, SSE and event-stream alike, by the head. INVOKE adds what the runtime states around
+the model's body: token-count headers, invocation metrics, guardrail traces, and the tier as a header.
+To read a new content block: one line in ``_BLOCKS``; a new counted tool: one line in ``_TOOL_UNITS``.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from gateway.dialects.contract import Dialect, DocumentDialect, Request
+from gateway.metering.asking import TurnBuilder, as_json, asked_number, largest, read_object
+from gateway.metering.guardrails import guardrail_component, traced_usages
+from gateway.metering.invocation import (
+    METRICS,
+    TRACE,
+    Stated,
+    disagree,
+    header_usage,
+    runtime_usage,
+    served_tier,
+)
+from gateway.metering.meter import Reading
+from gateway.metering.prompt import Function, Prompt, Turn
+from gateway.metering.reader import as_raw
+from gateway.metering.transcript import Transcript
+from gateway.metering.usage import (
+    MAIN,
+    Component,
+    Source,
+    UsageInvalid,
+    carve,
+    component,
+    count_of,
+    total_tokens,
+)
+from gateway.wire.documents import Document, Seen
+from gateway.wire.jsondoc import Json, arr, at, obj, string
+from gateway.wire.messages import Head
+
+_SENSITIVE: Final = (
+    "model", "stream", "max_tokens", "max_tokens_to_sample", "service_tier", "speed",
+)  # fmt: skip
+_BASE_SPEED: Final = "standard"
+_TOOL_UNITS: Final = {
+    "web_search_requests": "web_search_requests",
+    "web_fetch_requests": "web_fetch_requests",
+}
+_LIFETIMES: Final = {
+    "ephemeral_5m_input_tokens": "cache_write_5m",
+    "ephemeral_1h_input_tokens": "cache_write_1h",
+}
+_OUTSIDE: Final = frozenset(
+    {"advisor_message", "compaction"}
+)  # iterations no top-level count holds
+_NO_GEO: Final = "not_available"
+_BLOCKS_NESTING_MAX: Final = 4
+
+
+# ── the request ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_request(body: bytes) -> Request:
+    asked = read_object(body, _SENSITIVE)
+    speed = string(asked, "speed")
+    return Request(
+        model=string(asked, "model"),
+        stream=asked.get("stream") is True,
+        prompt=_prompt(asked),
+        # Thinking is part of max_tokens; the second name is that of the older text completions.
+        output_ceiling=largest(
+            asked_number(asked.get("max_tokens")), asked_number(asked.get("max_tokens_to_sample"))
+        ),
+        tier=string(asked, "service_tier") if speed in (None, _BASE_SPEED) else speed,
+    )
+
+
+def _prompt(asked: dict[str, Json]) -> Prompt:
+    turns = [_turn("system", asked["system"])] if asked.get("system") else []
+    turns += [_turn(string(each, "role"), at(each, "content")) for each in arr(asked, "messages")]
+    legacy = string(asked, "prompt")
+    if legacy is not None:
+        turns.append(Turn("user", legacy))
+    functions = tuple(_function(tool) for tool in arr(asked, "tools"))
+    return Prompt("chat", tuple(turns), functions)
+
+
+def _function(tool: Json) -> Function:
+    parameters = obj(tool, "input_schema")
+    name = string(tool, "name") or string(tool, "type") or ""
+    return Function(name, string(tool, "description"), parameters or None)
+
+
+def _turn(role: str | None, content: Json) -> Turn:
+    turn = TurnBuilder()
+    _read_content(turn, content, _BLOCKS_NESTING_MAX)
+    return turn.turn(role)
+
+
+def _read_content(turn: TurnBuilder, content: Json, nesting: int) -> None:
+    if isinstance(content, str):
+        turn.text(content)
+    for block in content if isinstance(content, list) and nesting else ():
+        kind = string(block, "type") or ""
+        if not isinstance(block, dict):
+            turn.opaque()
+        elif kind.endswith("tool_result"):
+            _read_content(turn, block.get("content"), nesting - 1)
+        else:
+            _BLOCKS.get(kind, _unknown_block)(turn, block)
+
+
+def _unknown_block(turn: TurnBuilder, block: dict[str, Json]) -> None:
+    turn.opaque()
+
+
+def _tool_use(turn: TurnBuilder, block: dict[str, Json]) -> None:
+    turn.call(string(block, "name"), block.get("input"))
+
+
+def _image(turn: TurnBuilder, block: dict[str, Json]) -> None:
+    turn.image(string(block.get("source"), "data"))
+
+
+def _document(turn: TurnBuilder, block: dict[str, Json]) -> None:
+    source = block.get("source")
+    if string(source, "type") == "text":
+        turn.text(string(source, "data"))
+    elif string(source, "type") == "content":
+        _read_content(turn, at(source, "content"), 1)
+    else:
+        turn.opaque()
+
+
+def _search_result(turn: TurnBuilder, block: dict[str, Json]) -> None:
+    turn.text(string(block, "title"))
+    _read_content(turn, block.get("content"), 1)
+
+
+_BLOCKS: Final[dict[str, Callable[[TurnBuilder, dict[str, Json]], None]]] = {
+    "text": lambda turn, block: turn.text(string(block, "text")),
+    "thinking": lambda turn, block: turn.text(string(block, "thinking")),
+    "compaction": lambda turn, block: turn.text(string(block, "content")),
+    "tool_use": _tool_use,
+    "server_tool_use": _tool_use,
+    "mcp_tool_use": _tool_use,
+    "image": _image,
+    "document": _document,
+    "search_result": _search_result,
+}
+
+
+# ── the answer ───────────────────────────────────────────────────────────────────────────────────
+
+
+class _Anthropic:
+    """Reads an answer, streamed or not. ``merged`` is the usage: the start, overwritten by what follows."""
+
+    def __init__(self) -> None:
+        self.merged: dict[str, Json] = {}
+        self.model: str | None = None
+        self.transcript = Transcript()
+        self.ended = False  # the terminal event, or a whole message
+        self.settled = False  # the output count is the final one
+        self.running = False  # an output count beyond the placeholder was seen
+        self.failed = False
+        self.doubtful = False  # the usage came in a frame with a wrong checksum
+        self._said: list[Json] = []
+
+    def take(self, document: Document) -> None:
+        value = document.value
+        kind = string(value, "type")
+        if kind == "content_block_delta":
+            self._delta(value)
+        elif kind == "content_block_start":
+            self._block(value.get("content_block"), value.get("index"))
+        elif kind == "message_start":
+            self._message(obj(value, "message"), document)
+        elif kind == "message_delta":
+            self._overwrite(obj(value, "usage"), document)
+            self.running = self.running or obj(value, "usage").get("output_tokens") is not None
+            if self.running and string(value.get("delta"), "stop_reason") is not None:
+                self.settled = True
+        elif kind == "message_stop":
+            self.ended = True
+        else:
+            self._other(kind, value, document)
+
+    def _other(self, kind: str | None, value: dict[str, Json], document: Document) -> None:
+        if kind == "error":
+            self.failed = True
+        elif kind == "message" or "usage" in value:
+            self._message(value, document)
+            self.ended = self.settled = self.running = True
+        elif kind in (None, "completion"):  # text completions of old
+            self.transcript.write(string(value, "completion"))
+            self.ended = self.ended or string(value, "stop_reason") is not None
+
+    def _message(self, message: dict[str, Json], document: Document) -> None:
+        self.model = string(message, "model") or self.model
+        self._overwrite(obj(message, "usage"), document)
+        for index, block in enumerate(arr(message, "content")):
+            self._block(block, index)
+
+    def _overwrite(self, usage: dict[str, Json], document: Document) -> None:
+        if usage:
+            self._said.append(usage)
+            self.doubtful = self.doubtful or not document.intact
+            self.merged.update((name, value) for name, value in usage.items() if value is not None)
+
+    def _block(self, block: Json, index: Json) -> None:
+        self.transcript.write(string(block, "text"))
+        self.transcript.think(string(block, "thinking"))
+        name = string(block, "name")
+        if name is not None and isinstance(block, dict):
+            arguments = block.get("input")
+            self.transcript.call(str(index), name, as_json(arguments) if arguments else None)
+
+    def _delta(self, value: dict[str, Json]) -> None:
+        delta = value.get("delta")
+        self.transcript.write(string(delta, "text"))
+        self.transcript.think(string(delta, "thinking"))
+        arguments = string(delta, "partial_json")
+        if arguments:
+            self.transcript.call(str(value.get("index")), None, arguments)
+
+    def reading(self, seen: Seen) -> Reading:
+        flags = ("error_event",) if self.failed else ()
+        blank = Reading(
+            source=Source.NONE,
+            final=False,
+            model=self.model,
+            tier=self._tier(),
+            complete=self.ended and not self.failed,
+            usage_raw=as_raw(*self._said),
+            observed=self.transcript.observed(),
+            flags=flags,
+            region=self._region(),
+        )
+        try:
+            return self._counted(blank)
+        except UsageInvalid:
+            return msgspec.structs.replace(blank, flags=(*flags, "usage_invalid"))
+
+    def _counted(self, blank: Reading) -> Reading:
+        if self.merged.get("input_tokens") is None and self.merged.get("output_tokens") is None:
+            return blank
+        known = self.settled and not self.doubtful
+        main = _tokens(self.merged, with_output=self.running)
+        units, unknown = _tool_units(obj(self.merged, "server_tool_use"))
+        others, inside, flags = _iterations(arr(self.merged, "iterations"))
+        return msgspec.structs.replace(
+            blank,
+            components=(component({**main, **units}, MAIN), *others),
+            source=Source.PROVIDER if known else Source.PARTIAL,
+            final=known,
+            stated_total=inside,
+            uncovered=total_tokens(others),
+            flags=(*blank.flags, *flags, *unknown),
+        )
+
+    def _tier(self) -> str | None:
+        speed = string(self.merged, "speed")
+        return string(self.merged, "service_tier") if speed in (None, _BASE_SPEED) else speed
+
+    def _region(self) -> str | None:
+        geo = string(self.merged, "inference_geo")
+        return None if geo == _NO_GEO else geo
+
+
+def _tokens(usage: dict[str, Json], *, with_output: bool = True) -> dict[str, int]:
+    """Disjoint token counts of one usage object; input excludes the cache, output includes thinking."""
+    split = obj(usage, "cache_creation")
+    writes = {unit: count_of(split.get(member)) or 0 for member, unit in _LIFETIMES.items()}
+    written = count_of(usage.get("cache_creation_input_tokens"))
+    counts = {
+        "input_text": count_of(usage.get("input_tokens")) or 0,
+        "cache_read_text": count_of(usage.get("cache_read_input_tokens")) or 0,
+        **carve("cache_write", sum(writes.values()) if written is None else written, writes),
+    }
+    if with_output:
+        thinking = count_of(obj(usage, "output_tokens_details").get("thinking_tokens")) or 0
+        output = count_of(usage.get("output_tokens")) or 0
+        counts |= carve("output_text", output, {"output_reasoning": thinking})
+    return counts
+
+
+def _tool_units(used: dict[str, Json]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Units of the provider's own tools, and a flag where one is used that has no unit yet."""
+    counts = {name: count_of(value) or 0 for name, value in used.items()}
+    units = {_TOOL_UNITS[name]: count for name, count in counts.items() if name in _TOOL_UNITS}
+    unknown = any(count for name, count in counts.items() if name not in _TOOL_UNITS)
+    return units, ("unknown_unit",) if unknown else ()
+
+
+def _iterations(said: list[Json]) -> tuple[tuple[Component, ...], int | None, tuple[str, ...]]:
+    """Components outside the top level; what the others sum to (None without any); flags."""
+    outside: list[Component] = []
+    inside: int | None = None
+    flags: list[str] = []
+    for each in said:
+        kind = string(each, "type") or ""
+        counts = _tokens(each) if isinstance(each, dict) else {}
+        if kind in _OUTSIDE:
+            outside.append(component(counts, kind, string(each, "model")))
+            continue
+        inside = (inside or 0) + sum(counts.values())
+        if kind != "message":
+            flags.append(kind if kind == "fallback_message" else "unknown_iteration")
+    return tuple(outside), inside, tuple(flags)
+
+
+class _Invoked(_Anthropic):
+    """The same inside a runtime: its own counts check the body's, and stand in where the body has none."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self._head_tier = served_tier(head.headers)
+        self._head_usage = header_usage(head.headers)
+        self._metrics: dict[str, Json] = {}
+        self._metrics_intact = True
+        self._trace: Json = None
+
+    def take(self, document: Document) -> None:
+        super().take(document)
+        self._trace = document.value.get(TRACE) or self._trace
+        metrics = obj(document.value, METRICS)
+        if metrics:
+            self._metrics = metrics
+            self._metrics_intact = document.intact
+            self.ended = True
+
+    def reading(self, seen: Seen) -> Reading:
+        # The id in the path is what is billed and names the model; the body's own name is another's.
+        reading = msgspec.structs.replace(
+            super().reading(seen), model=None, tier=self._head_tier, region=None
+        )
+        try:
+            return self._with_runtime(reading)
+        except UsageInvalid:
+            return msgspec.structs.replace(reading, flags=(*reading.flags, "usage_invalid"))
+
+    def _with_runtime(self, reading: Reading) -> Reading:
+        stated = runtime_usage(self._metrics or self._head_usage)
+        guardrail = guardrail_component(traced_usages(self._trace))
+        if stated is not None:
+            reading = self._settled(reading, stated)
+        if guardrail is None:
+            return reading
+        return msgspec.structs.replace(reading, components=(*reading.components, guardrail))
+
+    def _settled(self, reading: Reading, stated: Stated) -> Reading:
+        body = next((each for each in reading.components if each.role == MAIN), None)
+        if reading.final and body is not None:
+            told = Stated({name: n for name, n in body.counts.items() if name not in _TOOL_UNITS})
+            flags = ("count_mismatch",) if disagree(told, stated) else ()
+            return msgspec.structs.replace(reading, flags=(*reading.flags, *flags))
+        known = self._metrics_intact
+        return msgspec.structs.replace(
+            reading,
+            components=(component(stated.counts, MAIN),),
+            source=Source.PROVIDER if known else Source.PARTIAL,
+            final=known,
+            stated_total=stated.total,
+            usage_raw=reading.usage_raw or as_raw(self._metrics or self._head_usage),
+        )
+
+
+MESSAGES: Final[Dialect] = DocumentDialect(
+    "anthropic", _read_request, lambda request, head: _Anthropic()
+)
+INVOKE: Final[Dialect] = DocumentDialect(
+    "anthropic_invoke",
+    _read_request,
+    lambda request, head: _Invoked(head),
+    salvaged=("usage", TRACE),
+)

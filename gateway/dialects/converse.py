@@ -1,0 +1,267 @@
+"""CONVERSE: one conversation API for every vendor's models, JSON or event-stream; GUARDRAIL: ApplyGuardrail.
+
+Usage is in the answer's own member, in a stream in its ``metadata`` event; there are no token headers.
+To read another content block: one line in ``_BLOCKS``; another event: one line in ``_Conversed.take``.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from gateway.dialects.contract import Dialect, DocumentDialect, Request
+from gateway.metering.asking import TurnBuilder, as_json, asked_number, largest, read_object
+from gateway.metering.guardrails import guardrail_component, traced_usages
+from gateway.metering.invocation import runtime_usage, served_tier, tier_of
+from gateway.metering.meter import Reading
+from gateway.metering.prompt import Function, Prompt, Schema, Turn
+from gateway.metering.reader import as_raw
+from gateway.metering.transcript import Transcript
+from gateway.metering.usage import MAIN, Source, UsageInvalid, component
+from gateway.wire.documents import Document, Seen
+from gateway.wire.jsondoc import Json, arr, at, obj, string
+from gateway.wire.messages import Head
+
+_SENSITIVE: Final = (
+    "inferenceConfig",
+    "additionalModelRequestFields",
+    "serviceTier",
+    "performanceConfig",
+)
+# What a model's own fields may call its limit: they reach it beside inferenceConfig.
+_OWN_LIMITS: Final = (
+    "max_tokens",
+    "maxTokens",
+    "max_new_tokens",
+    "max_completion_tokens",
+    "max_gen_len",
+)
+_NESTING_MAX: Final = 4
+
+
+# ── the request ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_request(body: bytes) -> Request:
+    asked = read_object(body, _SENSITIVE)
+    own = obj(asked, "additionalModelRequestFields")
+    return Request(
+        prompt=_prompt(asked),
+        output_ceiling=largest(
+            asked_number(obj(asked, "inferenceConfig").get("maxTokens")),
+            *(asked_number(each.get(name)) for each in (own, obj(own, "inferenceConfig")) for name in _OWN_LIMITS),
+        ),
+        tier=tier_of(asked.get("serviceTier"), asked.get("performanceConfig")),
+    )  # fmt: skip
+
+
+def _prompt(asked: dict[str, Json]) -> Prompt:
+    turns: list[Turn] = []
+    if asked.get("system"):
+        turns.append(_turn("system", asked["system"]))
+    turns += [_turn(string(each, "role"), at(each, "content")) for each in arr(asked, "messages")]
+    if asked.get("promptVariables"):
+        turns.append(_variables(obj(asked, "promptVariables")))
+    tools = arr(obj(asked, "toolConfig"), "tools")
+    structure = at(asked, "outputConfig", "textFormat", "structure", "jsonSchema")
+    schema = Schema(string(structure, "name") or "", None, string(structure, "schema"))
+    return Prompt(
+        "chat",
+        tuple(turns),
+        tuple(_function(tool) for tool in tools),
+        schema if structure else None,
+    )
+
+
+def _variables(variables: dict[str, Json]) -> Turn:
+    """A prompt kept by the provider is not in the request: only what fills it in."""
+    turn = TurnBuilder()
+    turn.opaque()
+    for value in variables.values():
+        turn.text(string(value, "text"))
+    return turn.turn("user")
+
+
+def _function(tool: Json) -> Function:
+    spec = obj(tool, "toolSpec") or obj(tool, "systemTool")
+    parameters = at(spec, "inputSchema", "json")
+    return Function(string(spec, "name") or "", string(spec, "description"), parameters)
+
+
+def _turn(role: str | None, content: Json) -> Turn:
+    turn = TurnBuilder()
+    _read_content(turn, content, _NESTING_MAX)
+    return turn.turn(role)
+
+
+def _read_content(turn: TurnBuilder, content: Json, nesting: int) -> None:
+    for block in content if isinstance(content, list) and nesting else ():
+        for member, value in block.items() if isinstance(block, dict) else ():
+            if member in ("toolResult", "searchResult"):
+                _read_content(turn, at(value, "content"), nesting - 1)
+            else:
+                _BLOCKS.get(member, _unknown_block)(turn, value)
+
+
+def _unknown_block(turn: TurnBuilder, value: Json) -> None:
+    turn.opaque()
+
+
+def _text(turn: TurnBuilder, value: Json) -> None:
+    turn.text(value if isinstance(value, str) else None)
+
+
+def _cited(turn: TurnBuilder, value: Json) -> None:
+    for part in arr(value, "content"):
+        turn.text(string(part, "text"))
+
+
+_BLOCKS: Final[dict[str, Callable[[TurnBuilder, Json], None]]] = {
+    "text": _text,
+    "json": lambda turn, value: turn.json(value),
+    "image": lambda turn, value: turn.image(string(at(value, "source"), "bytes")),
+    "toolUse": lambda turn, value: turn.call(string(value, "name"), at(value, "input")),
+    "guardContent": lambda turn, value: turn.text(string(at(value, "text"), "text")),
+    "reasoningContent": lambda turn, value: turn.text(string(at(value, "reasoningText"), "text")),
+    "citationsContent": _cited,
+    "cachePoint": lambda turn, value: None,
+}
+
+
+# ── the answer ───────────────────────────────────────────────────────────────────────────────────
+
+
+class _Conversed:
+    """Reads one answer. ``doubtful``: the usage came in a frame with a wrong checksum."""
+
+    def __init__(self, head: Head) -> None:
+        self._head_tier = served_tier(head.headers)
+        self._metadata: dict[str, Json] = {}
+        self._doubtful = False
+        self._transcript = Transcript()
+
+    def take(self, document: Document) -> None:
+        value = document.value
+        event = document.event
+        if event == "contentBlockDelta":
+            self._delta(value.get("delta"), str(value.get("contentBlockIndex")))
+        elif event == "contentBlockStart":
+            name = string(at(value, "start", "toolUse"), "name")
+            if name is not None:
+                self._transcript.call(str(value.get("contentBlockIndex")), name)
+        elif event == "metadata" or not event:
+            self._metadata = value
+            self._doubtful = not document.intact
+            for index, block in enumerate(arr(at(value, "output", "message"), "content")):
+                self._block(block, str(index))
+
+    def _delta(self, delta: Json, key: str) -> None:
+        self._transcript.write(string(delta, "text"))
+        self._transcript.think(string(at(delta, "reasoningContent"), "text"))
+        arguments = string(at(delta, "toolUse"), "input")
+        if arguments:
+            self._transcript.call(key, None, arguments)
+
+    def _block(self, block: Json, key: str) -> None:
+        self._transcript.write(string(block, "text"))
+        self._transcript.think(string(at(block, "reasoningContent", "reasoningText"), "text"))
+        for part in arr(at(block, "citationsContent"), "content"):
+            self._transcript.write(string(part, "text"))
+        used = obj(block, "toolUse")
+        if used:
+            arguments = used.get("input")
+            self._transcript.call(
+                key, string(used, "name"), as_json(arguments) if arguments else None
+            )
+
+    def reading(self, seen: Seen) -> Reading:
+        usage = obj(self._metadata, "usage")
+        traced = traced_usages(self._metadata.get("trace"))
+        tier = tier_of(self._metadata.get("serviceTier"), self._metadata.get("performanceConfig"))
+        blank = Reading(
+            source=Source.NONE,
+            final=False,
+            tier=tier or self._head_tier,
+            complete=bool(self._metadata) and not seen.clipped,
+            usage_raw=as_raw(usage, *traced),
+            observed=self._transcript.observed(),
+        )
+        try:
+            return self._counted(blank, usage, traced)
+        except UsageInvalid:
+            return msgspec.structs.replace(blank, flags=("usage_invalid",))
+
+    def _counted(
+        self, blank: Reading, usage: dict[str, Json], traced: list[dict[str, Json]]
+    ) -> Reading:
+        stated = runtime_usage(usage)
+        if stated is None:
+            return blank
+        guardrail = guardrail_component(traced)
+        tools = obj(usage, "serverToolUsage")
+        flags = (
+            ("gross_input", stated.gross),
+            # No service model names these counts yet, so they cannot be booked; they must not be lost.
+            ("unknown_unit", any(tools.values())),
+        )
+        return msgspec.structs.replace(
+            blank,
+            components=(
+                component(stated.counts, MAIN),
+                *(() if guardrail is None else (guardrail,)),
+            ),
+            source=Source.PARTIAL if self._doubtful else Source.PROVIDER,
+            final=not self._doubtful,
+            stated_total=stated.total,
+            flags=tuple(name for name, raised in flags if raised),
+        )
+
+
+# ── guardrails of their own ──────────────────────────────────────────────────────────────────────
+
+
+def _read_guarded(body: bytes) -> Request:
+    asked = read_object(body, ("content", "source"))
+    turn = TurnBuilder()
+    for block in arr(asked, "content"):
+        text = string(at(block, "text"), "text")
+        if text is None:
+            turn.opaque()
+        turn.text(text)
+    return Request(prompt=Prompt("plain", (turn.turn("user"),)))
+
+
+class _Guarded:
+    """Units are all there is to bill; an answer without any has used none."""
+
+    def __init__(self) -> None:
+        self._usage: dict[str, Json] = {}
+
+    def take(self, document: Document) -> None:
+        self._usage = obj(document.value, "usage")
+
+    def reading(self, seen: Seen) -> Reading:
+        blank = Reading(final=False, complete=seen.whole, usage_raw=as_raw(self._usage))
+        if not self._usage:
+            return blank
+        try:
+            guardrail = guardrail_component((self._usage,))
+        except UsageInvalid:
+            return msgspec.structs.replace(blank, flags=("usage_invalid",))
+        return msgspec.structs.replace(
+            blank,
+            components=() if guardrail is None else (guardrail,),
+            source=Source.PROVIDER,
+            final=True,
+        )
+
+
+CONVERSE: Final[Dialect] = DocumentDialect(
+    "converse",
+    _read_request,
+    lambda request, head: _Conversed(head),
+    salvaged=("usage", "trace", "serviceTier"),
+)
+GUARDRAIL: Final[Dialect] = DocumentDialect(
+    "guardrail", _read_guarded, lambda request, head: _Guarded()
+)

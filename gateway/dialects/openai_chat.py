@@ -1,0 +1,145 @@
+"""Chat completions and the older text completions: CHAT, COMPLETIONS, and MISTRAL, which is CHAT unasked.
+
+CHAT and COMPLETIONS say a stream's usage only when asked, so a streaming request that does not ask is opted in,
+and the event that only our asking brought is withheld from the client again. MISTRAL always says it.
+To add an operation of the same answer shape: a function that reads its request, and a constant.
+"""
+
+from typing import Final
+
+from gateway.dialects.contract import Dialect, DocumentDialect, Request
+from gateway.kernel.errors import MalformedBody
+from gateway.metering.asking import asked_number, largest, read_object
+from gateway.metering.chat_prompt import chat_prompt
+from gateway.metering.choices import ChoicesReader
+from gateway.metering.meter import Filter
+from gateway.metering.plain_prompt import plain_prompt, texts_in
+from gateway.wire.jsondoc import Json, member_span, replace_member, splice_member, string
+from gateway.wire.messages import Head
+from gateway.wire.withheld import WithheldEvents
+
+_OPTIONS: Final = "stream_options"
+_WISH: Final = "include_usage"
+_ASKED: Final = b'{"include_usage":true}'
+_SENSITIVE: Final = (
+    "model", "stream", _OPTIONS, "n", "best_of", "max_tokens", "max_completion_tokens",
+    "service_tier", "data_sources",
+)  # fmt: skip
+
+
+# ── the request ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_chat(body: bytes) -> Request:
+    asked = read_object(body, _SENSITIVE)
+    stream = _streams(asked)
+    return Request(
+        model=_model(asked),
+        stream=stream,
+        prompt=chat_prompt(asked),
+        output_ceiling=largest(
+            asked_number(asked.get("max_completion_tokens")), asked_number(asked.get("max_tokens"))
+        ),
+        choices=asked_number(asked.get("n")) or 1,
+        tier=string(asked, "service_tier"),
+        opted_body=_opted(body, asked) if stream else None,
+    )
+
+
+def _read_unasked(body: bytes) -> Request:
+    asked = read_object(body, _SENSITIVE)
+    return Request(
+        model=_model(asked),
+        stream=_streams(asked),
+        prompt=chat_prompt(asked),
+        output_ceiling=asked_number(asked.get("max_tokens")),
+        choices=asked_number(asked.get("n")) or 1,
+        tier=string(asked, "service_tier"),
+    )
+
+
+def _read_completions(body: bytes) -> Request:
+    asked = read_object(body, _SENSITIVE)
+    stream = _streams(asked)
+    each = largest(asked_number(asked.get("n")), asked_number(asked.get("best_of"))) or 1
+    return Request(
+        model=_model(asked),
+        stream=stream,
+        prompt=plain_prompt("plain", asked.get("prompt"), asked.get("suffix")),
+        output_ceiling=asked_number(asked.get("max_tokens")),
+        choices=each * texts_in(asked.get("prompt")),
+        tier=string(asked, "service_tier"),
+        opted_body=_opted(body, asked) if stream else None,
+    )
+
+
+def _model(asked: dict[str, Json]) -> str | None:
+    """The body's model; null is sent by clients whose path names it."""
+    model = asked.get("model")
+    if model is not None and not isinstance(model, str):
+        raise MalformedBody('"model" must be a string or null')
+    return model
+
+
+def _streams(asked: dict[str, Json]) -> bool:
+    """Whether a stream is asked for, in a way no server can read otherwise."""
+    stream = asked.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise MalformedBody('"stream" must be true, false or null')
+    return stream is True
+
+
+# ── the opt-in ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _opted(body: bytes, asked: dict[str, Json]) -> bytes | None:
+    """The body that asks for usage; None where it already does, or where asking is refused.
+
+    Only the bytes of the wish change: a client's other stream options stay as they are written.
+    """
+    sources = asked.get("data_sources")
+    if isinstance(sources, list) and sources:  # an empty list searches nothing, and hides no usage
+        return None
+    options = asked.get(_OPTIONS)
+    if options is None:
+        edit = replace_member if _OPTIONS in asked else splice_member
+        return edit(body, _OPTIONS, _ASKED)
+    if not isinstance(options, dict):
+        raise MalformedBody(f'"{_OPTIONS}" must be an object or null')
+    start, end = member_span(body, _OPTIONS) or (0, 0)
+    written = body[start:end]
+    if read_object(written, (_WISH,)).get(_WISH) is True:
+        return None
+    edit = replace_member if _WISH in options else splice_member
+    return body[:start] + edit(written, _WISH, b"true") + body[end:]
+
+
+def _may_say_usage(event: bytes) -> bool:
+    """Once asked, a server puts ``"usage":null`` into every other event."""
+    return event.count(b'"usage"') > event.count(b'"usage":null')
+
+
+def _only_says_usage(document: dict[str, Json]) -> bool:
+    return document.get("usage") is not None and document.get("choices") == []
+
+
+# ── the dialects ─────────────────────────────────────────────────────────────────────────────────
+
+
+class _Opting(DocumentDialect, frozen=True):
+    """A dialect whose streams say their usage when asked."""
+
+    def strip(self, request: Request) -> Filter | None:
+        """See Dialect: the event that the client did not ask for."""
+        return (
+            None if request.opted_body is None else WithheldEvents(_may_say_usage, _only_says_usage)
+        )
+
+
+def _reader(request: Request, head: Head) -> ChoicesReader:
+    return ChoicesReader()
+
+
+CHAT: Final[Dialect] = _Opting("openai_chat", _read_chat, _reader)
+COMPLETIONS: Final[Dialect] = _Opting("openai_completions", _read_completions, _reader)
+MISTRAL: Final[Dialect] = DocumentDialect("mistral_chat", _read_unasked, _reader)

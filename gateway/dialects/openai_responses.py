@@ -1,0 +1,244 @@
+"""The Responses API: RESPONSES creates (streamed or not) and compacts.
+
+The usage is in the terminal event and needs no asking. What hosted tools used stands beside it, not inside.
+To observe another streamed part: one line in ``_DELTAS``; another whole item: one in ``_ITEMS``;
+to bill another hosted tool: ``_with_tools``.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
+
+from gateway.dialects.contract import Dialect, DocumentDialect, Request
+from gateway.kernel.errors import MalformedBody, OperationRefused
+from gateway.metering.asking import asked_number, read_object
+from gateway.metering.inclusive import read_inclusive, usage_reading
+from gateway.metering.item_prompt import item_prompt
+from gateway.metering.meter import Reading
+from gateway.metering.reader import as_raw
+from gateway.metering.transcript import Transcript
+from gateway.metering.usage import MAIN, Component, Source, UsageInvalid, component, count_of
+from gateway.wire.documents import Document, Seen
+from gateway.wire.jsondoc import Json, arr, obj, string
+from gateway.wire.messages import Head
+
+ROLE_IMAGE_GEN: Final = "tool_image_gen"
+_READ_TOOLS: Final = frozenset({"image_gen", "web_search"})
+# Items of hosted tools that are billed by the call or by their own tokens, and where ``tool_usage`` says so.
+_HOSTED: Final = {
+    "web_search_call": "web_search",
+    "image_generation_call": "image_gen",
+    "file_search_call": "file_search",
+    "code_interpreter_call": "code_interpreter",
+}
+_TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_PENDING: Final = frozenset({"queued", "in_progress"})
+_FAILED: Final = frozenset({"response.failed", "error"})
+_SENSITIVE: Final = ("model", "stream", "max_output_tokens", "service_tier", "background")
+
+
+# ── the request ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_request(body: bytes) -> Request:
+    asked = read_object(body, _SENSITIVE)
+    model, stream = asked.get("model"), asked.get("stream")
+    if model is not None and not isinstance(model, str):
+        raise MalformedBody('"model" must be a string or null')
+    if stream is not None and not isinstance(stream, bool):
+        raise MalformedBody('"stream" must be true, false or null')
+    if asked.get("background") not in (None, False):
+        # Its usage would only show in a later retrieval, which is free: it would pass the meter unweighed.
+        raise OperationRefused(
+            "background responses do not pass this gateway yet: leave out background, or send stream=true"
+        )
+    return Request(
+        model=model,
+        stream=stream is True,
+        prompt=item_prompt(asked),
+        output_ceiling=asked_number(asked.get("max_output_tokens")),
+        tier=string(asked, "service_tier"),
+    )
+
+
+# ── the answer ───────────────────────────────────────────────────────────────────────────────────
+
+
+class _Reader:
+    """Takes a whole response, or the events of a streamed one."""
+
+    def __init__(self, request: Request, head: Head) -> None:
+        self._model: str | None = None
+        self._tier: str | None = None
+        self._usage: Json = None
+        self._tool_usage: dict[str, Json] = {}
+        self._hosted: set[str] = set()
+        self._ended = False
+        self._failed = False
+        self._is_pending = False
+        self._transcript = Transcript()
+        self._wrote = False
+
+    def take(self, document: Document) -> None:
+        value = document.value
+        kind = string(value, "type")
+        delta = _DELTAS.get(kind or "")
+        if delta is not None:
+            self._wrote = True
+            delta(self._transcript, value)
+            return
+        self._failed = self._failed or kind in _FAILED
+        if kind is None:  # not an event: the response itself, or what was salvaged of it
+            self._ended = True
+            self._response(value)
+        elif response := obj(value, "response"):
+            self._ended = self._ended or kind in _TERMINAL
+            self._response(response)
+
+    def reading(self, seen: Seen) -> Reading:
+        reading = usage_reading(self._usage, settled=self._ended)
+        if self._tool_usage:
+            reading = _with_tools(reading, self._usage, self._tool_usage)
+        flags = (*reading.flags, "error_event") if self._failed else reading.flags
+        if self._is_pending and self._usage is None:  # works on in the background, out of our sight
+            flags += ("unfinished",)
+        if self._hosted - self._tool_usage.keys():
+            flags += ("tool_usage_unsaid",)
+        return replace(
+            reading,
+            model=self._model,
+            tier=self._tier,
+            complete=self._ended,
+            observed=self._transcript.observed(),
+            flags=flags,
+        )
+
+    def _response(self, response: dict[str, Json]) -> None:
+        self._model = self._model or string(response, "model") or None
+        self._tier = string(response, "service_tier") or self._tier
+        self._is_pending = self._ended and string(response, "status") in _PENDING
+        usage = response.get("usage")
+        if usage is not None:
+            self._usage = usage
+        self._tool_usage = obj(response, "tool_usage") or self._tool_usage
+        self._failed = self._failed or response.get("error") is not None
+        items = arr(response, "output") if self._ended else []
+        self._hosted |= {_HOSTED.get(string(item, "type") or "", "") for item in items} - {""}
+        if not self._wrote:
+            for place, item in enumerate(items):
+                _ITEMS.get(string(item, "type") or "", _unread)(self._transcript, place, item)
+
+
+def _with_tools(reading: Reading, usage: Json, tool_usage: dict[str, Json]) -> Reading:
+    """Add what hosted tools used: it stands beside the usage, so its tokens are outside the stated total."""
+    raw = as_raw({"usage": usage, "tool_usage": tool_usage})
+    flags = reading.flags
+    if any(tool_usage[name] for name in tool_usage.keys() - _READ_TOOLS):
+        flags += ("tool_usage_unread",)
+    try:
+        images = _image_generation(obj(tool_usage, "image_gen"))
+        searches = count_of(obj(tool_usage, "web_search").get("num_requests")) or 0
+    except UsageInvalid:
+        source = Source.PARTIAL if reading.components else Source.NONE
+        flags += ("usage_invalid",)
+        return replace(reading, usage_raw=raw, source=source, final=False, flags=flags)
+    parts = _with_searches(reading.components, searches) + images
+    return replace(
+        reading,
+        components=parts,
+        # Without a usage of its own the main part is unknown, and only a part is said.
+        source=reading.source if reading.components or not parts else Source.PARTIAL,
+        uncovered=sum(part.tokens() for part in images),
+        usage_raw=raw,
+        flags=flags,
+    )
+
+
+def _with_searches(parts: tuple[Component, ...], searches: int) -> tuple[Component, ...]:
+    if not searches:
+        return parts
+    counts = parts[0].counts if parts else {}
+    return (component({**counts, "web_search_requests": searches}, MAIN),)
+
+
+def _image_generation(usage: dict[str, Json]) -> tuple[Component, ...]:
+    """Generated images are billed at the image model's price; which model that is, the answer rarely says."""
+    carved = read_inclusive(usage, output_rest="output_image") if usage else None
+    if carved is None or not carved.counts:
+        return ()
+    return (component(carved.counts, ROLE_IMAGE_GEN, string(usage, "model")),)
+
+
+# ── what was written ─────────────────────────────────────────────────────────────────────────────
+
+
+def _index(event: dict[str, Json]) -> int:
+    index = event.get("output_index")
+    return index if isinstance(index, int) else 0
+
+
+def _text_delta(transcript: Transcript, event: dict[str, Json]) -> None:
+    transcript.write(string(event, "delta"))
+
+
+def _thought_delta(transcript: Transcript, event: dict[str, Json]) -> None:
+    transcript.think(string(event, "delta"))
+
+
+def _arguments_delta(transcript: Transcript, event: dict[str, Json]) -> None:
+    transcript.call(_index(event), arguments=string(event, "delta"))
+
+
+def _item_added(transcript: Transcript, event: dict[str, Json]) -> None:
+    item = obj(event, "item")
+    if (string(item, "type") or "").endswith("_call") and (name := string(item, "name")):
+        transcript.call(_index(event), name)
+
+
+_DELTAS: Final[dict[str, Callable[[Transcript, dict[str, Json]], None]]] = {
+    "response.output_text.delta": _text_delta,
+    "response.refusal.delta": _text_delta,
+    "response.reasoning_text.delta": _thought_delta,
+    "response.reasoning_summary_text.delta": _thought_delta,
+    "response.function_call_arguments.delta": _arguments_delta,
+    "response.custom_tool_call_input.delta": _arguments_delta,
+    "response.mcp_call_arguments.delta": _arguments_delta,
+    "response.code_interpreter_call_code.delta": _arguments_delta,
+    "response.output_item.added": _item_added,
+}
+
+
+def _message(transcript: Transcript, place: int, item: Json) -> None:
+    if string(item, "role") == "user":  # compaction repeats what the user said
+        return
+    for part in arr(item, "content"):
+        transcript.write(string(part, "text") or string(part, "refusal"))
+
+
+def _reasoning(transcript: Transcript, place: int, item: Json) -> None:
+    for part in (*arr(item, "content"), *arr(item, "summary")):
+        transcript.think(string(part, "text"))
+
+
+def _call(transcript: Transcript, place: int, item: Json) -> None:
+    written = string(item, "arguments") or string(item, "input") or string(item, "code")
+    transcript.call(place, string(item, "name"), written)
+
+
+def _unread(transcript: Transcript, place: int, item: Json) -> None:
+    """Search calls, images, compactions: nothing of them is the model's own text."""
+
+
+_ITEMS: Final[dict[str, Callable[[Transcript, int, Json], None]]] = {
+    "message": _message,
+    "reasoning": _reasoning,
+    "function_call": _call,
+    "custom_tool_call": _call,
+    "mcp_call": _call,
+    "code_interpreter_call": _call,
+}
+
+RESPONSES: Final[Dialect] = DocumentDialect(
+    "openai_responses", _read_request, _Reader, salvaged=("usage", "tool_usage")
+)

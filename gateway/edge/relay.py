@@ -1,0 +1,272 @@
+"""Upstream bytes → client: every chunk is sent first and looked at second; only the end waits.
+
+The law is "a complete response implies a durable row", and "complete" is HTTP's word, not a dialect's:
+
+- content-length  the client has everything with the last byte, so that one byte is withheld until ``settle``
+                  has returned; an answer without a body is complete with its head, so the head waits.
+- chunked         every chunk goes out when it comes; the terminating zero chunk waits for ``settle``.
+
+Where the end does not come, the client sees a truncated message, never a clean end. To change what passes
+in the head, edit ``DROPPED``.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal
+
+import msgspec
+from starlette.types import Send
+
+from gateway.edge.abandon import Abandonment, Departure, Policy
+from gateway.edge.presence import ClientPresence
+from gateway.exchange.ports import Response
+from gateway.kernel.clock import Clock
+from gateway.kernel.errors import UpstreamFailed, UpstreamMalformed
+from gateway.metering.meter import Filter
+from gateway.wire.headers import HOP_BY_HOP, first, named_by_connection, united
+from gateway.wire.messages import Header, Headers
+
+Outcome = Literal["complete", "client_left", "upstream_failed"]
+
+# Beside the hop's own: statements about the origin, and towards the client the gateway is the origin. Each
+# answer carries our own date once; a cookie, an HSTS or an Alt-Svc of the provider's would bind our host.
+DROPPED: Final = HOP_BY_HOP | {
+    b"date",
+    b"server",
+    b"set-cookie",
+    b"strict-transport-security",
+    b"alt-svc",
+}
+_DROPPED_UNFRAMED: Final = DROPPED | {b"content-length"}
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_BODILESS: Final = frozenset((204, 304))
+
+
+class Relayed(msgspec.Struct, frozen=True):
+    """What became of a response.
+
+    outcome        complete: the client was sent all of it; client_left: it was gone before the end;
+                   upstream_failed: the upstream broke off and the client saw that
+    whole          the upstream's body was read to its end (also after the client had left)
+    bytes_in       body bytes that came from the upstream; bytes_out  those that went to the client
+    bytes_late     those of bytes_in that came when the client had already left
+    first_byte_ns  the clock's ticks when the first body byte had been sent, None where none was
+    failure        what the upstream died of
+    """
+
+    outcome: Outcome
+    whole: bool
+    bytes_in: int
+    bytes_out: int
+    bytes_late: int
+    first_byte_ns: int | None
+    failure: UpstreamFailed | None
+
+
+class Way(msgspec.Struct, frozen=True):
+    """How a response is to pass: what is the same for every chunk of it.
+
+    tap     is given every upstream chunk, after it was sent
+    settle  makes the row durable; awaited once, before the end of a complete response is released, and
+            also where the response did not complete. Where it raises, the client sees a truncated response
+    policy  what to do when the client leaves
+    strip   takes out what only the gateway asked for; the length is then not announced
+    bodiless  the request was a HEAD: the length announces what will not come
+    """
+
+    tap: Callable[[bytes], None]
+    settle: Callable[[Relayed], Awaitable[None]]
+    policy: Policy
+    strip: Filter | None = None
+    bodiless: bool = False
+
+
+def passing_headers(headers: Headers, *, framed: bool) -> list[Header]:
+    """The response headers that go to the client. ``framed``: the announced length still holds.
+
+    A header that no client could take apart (control characters, a name that is no token) is dropped
+    alone: the answer is worth more than the header.
+    """
+    dropped = united(DROPPED if framed else _DROPPED_UNFRAMED, named_by_connection(headers))
+    passing = [header for header in headers if header[0].lower() not in dropped]
+    names = [name for name, _ in passing]
+    # Looked at as one text each, which nearly always settles it for all of them.
+    if all(names) and _TOKEN.match(b"".join(names)) and not _CONTROL.search(_values(passing)):
+        return passing
+    return [
+        (name, value)
+        for name, value in passing
+        if _TOKEN.match(name) and not _CONTROL.search(value)
+    ]
+
+
+def _values(headers: list[Header]) -> bytes:
+    return b"".join([value for _, value in headers])
+
+
+async def relay(
+    response: Response,
+    send: Send,
+    presence: ClientPresence,
+    way: Way,
+    *,
+    abandonment: Abandonment,
+    clock: Clock,
+) -> Relayed:
+    """Pass a response to the client, close it, settle, release its end.
+
+    Waiting for a slow client stops the reading of the upstream. Runs on after the client has left, as the
+    policy says: call it in a task that may outlive the request. Raises what ``settle`` raises, and
+    UpstreamMalformed, before anything was sent, where the announced length is no number.
+    """
+    departure = Departure(abandonment, way.policy, response)
+    presence.arm(departure.begin)
+    try:
+        passage = _Passage(response, send, presence, way, clock)
+        await passage.start()
+        failure = await passage.pump(departure)
+    finally:
+        presence.disarm()
+        departure.end()
+        await response.close()
+    whole = failure is None and not departure.stopped
+    return await passage.finish(failure, whole=whole)
+
+
+class _Passage:
+    """One response on its way through; the state that head, body and end share."""
+
+    __slots__ = (
+        "_bytes_in",
+        "_bytes_late",
+        "_bytes_left",
+        "_bytes_out",
+        "_clock",
+        "_first_byte_ns",
+        "_held",
+        "_presence",
+        "_response",
+        "_send",
+        "_started",
+        "_way",
+    )
+
+    def __init__(
+        self, response: Response, send: Send, presence: ClientPresence, way: Way, clock: Clock
+    ) -> None:
+        self._response = response
+        self._send = send
+        self._presence = presence
+        self._way = way
+        self._clock = clock
+        self._bytes_left = _announced(response, way)
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._bytes_late = 0
+        self._first_byte_ns: int | None = None
+        self._held = b""
+        self._started = False
+
+    async def start(self) -> None:
+        """Send the head now, unless it is the end already."""
+        if self._bytes_left != 0:
+            await self._send_head()
+
+    async def _send_head(self) -> None:
+        head = self._response.head
+        framed = self._way.strip is None and head.status not in _BODILESS
+        headers = passing_headers(head.headers, framed=framed)
+        self._started = True
+        await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
+
+    async def pump(self, departure: Departure) -> UpstreamFailed | None:
+        """Pass the body on. Returns what the upstream died of, None where it ended."""
+        presence, way = self._presence, self._way
+        strip, tap = way.strip, way.tap
+        try:
+            async for chunk in self._response.body():
+                if presence.gone:
+                    self._bytes_late += len(chunk)
+                else:
+                    await self._forward(chunk if strip is None else strip.feed(chunk))
+                tap(chunk)
+                self._bytes_in += len(chunk)
+                if presence.gone:
+                    departure.spend(len(chunk))
+        except UpstreamFailed as failure:
+            return failure
+        if self._bytes_left and not presence.gone:
+            return UpstreamMalformed("the upstream's body is shorter than it announced")
+        return None
+
+    async def _forward(self, chunk: bytes) -> None:
+        """Send a chunk, but for the byte that would complete the response."""
+        if self._bytes_left is not None:
+            chunk = self._withhold(chunk, self._bytes_left)
+        if chunk:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            self._bytes_out += len(chunk)
+            if self._first_byte_ns is None:
+                self._first_byte_ns = self._clock.ticks_ns()
+
+    def _withhold(self, chunk: bytes, left: int) -> bytes:
+        if len(chunk) > left:
+            raise UpstreamMalformed("the upstream's body is longer than it announced")
+        self._bytes_left = left - len(chunk)
+        if self._bytes_left or not chunk:
+            return chunk
+        self._held = chunk[-1:]
+        return chunk[:-1]
+
+    async def finish(self, failure: UpstreamFailed | None, *, whole: bool) -> Relayed:
+        """Settle, then give the client the end it is due: the rest, or the sight of a break."""
+        strip, present = self._way.strip, not self._presence.gone
+        if strip is not None and present:
+            await self._forward(strip.flush())
+        if whole and present:
+            return await self._complete()
+        if present:
+            self._presence.truncate()
+        outcome: Outcome = "upstream_failed" if present else "client_left"
+        relayed = self._relayed(outcome, failure, whole=whole)
+        await self._way.settle(relayed)
+        return relayed
+
+    async def _complete(self) -> Relayed:
+        self._bytes_out += len(self._held)
+        relayed = self._relayed("complete", None, whole=True)
+        settled = False
+        try:
+            await self._way.settle(relayed)
+            settled = True
+        finally:
+            if not settled and self._started:
+                self._presence.truncate()
+        if not self._started:
+            await self._send_head()
+        await self._send({"type": "http.response.body", "body": self._held, "more_body": False})
+        return relayed
+
+    def _relayed(self, outcome: Outcome, failure: UpstreamFailed | None, *, whole: bool) -> Relayed:
+        return Relayed(
+            outcome,
+            whole,
+            self._bytes_in,
+            self._bytes_out,
+            self._bytes_late,
+            self._first_byte_ns,
+            failure,
+        )
+
+
+def _announced(response: Response, way: Way) -> int | None:
+    """How many body bytes the client will be told to expect; None: it is told when they end."""
+    if way.bodiless or response.head.status in _BODILESS:
+        return 0
+    length = first(response.head.headers, b"content-length")
+    if way.strip is not None or length is None:
+        return None
+    if not length.isdigit():
+        raise UpstreamMalformed("the upstream's Content-Length is not a number")
+    return int(length)

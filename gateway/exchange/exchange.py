@@ -1,0 +1,375 @@
+"""One request's life: open → forward → observe → settle, ending in exactly one row, or in none if nothing was used.
+
+Order of closing: read the meter → rate → ``Spool.settle`` (durable) → the relay releases the last byte.
+"""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from gateway.exchange import booking, entries
+from gateway.exchange.admission import Admission, Admitted
+from gateway.exchange.booking import Counts
+from gateway.exchange.counting import Counting
+from gateway.exchange.ports import Client, Deferred, Observer, Response, Spool, Upstreams
+from gateway.exchange.routing import Canonical
+from gateway.exchange.whole import read_whole
+from gateway.kernel.clock import NS_PER_MS, Clock
+from gateway.kernel.errors import UpstreamUnreachable
+from gateway.kernel.ids import new_id
+from gateway.ledger.entry import Entry, EntryKind, Outcome
+from gateway.metering.count import Confidence
+from gateway.metering.meter import Filter, Meter, Reading
+from gateway.metering.usage import Source
+from gateway.pricing.book import Book
+from gateway.providers.contract import Call, Deployment, Kind, Provider, Served, Upstream
+from gateway.wire import headers as header_lists
+from gateway.wire.encoding import Decoded
+from gateway.wire.messages import Head, Inbound
+
+CREATED_MAX = 1024  # batches created lately, for who asks before the ledger knows them
+OPT_IN_REFUSED_MAX = 4096  # deployments remembered that refuse the usage opt-in
+OPT_IN_REFUSED = ("usage_opt_in_refused",)
+BAD_REQUEST = 400
+# Named once: looking a member up in its enum is a call, and these are looked up on every request.
+_METERED, _FREE, _DEFERRED = Kind.METERED, Kind.FREE, Kind.DEFERRED
+_USAGE = EntryKind.USAGE
+_BY_PROVIDER = Source.PROVIDER
+_ESTIMATE = Confidence.ESTIMATE
+_SILENT = Reading(source=Source.NONE, final=False, complete=False)
+_ERROR = Reading(source=Source.NONE, final=True)
+
+Zone = Callable[[str, int], tuple[str, int]]
+"""(org, epoch µs) → (day 'YYYY-MM-DD', period yyyymm) in the org's zone."""
+
+
+class Exchanges:
+    """Opens exchanges; holds what they share. Every collaborator is a port or a pure room."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        upstreams: Upstreams,
+        spool: Spool,
+        deferred: Deferred,
+        counting: Counting,
+        book: Callable[[], Book],
+        canonical: Canonical,
+        zone: Zone,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self.admission = admission
+        self.upstreams = upstreams
+        self.spool = spool
+        self.deferred = deferred
+        self.counting = counting
+        self.book = book
+        self.canonical = canonical
+        self.zone = zone
+        self.clock = clock
+        self.observer = observer
+        self.created: dict[str, Entry] = {}
+        self.opt_in_refused: set[tuple[str, str | None, bytes]] = set()
+
+    def open(
+        self, provider: Provider, call: Call, inbound: Inbound, request_id: UUID, client: Client
+    ) -> "Exchange":
+        """An exchange as a context manager; entering it admits the call or raises its refusal.
+
+        ``client`` tells, when the exchange is cancelled, whose doing that is: the client's, or our own.
+        """
+        return Exchange(self, provider, call, inbound, request_id, client)
+
+
+class Exchange:
+    """One upstream attempt and its row."""
+
+    def __init__(
+        self,
+        shared: Exchanges,
+        provider: Provider,
+        call: Call,
+        inbound: Inbound,
+        request_id: UUID,
+        client: Client,
+    ) -> None:
+        self._shared = shared
+        self._provider = provider
+        self._call = call
+        self._inbound = inbound
+        self._request_id = request_id
+        self._client = client
+        self._id = new_id()
+        self._started_us = shared.clock.wall_us()
+        self._started_ns = shared.clock.ticks_ns()
+        self._first_ns: int | None = None
+        self._admitted: Admitted | None = None
+        self._response: Response | None = None
+        self._meter: Meter | None = None
+        self._decoded: Decoded | None = None
+        self._frame: Entry | None = None
+        self._sent = False
+        self._settled = False
+        self._flags: tuple[str, ...] = ()
+        self.filter: Filter | None = None
+
+    @property
+    def admitted(self) -> Admitted:
+        """What was admitted; only inside the context."""
+        assert self._admitted is not None
+        return self._admitted
+
+    @property
+    def upstream(self) -> Upstream:
+        """Where it goes."""
+        return self.admitted.upstream
+
+    @property
+    def metered(self) -> bool:
+        """Whether the answer is to be observed and booked."""
+        return self._call.kind is not _FREE
+
+    @property
+    def streams(self) -> bool:
+        """Whether a streamed answer was asked for."""
+        if self._call.streams is not None:
+            return self._call.streams
+        return self.admitted.request.stream
+
+    async def __aenter__(self) -> Self:
+        self._admitted = await self._shared.admission.admit(
+            self._provider, self._call, self._inbound, self._started_us
+        )
+        return self
+
+    async def forward(self) -> Response:
+        """Record the intent, send, and make the meter. Raises UpstreamFailed and its kinds."""
+        if self._call.kind is _METERED:
+            self._frame = self._framed()
+            self._shared.spool.intent(entries.interrupted(self._frame, self.admitted))
+        self._sent = True
+        response = await self._send()
+        self._response = response
+        if self.metered and response.head.status < booking.NOT_AN_ANSWER:
+            self._prepare(response.head)
+        return response
+
+    def observe(self, chunk: bytes) -> None:
+        """The tap: called after the chunk was sent. Never raises on what others sent."""
+        if self._first_ns is None:
+            self._first_ns = self._shared.clock.ticks_ns()
+        if self._meter is not None:
+            self._meter.feed(chunk if self._decoded is None else self._decoded.feed(chunk))
+
+    async def settle(self, outcome: Outcome, *, saw_all: bool = False) -> None:
+        """Book what was used, durably. Idempotent; FREE calls book nothing.
+
+        ``saw_all``: the client was sent everything that came, so that one who leaves right at the
+        protocol's own end is recorded as complete.
+        """
+        if self._settled or not self.metered:
+            return
+        reading = self._read()
+        counts = await self._count(reading)
+        outcome = booking.outcome_of(reading, self._status(), outcome, saw_all=saw_all)
+        entry = self._entry(reading, counts, outcome)
+        if self._call.kind is _DEFERRED:
+            deferred = await self._deferred(entry, reading)
+            if deferred is None:
+                self._settled = True
+                return
+            entry = deferred
+        # No await between here and the spool's own queueing: a cancellation cannot fall in between.
+        self._settled = True
+        self._shared.observer.settled(entry)
+        await self._shared.spool.settle(entry)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._sent and not self._settled and self.metered:
+                await self._close(error)
+        finally:
+            if self._response is not None:
+                await self._response.close()
+
+    async def _close(self, error: BaseException | None) -> None:
+        """The exchange failed before its relay could settle it: void, or book what may have been used."""
+        if self._response is None and isinstance(error, UpstreamUnreachable):
+            self._settled = True
+            self._shared.spool.void(self._id)
+            return
+        outcome = Outcome.UPSTREAM_FAILED
+        if isinstance(error, asyncio.CancelledError):
+            # Where the client is still there, it is we who stop: at the end of our own time to drain.
+            outcome = Outcome.CLIENT_LEFT if self._client.gone else Outcome.INTERRUPTED
+        await self.settle(outcome)
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    async def _send(self) -> Response:
+        """Send once; a refused usage opt-in is remembered and sent again without."""
+        admitted = self.admitted
+        opted = admitted.request.opted_body
+        if opted is None:
+            return await self._send_body(self._inbound.body)
+        # With the query: it holds the api-version, and an old one must not silence the streams of the others.
+        key = (admitted.upstream.name, admitted.wire_model, self._inbound.query)
+        if key in self._shared.opt_in_refused:
+            self._flags = OPT_IN_REFUSED
+            return await self._send_body(self._inbound.body)
+        response = await self._send_body(opted)
+        if response.head.status == BAD_REQUEST:
+            refusal = await read_whole(response)
+            if b"stream_options" not in refusal.chunk:
+                return refusal
+            return await self._send_unopted(key)
+        compressed = header_lists.first(response.head.headers, b"content-encoding") is not None
+        if admitted.call.dialect is not None and not compressed:
+            self.filter = admitted.call.dialect.strip(admitted.request)
+        return response
+
+    async def _send_unopted(self, key: tuple[str, str | None, bytes]) -> Response:
+        """Send the client's own body; only where that passes was the opt-in to blame, and is remembered."""
+        self._flags = OPT_IN_REFUSED
+        response = await self._send_body(self._inbound.body)
+        remembered = self._shared.opt_in_refused
+        if response.head.status < booking.NOT_AN_ANSWER and len(remembered) < OPT_IN_REFUSED_MAX:
+            remembered.add(key)
+        return response
+
+    async def _send_body(self, body: bytes) -> Response:
+        admitted = self.admitted
+        target = self._provider.target(
+            self._call, self._inbound, admitted.upstream, admitted.deployment, body
+        )
+        return await self._shared.upstreams.send(admitted.upstream, target)
+
+    def _prepare(self, head: Head) -> None:
+        assert self._call.dialect is not None
+        self._meter = self._call.dialect.meter(self.admitted.request, head)
+        encoding = header_lists.first(head.headers, b"content-encoding")
+        if encoding is not None and encoding.strip().lower() != b"identity":
+            self._decoded = Decoded(encoding)
+
+    # -- closing ---------------------------------------------------------------------------------
+
+    def _read(self) -> Reading:
+        if self._response is None:
+            return _SILENT
+        if self._meter is None:
+            return _ERROR
+        return self._meter.read()
+
+    async def _count(self, reading: Reading) -> Counts | None:
+        """tiktoken's count of the output; a cancelled wait still leaves the input's."""
+        counts = self.admitted.counts
+        if counts is None:
+            return None
+        model = self._model_counted()
+        try:
+            output = await self._shared.counting.output(reading.observed, model)
+        except asyncio.CancelledError:
+            return counts
+        return Counts(counts.input, output)
+
+    def _model_counted(self) -> str:
+        deployment = self.admitted.deployment
+        return (deployment.model if deployment else None) or self.admitted.wire_model or ""
+
+    def _status(self) -> int:
+        return 0 if self._response is None else self._response.head.status
+
+    def _framed(self) -> Entry:
+        day, period = self._shared.zone(self.admitted.principal.org, self._started_us)
+        stamp = entries.Stamp(self._id, self._request_id, self._started_us, day, period)
+        return entries.frame(
+            stamp, self._provider, self.admitted, self._inbound.headers, stream=self.streams
+        )
+
+    def _entry(self, reading: Reading, counts: Counts | None, outcome: Outcome) -> Entry:
+        admitted, shared, name = self.admitted, self._shared, self._provider.name
+        head = None if self._response is None else self._response.head
+        status = self._status()
+        served = Served()
+        if head is not None:
+            served = self._provider.served(self._call, admitted.upstream, head, reading)
+        deployment, flags = booking.served_deployment(
+            name, admitted.deployment or self._deferred_deployment(served), served, shared.canonical
+        )
+        tier, doubts = booking.tier_of(served.tier, admitted.tier)
+        flags = (*flags, *doubts) if status else flags
+        under = booking.circumstances(name, deployment, served, tier, self._started_us)
+        used = booking.used(reading, status, counts)
+        kind = _USAGE
+        if head is None and outcome is Outcome.UPSTREAM_FAILED:
+            # Sent, and nothing came back: whether the provider bills it only its invoice can tell.
+            kind, used = EntryKind.UNCONFIRMED, booking.Used((), used.provenance)
+        self._learn(reading, counts, used)
+        now_ns = shared.clock.ticks_ns()
+        first_ns = self._first_ns
+        ending = entries.Ending(
+            kind=kind,
+            outcome=outcome,
+            status=status,
+            reading=reading,
+            counts=counts,
+            served=served,
+            used=used,
+            rated=booking.priced(shared.book(), under, used.components, known=used.known),
+            flags=(*self._flags, *self._coding_flags(), *flags),
+            first_byte_ms=None if first_ns is None else (first_ns - self._started_ns) // NS_PER_MS,
+            total_us=(now_ns - self._started_ns) // 1000,
+        )
+        return entries.ended(self._frame or self._framed(), ending)
+
+    def _coding_flags(self) -> tuple[str, ...]:
+        """What kept the meter from reading a compressed answer."""
+        decoded = self._decoded
+        if decoded is None:
+            return ()
+        return ("blind",) * decoded.blind + ("coding_broken",) * decoded.broken
+
+    def _learn(self, reading: Reading, counts: Counts | None, used: booking.Used) -> None:
+        """Teach the ratio of estimated models what the provider counted."""
+        if counts is None or reading.source is not _BY_PROVIDER:
+            return
+        if counts.input.confidence is _ESTIMATE:
+            reported = booking.reported_input(used.components)
+            tenant = self.admitted.principal.org
+            self._shared.counting.learn(
+                self._model_counted(), tenant, counts.input.tokens, reported
+            )
+
+    def _deferred_deployment(self, served: Served) -> Deployment | None:
+        """A finished batch names its model only: priced as the deployments of that model, if they agree."""
+        if self._call.kind is not _DEFERRED or not served.model:
+            return None
+        shared = self._shared
+        routes = shared.admission.routes
+        return routes.of_model(self._provider, self.upstream, served.model, shared.canonical)
+
+    async def _deferred(self, entry: Entry, reading: Reading) -> Entry | None:
+        """Batch work: its creation is a row of its own; its usage is booked once, to whoever created it."""
+        work = reading.work_id
+        if work is None or entry.status >= booking.NOT_AN_ANSWER:
+            return None
+        key = f"{self._provider.name}/{self.upstream.name}/{work}"
+        created = self._shared.created
+        if self._call.reserved:
+            if len(created) >= CREATED_MAX:
+                created.pop(next(iter(created)))
+            return created.setdefault(key, entries.created(entry, f"{key}/created"))
+        if not reading.final or not reading.components:
+            return None
+        # Its creation may still be on its way to the ledger.
+        creator = created.get(key) or await self._shared.deferred.creator(f"{key}/created")
+        return entries.deferred(entry, f"{key}/usage", creator)

@@ -1,0 +1,1 @@
+"""Jobs: what runs beside the requests, owned by the lifespan's task group."""

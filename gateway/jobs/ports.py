@@ -1,0 +1,113 @@
+"""What the jobs need from the rooms beside them; storage implements all of it, and app.py wires it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from gateway.ledger.entry import Entry
+
+
+class Waiting(Protocol):
+    """A durable entry that the database does not hold yet."""
+
+    @property
+    def entry(self) -> Entry:
+        """What to book."""
+        ...
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class Journal(Protocol[W]):
+    """This worker's spool, seen from its far end."""
+
+    def take(self, limit: int) -> Sequence[W]:
+        """The next entries to book, oldest first; each is handed out once."""
+        ...
+
+    def flushed(self, batch: Sequence[W]) -> None:
+        """The database holds these. Called with () when idle, so that aged files can go."""
+        ...
+
+    @property
+    def unflushed(self) -> int:
+        """Settlements that the database does not hold yet."""
+        ...
+
+
+class Books(Protocol):
+    """Where entries are booked."""
+
+    async def append(self, entries: Iterable[Entry]) -> int:
+        """Book exactly once, in one transaction; how many were new. Raises Unavailable."""
+        ...
+
+    async def quarantine(self, record_id: UUID, reason: str, record: bytes) -> None:
+        """Keep what cannot be booked. Raises Unavailable."""
+        ...
+
+
+class Malformed(Protocol):
+    """A record of a dead worker's spool that is no entry."""
+
+    @property
+    def entry_id(self) -> UUID:
+        """The id it was written under."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot be read."""
+        ...
+
+    @property
+    def text(self) -> bytes:
+        """Its bytes."""
+        ...
+
+
+class Orphan(Protocol):
+    """A dead worker's spool, locked by whoever holds this."""
+
+    @property
+    def name(self) -> str:
+        """Its directory's name."""
+        ...
+
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes read so far that belong to no whole record."""
+        ...
+
+    def batches(self, limit: int) -> Iterator[Sequence[Entry | Malformed]]:
+        """Everything to book, in lists of at most ``limit``."""
+        ...
+
+    def remove(self) -> None:
+        """All of it is booked."""
+        ...
+
+    def release(self) -> None:
+        """Let the next adopter begin again."""
+        ...
+
+
+class Snapshot(Protocol):
+    """Something kept in memory that the database is the truth of."""
+
+    async def refresh(self) -> bool:
+        """Load it again if it changed; whether it did. Raises Unavailable."""
+        ...
+
+
+class Months(Protocol):
+    """The ledger's monthly partitions."""
+
+    async def ensure(self, now_us: int) -> Sequence[str]:
+        """Make what is missing; the names made. Raises Unavailable."""
+        ...
+
+    async def strays(self) -> int:
+        """Rows that no monthly partition took. Raises Unavailable."""
+        ...

@@ -1,0 +1,32 @@
+"""The loop under every job: a failure is reported and waited out, never the end of the job.
+
+A job is a class with ``async run()``; app.py gives it to the lifespan's task group. To add one: a module
+here with a ``step`` that returns how long to pause, and one line in app.py.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gateway.exchange.ports import Observer
+
+MS_PER_S: Final = 1000
+PAUSE_MS_MAX: Final = 5_000
+
+
+async def forever(
+    what: str, step: Callable[[], Awaitable[int]], observer: Observer, *, pause_ms: int
+) -> None:
+    """Call ``step`` again and again, pausing as many ms as it says; on failure doubling from ``pause_ms``.
+
+    Ends only by cancellation.
+    """
+    failed_ms = pause_ms
+    while True:
+        try:
+            wait_ms = await step()
+            failed_ms = pause_ms
+        except Exception as error:  # noqa: BLE001 - the one supervised place: a job outlives any failure
+            observer.failed(what, error)
+            failed_ms = wait_ms = min(2 * failed_ms, PAUSE_MS_MAX)
+        await asyncio.sleep(wait_ms / MS_PER_S)

@@ -1,0 +1,105 @@
+"""Reading requests: what may be asked in several spellings, and turns built part by part.
+
+Tolerant where a wrong value is the provider's to refuse, strict where two readers could take it differently.
+To read another kind of part: one method on ``TurnBuilder``.
+"""
+
+import json
+from typing import Final
+
+import orjson
+
+from gateway.kernel.errors import MalformedBody
+from gateway.metering.prompt import Image, ToolCall, Turn
+from gateway.wire.jsondoc import Json, MalformedJson, parse_object
+from gateway.wire.pixels import pixels_of
+
+ASKED_MAX: Final = 2**31 - 1  # no provider takes more; larger values are theirs to refuse
+_DIGITS_MAX: Final = 10
+
+
+def read_object(body: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
+    """The request body, an object in which none of the ``sensitive`` members is ambiguous.
+
+    Raises MalformedBody with the cure.
+    """
+    try:
+        return parse_object(body, sensitive)
+    except MalformedJson as error:
+        raise MalformedBody(f"{error}; send one JSON object as the request body") from error
+
+
+def asked_number(value: Json) -> int | None:
+    """A positive whole number as clients write it: 100, 100.0 or "100" (protobuf JSON); else None."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS_MAX:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 < value <= ASKED_MAX else None
+
+
+def largest(*values: int | None) -> int | None:
+    """The largest of the numbers that were given; None where none was."""
+    given = [value for value in values if value is not None]
+    return max(given) if given else None
+
+
+def as_json(value: Json) -> str:
+    """A value as compact JSON text, for counting."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # a number beyond 64 bit, or 255 levels
+        pass
+    try:
+        return json.dumps(value, separators=(",", ":"))
+    except (
+        RecursionError
+    ):  # a model may be asked to write any depth: its usage still has to be booked
+        return ""
+
+
+class TurnBuilder:
+    """One message, part by part."""
+
+    __slots__ = ("_calls", "_images", "_opaque", "_texts")
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._calls: list[ToolCall] = []
+        self._images: list[Image] = []
+        self._opaque = 0
+
+    def text(self, text: str | None) -> None:
+        """Text, where there is some."""
+        if text:
+            self._texts.append(text)
+
+    def json(self, value: Json) -> None:
+        """A value the model is shown as JSON."""
+        if value:
+            self._texts.append(as_json(value))
+
+    def call(self, name: str | None, arguments: Json) -> None:
+        """A tool call of an earlier answer."""
+        self._calls.append(ToolCall(name or "", as_json(arguments)))
+
+    def image(self, base64_text: str | None) -> None:
+        """An image; its size is known where its bytes are in the request."""
+        pixels = pixels_of(base64_text) if base64_text else None
+        self._images.append(Image(width=pixels[0], height=pixels[1]) if pixels else Image())
+
+    def opaque(self) -> None:
+        """A part whose tokens cannot be known here: audio, video, files, references."""
+        self._opaque += 1
+
+    def turn(self, role: str | None) -> Turn:
+        """The message so far."""
+        return Turn(
+            role or "user",
+            text="\n".join(self._texts),
+            tool_calls=tuple(self._calls),
+            images=tuple(self._images),
+            opaque=self._opaque,
+        )

@@ -1,0 +1,186 @@
+"""The price book: rows compiled for exact look-up by named dimensions, place, context tier and date.
+
+A look-up never falls back across a named dimension (model, scope, tier) or a context tier. The most
+specific place wins; a place that is not known is an answer only where every place agrees.
+To add a dimension see ``dimensions``; to add prices, add rows.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
+from itertools import groupby, pairwise
+from typing import Final
+
+import msgspec
+
+from gateway.pricing.atlas import Atlas, Region
+from gateway.pricing.charged import Offer, offers
+from gateway.pricing.dimensions import (
+    Circumstances,
+    Key,
+    Place,
+    Standing,
+    key_of,
+    place_of,
+    standing_of,
+)
+from gateway.pricing.resolve import Names, canonical
+from gateway.pricing.row import BookInvalid, Row, complaints
+from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Whereabouts, shelf_of
+
+_PLACES_MAX: Final = 4096  # keys times places in use; beyond it the oldest are worked out anew
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """Another spelling of a model's name, and who says so."""
+
+    provider: str
+    wire: str
+    canonical: str
+    source: str = ""
+
+
+class Book:
+    """A compiled price book. ``version`` is the digest of its rows."""
+
+    def __init__(
+        self,
+        rows: tuple[Row, ...],
+        shelves: dict[Key, Shelf],
+        atlas: Atlas,
+        names: dict[str, Names],
+    ) -> None:
+        self.rows = rows
+        self.version = _digest(rows)
+        self._shelves = shelves
+        self._atlas = atlas
+        self._names = names
+        # A pure function of few arguments (configured places), asked for on every request.
+        self._whereabouts = lru_cache(maxsize=_PLACES_MAX)(self._look_around)
+        self._stands: dict[Standing, tuple[Shelf, Callable[[], Whereabouts]]] = {}
+        self._canonical = lru_cache(maxsize=_PLACES_MAX)(self._named)
+
+    @classmethod
+    def compile(
+        cls,
+        rows: Iterable[Row],
+        *,
+        aliases: Iterable[Alias] = (),
+        regions: Iterable[Region] = (),
+        problems: Iterable[str] = (),
+    ) -> "Book":
+        """Check every row and build the look-up; ``problems`` were found before.
+
+        Raises BookInvalid with every problem at once: unknown words, missing sources, references that
+        lead nowhere, aliases of unknown models, two rows valid for one key and instant.
+        """
+        rows, aliases = tuple(rows), tuple(aliases)
+        made, dangling = offers(rows)
+        found = [
+            *problems,
+            *(text for row in rows for text in complaints(row)),
+            *dangling,
+            *_ties(made),
+            *_misnamed(rows, aliases),
+        ]
+        if found:
+            raise BookInvalid(tuple(found))
+        return cls(rows, _shelves(made), Atlas(regions), _names(rows, aliases))
+
+    def canonical(self, provider: str, names: Iterable[str]) -> str | None:
+        """The book's own name of a model, from candidates (most exact first); None: not in the book."""
+        return self._canonical(provider, tuple(names))
+
+    def _named(self, provider: str, names: tuple[str, ...]) -> str | None:
+        known = self._names.get(provider)
+        return None if known is None else canonical(known, names)
+
+    def models(self, provider: str) -> frozenset[str]:
+        """The canonical names of a provider's models."""
+        known = self._names.get(provider)
+        return frozenset() if known is None else known.models
+
+    def priced(self, at: Circumstances) -> tuple[str, ...]:
+        """The units that have any price under a request's named dimensions."""
+        return tuple(self._shelf(key_of(at)).racks)
+
+    def quotes(self, at: Circumstances, context_tokens: int) -> Quotes:
+        """The prices of a request whose prompt has so many tokens."""
+        standing = standing_of(at)
+        found = self._stands.get(standing)
+        if found is None:
+            key = key_of(at)
+            look = partial(self._whereabouts, key, at.provider, place_of(at))
+            if len(self._stands) >= _PLACES_MAX:
+                self._stands.clear()
+            found = self._stands[standing] = self._shelf(key), look
+        shelf, look_around = found
+        return Quotes(shelf, at.at_us, context_tokens, look_around)
+
+    def _shelf(self, key: Key) -> Shelf:
+        return self._shelves.get(key, NOTHING)
+
+    def _look_around(self, key: Key, provider: str, place: Place) -> Whereabouts:
+        return self._shelf(key).whereabouts(self._atlas, provider, place)
+
+
+def _shelves(made: Iterable[Offer]) -> dict[Key, Shelf]:
+    keyed: dict[Key, list[Offer]] = defaultdict(list)
+    for offer in made:
+        keyed[offer.named].append(offer)
+    return {named: shelf_of(group) for named, group in keyed.items()}
+
+
+def _ties(made: Iterable[Offer]) -> Iterator[str]:
+    """Two rows that would both be valid for one key and instant."""
+
+    def slot(offer: Offer) -> tuple[tuple[str, ...], tuple[str, ...], str, int]:
+        return offer.named, offer.place, offer.unit, offer.price.context_gt
+
+    ordered = sorted(made, key=lambda offer: (*slot(offer), offer.price.since_us))
+    for _slot, group in groupby(ordered, key=slot):
+        for earlier, later in pairwise(group):
+            if later.price.since_us < earlier.price.until_us:
+                yield (
+                    f"{later.row.origin}: {later.row.price_id()} overlaps "
+                    f"{earlier.row.price_id()} ({earlier.row.origin})"
+                )
+
+
+def _models(rows: Iterable[Row]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        found[row.provider].add(row.model)
+    return {provider: frozenset(models) for provider, models in found.items()}
+
+
+def _misnamed(rows: Iterable[Row], aliases: Iterable[Alias]) -> Iterator[str]:
+    """Aliases that lead nowhere, hide a model, or say two things."""
+    models = _models(rows)
+    said: dict[tuple[str, str], str] = {}
+    for alias in aliases:
+        known = models.get(alias.provider, frozenset())
+        if alias.canonical not in known:
+            yield f"alias {alias.wire!r}: {alias.canonical!r} has no price row"
+        if alias.wire in known:
+            yield f"alias {alias.wire!r} is a model of its own"
+        if said.setdefault((alias.provider, alias.wire), alias.canonical) != alias.canonical:
+            yield f"alias {alias.wire!r} stands for two models"
+
+
+def _names(rows: Iterable[Row], aliases: Iterable[Alias]) -> dict[str, Names]:
+    spelt: dict[str, dict[str, str]] = defaultdict(dict)
+    for alias in aliases:
+        spelt[alias.provider][alias.wire] = alias.canonical
+    return {
+        provider: Names(models, spelt.get(provider, {}))
+        for provider, models in _models(rows).items()
+    }
+
+
+def _digest(rows: Iterable[Row]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(msgspec.msgpack.encode(msgspec.structs.replace(row, origin="")))
+    return digest.hexdigest()

@@ -1,0 +1,71 @@
+"""Before forwarding: is there a price? And where there is none: which row would cure it.
+
+Used by the fail-closed check and by messages; the charge itself is made in ``rate``.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from gateway.kernel.clock import instant
+from gateway.pricing.book import Book
+from gateway.pricing.dimensions import GLOBAL, ORDER, READERS, Circumstances, Dimension
+from gateway.pricing.load import COLUMNS
+from gateway.pricing.rate import Status
+from gateway.pricing.shelf import Ambiguous
+
+_PER_MILLION: Final = "1000000"
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """Whether a request can be priced.
+
+    status   priced | partial | unpriced | ambiguous
+    missing  the units asked for that have no price under these circumstances
+    key      the named dimensions in words, for messages: 'model=gpt-99 scope=global …'
+    """
+
+    status: Status
+    missing: tuple[str, ...]
+    key: str
+
+
+def covers(book: Book, at: Circumstances, units: Iterable[str] = ()) -> Coverage:
+    """Whether the book has prices for the units; without units: for anything at all of this model.
+
+    Looks at the lowest context tier: a request of any size starts there.
+    """
+    key = " ".join(f"{name.value}={READERS[name].read(at) or '?'}" for name in ORDER)
+    asked = tuple(units)
+    quotes = book.quotes(at, 0)
+    found = {unit: quotes.price(unit) for unit in asked or book.priced(at)}
+    missing = tuple(unit for unit in asked if found[unit] is None)
+    priced = [price for price in found.values() if price is not None]
+    if any(isinstance(price, Ambiguous) for price in priced):
+        return Coverage(Status.AMBIGUOUS, missing, key)
+    if not priced:
+        return Coverage(Status.UNPRICED, missing, key)
+    return Coverage(Status.PARTIAL if missing else Status.PRICED, missing, key)
+
+
+def cure_row(at: Circumstances, unit: str) -> str:
+    """A line for a price file, complete but for price and source: what the book lacks."""
+    cells = dict.fromkeys(COLUMNS, "")
+    cells |= {name.value: READERS[name].read(at) or "" for name in ORDER}
+    cells[Dimension.SCOPE.value] = cells[Dimension.SCOPE.value] or GLOBAL
+    cells |= {
+        "unit": unit,
+        "context_gt": "0",
+        "price": "<USD>",
+        "per": _PER_MILLION,
+        "currency": "USD",
+        "valid_from": f"{instant(at.at_us):%Y-%m-%d}",
+        "source": "<where the price is from>",
+        "evidence": "manual",
+    }
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([cells[column] for column in COLUMNS])
+    return line.getvalue()

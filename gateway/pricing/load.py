@@ -1,0 +1,170 @@
+"""Price files → book: text of CSV in, rows out; opens no files. Every mistake is reported with its line.
+
+One file per provider, one row per price, so that a change is a reviewable diff. Columns: one per
+``Dimension``, then ``FIGURES``. To add a column: its name there and its cell in ``_row``.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final, TypeVar
+
+from gateway.kernel.clock import epoch_us
+from gateway.kernel.money import parse_usd
+from gateway.pricing.atlas import Region
+from gateway.pricing.book import Alias, Book
+from gateway.pricing.dimensions import ORDER
+from gateway.pricing.row import FOREVER, Row
+
+FIGURES: Final = (
+    "unit", "context_gt", "price", "per", "currency", "valid_from", "valid_to",
+    "source", "source_ref", "evidence",
+)  # fmt: skip
+COLUMNS: Final = (*[name.value for name in ORDER], *FIGURES)
+ALIASES: Final = "aliases.csv"
+REGIONS: Final = "regions.csv"
+ALIAS_COLUMNS: Final = ("provider", "wire", "canonical", "source")
+REGION_COLUMNS: Final = ("provider", "region", "geo", "partition")
+_CURRENCY: Final = "USD"
+_AS_UNIT: Final = "="
+_DATES_MAX: Final = 1024  # a book has few distinct dates, repeated on thousands of rows
+_CELL_CHARS_MAX: Final = 400  # a cell is a figure or a remark, never a document
+
+_Made = TypeVar("_Made")
+Cells = dict[str, str]
+
+
+def book(files: Mapping[str, bytes]) -> Book:
+    """The book of a set of files by name: ``aliases.csv``, ``regions.csv``, and any number of price files.
+
+    Raises BookInvalid with every problem of every file at once.
+    """
+    problems: list[str] = []
+    aliases: list[Alias] = []
+    regions: list[Region] = []
+    rows: list[Row] = []
+    for name, content in sorted(files.items()):
+        if name == ALIASES:
+            aliases += _read(name, content, ALIAS_COLUMNS, _alias, problems)
+        elif name == REGIONS:
+            regions += _read(name, content, REGION_COLUMNS, _region, problems)
+        else:
+            rows += _read(name, content, COLUMNS, _row, problems)
+    return Book.compile(rows, aliases=aliases, regions=regions, problems=problems)
+
+
+def rows(name: str, content: bytes) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The rows of one price file, and what is wrong with the lines that gave none."""
+    problems: list[str] = []
+    return tuple(_read(name, content, COLUMNS, _row, problems)), tuple(problems)
+
+
+def _read(
+    name: str,
+    content: bytes,
+    columns: tuple[str, ...],
+    make: Callable[[Cells, str], _Made],
+    problems: list[str],
+) -> Iterator[_Made]:
+    """One value per line; what cannot be one goes to ``problems`` as 'file:line: why'."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problems.append(f"{name}: not UTF-8 ({error.reason} at byte {error.start})")
+        return
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header = tuple(next(reader, ()))
+    if header != columns:
+        problems.append(f"{name}:1: the columns must be {','.join(columns)}")
+        return
+    for number, cells in _lines(reader, name, problems):
+        origin = f"{name}:{number}"
+        try:
+            yield make(_cells(cells, columns), origin)
+        except ValueError as error:
+            problems.append(f"{origin}: {error}")
+
+
+def _lines(
+    reader: Iterator[list[str]], name: str, problems: list[str]
+) -> Iterator[tuple[int, list[str]]]:
+    """Non-empty lines with their number; a broken quote ends the file with a problem."""
+    try:
+        for number, cells in enumerate(reader, start=2):
+            if cells:
+                yield number, cells
+    except csv.Error as error:
+        problems.append(f"{name}: {error}")
+
+
+def _cells(cells: list[str], columns: tuple[str, ...]) -> Cells:
+    if len(cells) != len(columns):
+        raise ValueError(f"{len(cells)} cells where {len(columns)} are expected")
+    if cells != [cell.strip() for cell in cells] or max(map(len, cells)) > _CELL_CHARS_MAX:
+        raise ValueError(f"a cell has space around it or more than {_CELL_CHARS_MAX} characters")
+    return dict(zip(columns, cells, strict=True))
+
+
+def _row(cells: Cells, origin: str) -> Row:
+    if cells["currency"] != _CURRENCY:
+        raise ValueError(f"currency {cells['currency']!r}: prices are in {_CURRENCY}")
+    price = cells["price"]
+    charged_as = price.startswith(_AS_UNIT)
+    return Row(
+        terms=tuple([cells[name] for name in ORDER]),
+        unit=cells["unit"],
+        context_gt=_whole(cells, "context_gt"),
+        pico=0 if charged_as else _usd(price),
+        per=_whole(cells, "per"),
+        as_unit=price.removeprefix(_AS_UNIT) if charged_as else "",
+        since_us=_instant(cells, "valid_from"),
+        until_us=_instant(cells, "valid_to") if cells["valid_to"] else FOREVER,
+        source=cells["source"],
+        source_ref=cells["source_ref"],
+        evidence=cells["evidence"],
+        origin=origin,
+    )
+
+
+def _usd(text: str) -> int:
+    """Pico-USD; a plain decimal only, so that a reader sees the figure that is charged."""
+    pico = parse_usd(text)
+    if "e" in text.lower():
+        raise ValueError(f"price {text!r}: write it without an exponent")
+    return pico
+
+
+def _whole(cells: Cells, column: str) -> int:
+    text = cells[column]
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{column} {text!r} is not a whole number")
+    return int(text)
+
+
+def _instant(cells: Cells, column: str) -> int:
+    try:
+        return _epoch(cells[column])
+    except ValueError as error:
+        raise ValueError(f"{column} {cells[column]!r} is not a date") from error
+
+
+@lru_cache(maxsize=_DATES_MAX)
+def _epoch(text: str) -> int:
+    """Epoch microseconds of a UTC day (its first instant) or of a time with its zone."""
+    at = datetime.fromisoformat(text)
+    return epoch_us(at.replace(tzinfo=at.tzinfo or UTC))
+
+
+def _alias(cells: Cells, _origin: str) -> Alias:
+    if not all(cells.values()):
+        raise ValueError("an alias names provider, wire, canonical and source")
+    return Alias(cells["provider"], cells["wire"], cells["canonical"], cells["source"])
+
+
+def _region(cells: Cells, _origin: str) -> Region:
+    if cells["partition"] not in ("commercial", "sovereign"):
+        raise ValueError("partition is commercial or sovereign")
+    sovereign = cells["partition"] == "sovereign"
+    return Region(cells["provider"], cells["region"], cells["geo"], sovereign)

@@ -1,0 +1,179 @@
+"""Usage → charge: one line per unit, exact look-up, NULL where no price row covers a unit, never zero.
+
+Amounts are whole pico-USD: quantity times price over per, rounded half up once per line and only where a row's
+own ratio does not divide (a price per hour, counted in seconds). To charge a component under another
+model's prices, say so in ``ROLES``.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from gateway.metering.units import UNITS
+from gateway.metering.usage import MAIN, Component
+from gateway.pricing.book import Book
+from gateway.pricing.charged import Price
+from gateway.pricing.dimensions import BATCH, STANDARD, Circumstances
+
+
+class Status(StrEnum):
+    """How a charge is known, on the row."""
+
+    PRICED = "priced"
+    PARTIAL = "partial"  # some lines have no price: no total
+    UNPRICED = "unpriced"
+    AMBIGUOUS = "ambiguous"  # the place decides, and it is not known
+    ZERO_MARGINAL = "zero_marginal"  # capacity already paid for; list is what it would have cost
+    FREE = "free"  # nothing was used that is billed
+
+
+class ChargeLine(msgspec.Struct, frozen=True, gc=False):
+    """One unit of one component. Amounts in pico-USD; None where no price row covers it."""
+
+    unit: str
+    quantity: int
+    price_id: str | None
+    list_pico: int | None
+    net_pico: int | None
+    role: str = MAIN
+    model: str | None = None
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What a request costs: Σ of its lines, in pico-USD; None where a line is None."""
+
+    lines: tuple[ChargeLine, ...]
+    list_pico: int | None
+    net_pico: int | None
+    status: Status
+
+
+_PRICED: Final = Status.PRICED  # named once: looking it up in its enum is a call
+FREE: Final = Charge((), 0, 0, Status.FREE)
+
+
+class Billed(msgspec.Struct, frozen=True):
+    """Under which model's prices a role is charged; None: only under the model it names itself."""
+
+    model: str | None
+
+
+# Roles that are not charged at the prices of the request's own model.
+ROLES: Final[dict[str, Billed]] = {
+    "guardrail": Billed("guardrail"),
+    "tool_image_gen": Billed(None),
+    "transcription": Billed(None),
+    "svg": Billed(None),
+}
+
+
+# Everything that makes a prompt long: the token units of the input direction, cached ones included.
+PROMPT: Final = frozenset(
+    unit.name for unit in UNITS.values() if unit.is_token and unit.direction == "input"
+)
+
+
+def context_tokens(counts: Mapping[str, int]) -> int:
+    """The size of the whole prompt."""
+    tokens = 0
+    for unit, count in counts.items():
+        if unit in PROMPT:
+            tokens += count
+    return tokens
+
+
+def rate(book: Book, at: Circumstances, counts: Mapping[str, int]) -> Charge:
+    """Charge the counts of one component. Raises ValueError on a negative count."""
+    tally = _Tally(zero_marginal=at.zero_marginal())
+    tally.add(book, at, counts, MAIN, None)
+    return tally.charge()
+
+
+def rate_components(book: Book, at: Circumstances, components: Iterable[Component]) -> Charge:
+    """Charge every component of a call, each under its own model, context and role.
+
+    A component whose model the book does not know has NULL lines: it never gets the call's own price.
+    ``at.context_tokens`` speaks for the main components only. Raises ValueError on a negative count.
+    """
+    tally = _Tally(zero_marginal=at.zero_marginal())
+    for part in components:
+        own = part.role == MAIN and part.model is None
+        under = at if own else _under(book, at, part)
+        tally.add(book, under, part.counts, part.role, part.model)
+    return tally.charge()
+
+
+class _Tally:
+    """The lines of one charge as they are found."""
+
+    __slots__ = ("_ambiguous", "_lines", "_missing", "_total", "_zero_marginal")
+
+    def __init__(self, *, zero_marginal: bool) -> None:
+        self._zero_marginal = zero_marginal
+        self._lines: list[ChargeLine] = []
+        self._missing = 0
+        self._total = 0
+        self._ambiguous = False
+
+    def add(
+        self, book: Book, at: Circumstances, counts: Mapping[str, int], role: str, model: str | None
+    ) -> None:
+        """One line per unit of a component; a miss stays NULL."""
+        quotes = book.quotes(at, _context(at, counts))
+        for unit, quantity in counts.items():
+            if quantity < 0:
+                raise ValueError(f"{unit}: a count is never negative")
+            if quantity:
+                found = quotes.price(unit)
+                price_id = amount = None
+                if type(found) is Price:
+                    price_id, amount = found.id, charge_of(quantity, found.pico, found.per)
+                    self._total += amount
+                else:
+                    self._missing += 1
+                    self._ambiguous = self._ambiguous or found is not None
+                net = 0 if self._zero_marginal else amount
+                self._lines.append(ChargeLine(unit, quantity, price_id, amount, net, role, model))
+
+    def charge(self) -> Charge:
+        """The lines, their sums where every line has one, and how they are known."""
+        if not self._lines:
+            return FREE
+        lines = tuple(self._lines)
+        total = None if self._missing else self._total
+        if self._zero_marginal:
+            return Charge(lines, total, 0, Status.ZERO_MARGINAL)
+        return Charge(lines, total, total, self._status())
+
+    def _status(self) -> Status:
+        if not self._missing:
+            return _PRICED
+        if self._ambiguous:
+            return Status.AMBIGUOUS
+        return Status.UNPRICED if self._missing == len(self._lines) else Status.PARTIAL
+
+
+def charge_of(quantity: int, pico: int, per: int) -> int:
+    """Pico-USD of a quantity at so many pico-USD per so many units, rounded half up."""
+    return (2 * quantity * pico + per) // (2 * per)
+
+
+def _under(book: Book, at: Circumstances, part: Component) -> Circumstances:
+    """The circumstances a component is charged under."""
+    billed = ROLES.get(part.role)
+    if part.model is not None:
+        model = book.canonical(at.provider, (part.model,))
+    else:
+        model = at.model if billed is None else billed.model
+    tier = at.tier if billed is None else STANDARD
+    return msgspec.structs.replace(at, model=model, tier=tier, context_tokens=None)
+
+
+def _context(at: Circumstances, counts: Mapping[str, int]) -> int:
+    """The prompt size that picks the context tier of a whole request."""
+    if at.context_tokens is not None:
+        return at.context_tokens
+    # A batch reports the sum over its requests: that is nobody's prompt, however large.
+    return 0 if at.tier == BATCH else context_tokens(counts)

@@ -1,0 +1,112 @@
+"""One row of a price book: a dated figure for one unit under named dimensions, with its source.
+
+To add a column: a field here, a cell in ``load``, a check in ``complaints``.
+"""
+
+import hashlib
+from collections.abc import Container, Iterator
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from gateway.kernel.clock import instant
+from gateway.metering.units import UNITS
+from gateway.pricing.dimensions import NAMED, ORDER, SCOPES, TIERS, Dimension, position
+
+FOREVER: Final = 2**62  # later than any instant: the end of a row that has none
+EVIDENCE: Final = frozenset({"authoritative", "corroborated", "single", "manual"})
+ID_CHARS_MAX: Final = 96
+_HASH_CHARS: Final = 16
+_DAY_US: Final = 86_400_000_000
+_DATES_MAX: Final = 1024  # a book has few distinct dates, repeated on thousands of rows
+_PROVIDER: Final = position(Dimension.PROVIDER)
+_MODEL: Final = position(Dimension.MODEL)
+_SCOPE: Final = position(Dimension.SCOPE)
+_TIER: Final = position(Dimension.TIER)
+
+
+class BookInvalid(ValueError):
+    """A price book that must not be used; ``problems`` holds every mistake, each with its place."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A price as the book holds it.
+
+    terms       one text per dimension, in the registry's order; '' leaves an open dimension open
+    context_gt  applies to prompts of strictly more tokens than this
+    pico, per   pico-USD per so many units; kept as a ratio, so that nothing is rounded before a line
+    as_unit     '' or the unit this one is charged exactly as; then ``pico`` means nothing
+    since_us, until_us  validity, half-open, epoch microseconds UTC
+    evidence    authoritative | corroborated | single | manual
+    origin      'file:line' for messages
+    """
+
+    terms: tuple[str, ...]
+    unit: str
+    context_gt: int = 0
+    pico: int = 0
+    per: int = 1_000_000
+    as_unit: str = ""
+    since_us: int = 0
+    until_us: int = FOREVER
+    source: str = ""
+    source_ref: str = ""
+    evidence: str = ""
+    origin: str = ""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        return self.terms[_PROVIDER]
+
+    @property
+    def model(self) -> str:
+        """The canonical model name."""
+        return self.terms[_MODEL]
+
+    def price_id(self) -> str:
+        """A stable, readable id of key and start; the tail is a hash where it would be too long."""
+        terms = "/".join([term or "-" for term in self.terms])
+        text = f"{terms}/{self.unit}/{self.context_gt}@{_start(self.since_us)}"
+        if len(text) <= ID_CHARS_MAX:
+            return text
+        digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH_CHARS]
+        return f"{text[: ID_CHARS_MAX - _HASH_CHARS - 1]}~{digest}"
+
+
+@lru_cache(maxsize=_DATES_MAX)
+def _start(since_us: int) -> str:
+    at = instant(since_us)
+    return f"{at:%Y-%m-%d}" if since_us % _DAY_US == 0 else at.isoformat()
+
+
+def complaints(row: Row) -> Iterator[str]:
+    """What is wrong with a row taken by itself, each naming its place."""
+    for text in _mistakes(row):
+        yield f"{row.origin or row.price_id()}: {text}"
+
+
+def _mistakes(row: Row) -> Iterator[str]:
+    yield from (f"{ORDER[i].value} is empty" for i in NAMED if not row.terms[i])
+    yield from _unknown("scope", row.terms[_SCOPE], SCOPES)
+    yield from _unknown("tier", row.terms[_TIER], TIERS)
+    yield from _unknown("unit", row.unit, UNITS)
+    if row.as_unit:
+        yield from _unknown("unit charged as", row.as_unit, UNITS)
+    yield from _unknown("evidence", row.evidence, EVIDENCE)
+    if not row.source:
+        yield "source is empty: every price says where it is from"
+    if row.pico < 0 or row.per < 1 or row.context_gt < 0:
+        yield "price, per and context_gt are not negative, and per is at least 1"
+    if row.since_us >= row.until_us:
+        yield "valid_to is not after valid_from"
+
+
+def _unknown(what: str, value: str, known: Container[str]) -> Iterator[str]:
+    if value not in known:
+        yield f"{what} {value!r} is not known"

@@ -1,0 +1,190 @@
+"""Shelves: the compiled prices of one key (provider, model, scope, tier), and looking one up.
+
+A look-up never leaves its shelf, so it cannot fall back to another model, scope or tier; nor does it
+fall back to a lower context tier, except for counted units, which have none. To change how a place or a
+date is matched, change ``Quotes``.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from gateway.metering.units import UNITS
+from gateway.pricing.atlas import Atlas, names_region
+from gateway.pricing.charged import Offer, Price
+from gateway.pricing.dimensions import OPEN, Place
+
+_ANYWHERE: Final[Place] = ("",) * len(OPEN)
+
+
+class Whereabouts(msgspec.Struct, frozen=True):
+    """Where a request may have been served.
+
+    spots  per possible place: the places of rows that fit it, most specific first
+    named  the first is a region the request names but the atlas does not know: the other places may
+           contradict its price, they never speak for it
+    """
+
+    spots: tuple[tuple[Place, ...], ...]
+    named: bool = False
+
+
+class Ambiguous(msgspec.Struct, frozen=True):
+    """The answer where the place is not known and the places disagree."""
+
+
+AMBIGUOUS: Final = Ambiguous()
+
+
+class Rack(msgspec.Struct, frozen=True):
+    """The prices of one unit by place. ``anywhere``: the prices, where no row names a place."""
+
+    is_token: bool
+    places: dict[Place, tuple[Price, ...]]
+    anywhere: tuple[Price, ...] | None
+
+    def valid(self, prices: tuple[Price, ...], context_gt: int, at_us: int) -> Price | None:
+        """The price of a context tier and instant. Counted units need not repeat theirs per tier."""
+        flat: Price | None = None
+        for price in prices:
+            if not price.since_us <= at_us < price.until_us:
+                continue
+            if price.context_gt == context_gt:
+                return price
+            if price.context_gt == 0:
+                flat = price
+        return None if self.is_token else flat
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """The prices of one key.
+
+    tiers   context tiers of its token units as (context_gt, since, until), highest first
+    places  every place its rows name
+    shapes  which open terms those places name, most specific first
+    """
+
+    racks: dict[str, Rack]
+    tiers: tuple[tuple[int, int, int], ...]
+    places: tuple[tuple[str, ...], ...]
+    shapes: tuple[tuple[bool, ...], ...]
+
+    def tier(self, context_tokens: int, at_us: int) -> int:
+        """The context tier of a whole request: the highest threshold strictly exceeded, else 0."""
+        for context_gt, since, until in self.tiers:
+            if context_gt < context_tokens and since <= at_us < until:
+                return context_gt
+        return 0
+
+    def whereabouts(self, atlas: Atlas, provider: str, place: Place) -> Whereabouts:
+        """Where a request may have been served: one place if it is known, else each that fits."""
+        place = atlas.located(provider, place)
+        if None not in place:
+            return Whereabouts((self._spots(place),))
+        places = atlas.completions(provider, place, self.places)
+        return Whereabouts(tuple([self._spots(whole) for whole in places]), names_region(place))
+
+    def _spots(self, place: Place) -> tuple[Place, ...]:
+        """The places whose rows fit a known place, most specific first."""
+        return tuple(
+            [
+                tuple([term if used else "" for term, used in zip(place, shape, strict=True)])
+                for shape in self.shapes
+            ]
+        )
+
+
+NOTHING: Final = Shelf({}, (), (), ())
+
+
+class Quotes:
+    """The prices of one request: shelf, place, context tier and instant fixed, units asked one by one.
+
+    ``look_around`` tells where the request may have been served; asked only where a price depends on it.
+    """
+
+    __slots__ = ("_at_us", "_look_around", "_shelf", "_tier", "_whereabouts")
+
+    def __init__(
+        self, shelf: Shelf, at_us: int, context_tokens: int, look_around: Callable[[], Whereabouts]
+    ) -> None:
+        self._shelf = shelf
+        self._at_us = at_us
+        self._tier = shelf.tier(context_tokens, at_us) if shelf.tiers else 0
+        self._look_around = look_around
+        self._whereabouts: Whereabouts | None = None
+
+    def price(self, unit: str) -> Price | Ambiguous | None:
+        """The one price of a unit; None where there is none; ``AMBIGUOUS`` where places disagree."""
+        rack = self._shelf.racks.get(unit)
+        if rack is None:
+            return None
+        if rack.anywhere is not None:
+            return self._valid(rack, rack.anywhere)
+        if self._whereabouts is None:
+            self._whereabouts = self._look_around()
+        first = self._nearest(rack, self._whereabouts.spots[0])
+        if len(self._whereabouts.spots) == 1 or (first is None and self._whereabouts.named):
+            return first
+        return self._agreed(rack, self._whereabouts)
+
+    def _valid(self, rack: Rack, prices: tuple[Price, ...]) -> Price | None:
+        first = prices[0]
+        if (
+            first.context_gt == self._tier  # nearly every unit has one price, and it is this one
+            and first.since_us <= self._at_us < first.until_us
+        ):
+            return first
+        return rack.valid(prices, self._tier, self._at_us)
+
+    def _agreed(self, rack: Rack, whereabouts: Whereabouts) -> Price | Ambiguous | None:
+        found: dict[tuple[int, int], Price] = {}
+        for spots in whereabouts.spots:
+            price = self._nearest(rack, spots)
+            if price is not None:
+                found.setdefault((price.pico, price.per), price)
+        if len(found) > 1:
+            return AMBIGUOUS
+        return next(iter(found.values()), None)
+
+    def _nearest(self, rack: Rack, spots: tuple[Place, ...]) -> Price | None:
+        for spot in spots:
+            prices = rack.places.get(spot)
+            price = None if prices is None else self._valid(rack, prices)
+            if price is not None:
+                return price
+        return None
+
+
+def shelf_of(offers: Iterable[Offer]) -> Shelf:
+    """The shelf of one key's offers."""
+    by_unit: dict[str, list[Offer]] = defaultdict(list)
+    for offer in offers:
+        by_unit[offer.unit].append(offer)
+    tiers = {
+        (offer.price.context_gt, offer.price.since_us, offer.price.until_us)
+        for unit, group in by_unit.items()
+        if UNITS[unit].is_token
+        for offer in group
+        if offer.price.context_gt
+    }
+    places = {offer.place: None for group in by_unit.values() for offer in group}
+    shapes = {tuple([bool(term) for term in place]) for place in places}
+    return Shelf(
+        racks={unit: _rack(unit, group) for unit, group in by_unit.items()},
+        tiers=tuple(sorted(tiers, reverse=True)),
+        places=tuple(places),
+        # The later a dimension stands among the open ones, the more specific it is.
+        shapes=tuple(sorted(shapes, key=lambda shape: shape[::-1], reverse=True)),
+    )
+
+
+def _rack(unit: str, group: Iterable[Offer]) -> Rack:
+    places: dict[Place, list[Price]] = defaultdict(list)
+    for offer in group:
+        places[offer.place].append(offer.price)
+    frozen = {place: tuple(prices) for place, prices in places.items()}
+    anywhere = frozen[_ANYWHERE] if set(frozen) == {_ANYWHERE} else None
+    return Rack(UNITS[unit].is_token, frozen, anywhere)

@@ -1,0 +1,55 @@
+"""What ships with the package and is read from files: providers, configuration, prices, vocabulary.
+
+Light on purpose: commands that only look something up do not load the gateway.
+"""
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from gateway.config import Config, load
+from gateway.kernel.errors import ConfigurationError
+from gateway.metering import vocabulary
+from gateway.metering.count import Counter, Vocabulary
+from gateway.pricing import load as price_files
+from gateway.pricing.book import Book
+from gateway.pricing.row import BookInvalid
+from gateway.providers import installed
+from gateway.providers.contract import Provider
+
+
+def configured(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration of a file. Raises ConfigurationError with every problem."""
+    return load(path, installed(), environment)
+
+
+def provider_named(name: str) -> Provider:
+    """The provider of that name. Raises ConfigurationError naming the known ones."""
+    known = {provider.name: provider for provider in installed()}
+    if name not in known:
+        raise ConfigurationError(
+            (f"--provider: expected one of {', '.join(known)}, found {name!r}",)
+        )
+    return known[name]
+
+
+def counter() -> Counter:
+    """tiktoken with the shipped vocabulary; about half a second. Raises VocabularyDamaged."""
+    folder = resources.files(vocabulary)
+    files = {name: (folder / file).read_bytes() for name, file in vocabulary.FILES.items()}
+    return Counter(Vocabulary.from_bytes(files))
+
+
+def price_book(config: Config) -> Book:
+    """The shipped price rows and the configured ones. Raises ConfigurationError with every bad row."""
+    seed = resources.files("gateway.pricing") / "seed"
+    files = {file.name: file.read_bytes() for file in seed.iterdir() if file.name.endswith(".csv")}
+    missing = [name for name in config.prices.files if not Path(name).is_file()]
+    if missing:
+        raise ConfigurationError(tuple(f"prices.files: no such file: {name}" for name in missing))
+    for name in config.prices.files:
+        files[f"configured/{name}"] = Path(name).read_bytes()
+    try:
+        return price_files.book(files)
+    except BookInvalid as error:
+        raise ConfigurationError(error.problems) from error

@@ -1,0 +1,1 @@
+"""Storage: the database (SQLite or Postgres) and the spool on disk; the only importer of sqlalchemy."""

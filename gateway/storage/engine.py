@@ -1,0 +1,177 @@
+"""The database: one engine for SQLite (WAL) or Postgres, transactions, and errors said our way.
+
+To add a dialect: its URL in ``_driver_url``, its session settings in ``_engine``, its branch where
+storage/ledger.py writes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gateway.kernel.errors import ConfigurationError
+from gateway.storage.errors import translated
+
+BUSY_TIMEOUT_MS: Final = 10_000
+CONNECT_TIMEOUT_S: Final = 5
+COMMAND_TIMEOUT_S: Final = 60
+CONNECTIONS_MAX: Final = 5
+_DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+_WRITES: Final = "weighbridge_writes"
+
+
+class Database:
+    """Transactions on one database. Raises ConfigurationError on a URL of an unknown kind."""
+
+    def __init__(self, url: str) -> None:
+        self._url = driver_url(url)
+        self.engine: AsyncEngine = _engine(self._url)
+        # SQLite has one writer: queue here, in order, instead of spinning on its busy handler.
+        self._writer = asyncio.Lock()
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether it is Postgres; else SQLite."""
+        return self._url.get_backend_name() == "postgresql"
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that writes, committed on leaving. Raises StoreUnavailable, RowRefused."""
+        with translated():
+            if self.is_postgres:
+                async with self.engine.begin() as connection:
+                    yield connection
+                return
+            async with self._writer, self.engine.connect() as connection:
+                await connection.execution_options(**{_WRITES: True})
+                async with connection.begin():
+                    yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read from. Raises StoreUnavailable."""
+        with translated():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection whose queries all see one state of the database. Raises StoreUnavailable."""
+        with translated():
+            async with self.engine.connect() as connection:
+                if self.is_postgres:
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
+                yield connection
+
+    @asynccontextmanager
+    async def raw(self) -> AsyncIterator[Any]:
+        """Postgres only: asyncpg's own connection in a transaction, for the flush. Raises as ``write``."""
+        with translated():
+            async with self.engine.connect() as connection:
+                pooled = await connection.get_raw_connection()
+                driver = pooled.driver_connection
+                assert driver is not None
+                try:
+                    async with driver.transaction():
+                        yield driver
+                except BaseException:
+                    # Cancelled inside BEGIN or ROLLBACK it would go back with its transaction open, and
+                    # what the next user commits inside that would never be committed.
+                    driver.terminate()
+                    await connection.invalidate()
+                    raise
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+def driver_url(url: str) -> URL:
+    """The URL with our async driver. Raises ConfigurationError where it is not SQLite or Postgres."""
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise ConfigurationError((f"storage.url: {_EXPECTED}",)) from error
+    driver = _DRIVERS.get(parsed.drivername)
+    if driver is None:
+        raise ConfigurationError((f"storage.url: {parsed.drivername!r} is not known; {_EXPECTED}",))
+    if driver.startswith("sqlite") and not sqlite_path(parsed):
+        raise ConfigurationError((f"storage.url: SQLite needs a file; {_EXPECTED}",))
+    return parsed.set(drivername=driver)
+
+
+_EXPECTED: Final = "write sqlite+aiosqlite:///path/to/file or postgresql://user@host/database"
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for Postgres or a database in memory."""
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        return None
+    return Path(str(url.database))
+
+
+def _engine(url: URL) -> AsyncEngine:
+    # JSON columns hold text that we encode and decode ourselves, on both dialects.
+    common: dict[str, Any] = {
+        "json_serializer": _as_is,
+        "json_deserializer": _as_is,
+        "pool_size": CONNECTIONS_MAX,
+        "max_overflow": 0,
+        "hide_parameters": True,
+    }
+    if url.get_backend_name() == "postgresql":
+        settings = {"jit": "off", "application_name": "weighbridge"}
+        return create_async_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT_S,
+                "command_timeout": COMMAND_TIMEOUT_S,
+                "server_settings": settings,
+            },
+            **common,
+        )
+    engine = create_async_engine(url, **common)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "invalidate", _roll_back_sqlite)
+    return engine
+
+
+def _as_is(text: str) -> str:
+    return text
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own transaction control is off: it would begin late, and never IMMEDIATE.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes the lock at once: upgrading a read lock later could only fail.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _roll_back_sqlite(connection: Any, _record: object, _error: object) -> None:
+    # A cancelled statement leaves its cursor open, and SQLite then only pretends to close: without this
+    # the write lock would be held until the cursor is collected.
+    connection.rollback()

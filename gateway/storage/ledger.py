@@ -1,0 +1,189 @@
+"""The ledger: entries, their daily rollup and the once-only keys change in one transaction, exactly once.
+
+Reading is in storage/queries.py. To book something further with a row: see storage/books.py.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from gateway.exchange.ports import Observer
+from gateway.kernel.clock import Clock, SystemClock
+from gateway.ledger.adjust import adjustment
+from gateway.ledger.entry import Entry, EntryKind
+from gateway.ledger.rollup import roll
+from gateway.ledger.statement import Statement
+from gateway.ledger.validity import problem
+from gateway.storage.books import Books, PostgresBooks
+from gateway.storage.books_sqlite import SqliteBooks
+from gateway.storage.engine import Database
+from gateway.storage.errors import RowRefused
+from gateway.storage.queries import (
+    Verification,
+    entries_where,
+    statement_where,
+    usage_filter,
+    verified,
+)
+from gateway.storage.rows import by_id, encode
+from gateway.storage.tables import LEDGER, QUARANTINE, SETTLED
+
+KEYS_PER_QUERY_MAX: Final = 500
+
+
+class Ledger:
+    """Append and read. One per process; every method is a transaction of its own."""
+
+    def __init__(
+        self, database: Database, *, clock: Clock | None = None, observer: Observer | None = None
+    ) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+        self._observer = observer
+
+    async def append(self, entries: Iterable[Entry]) -> int:
+        """Book entries exactly once; how many rows are new (adjustments included).
+
+        A known id is a replay and changes nothing, except that the truth about a booked estimate adds an
+        adjustment. A once-only key that another entry has claimed leaves no row. What cannot be booked is
+        quarantined with its reason; its neighbours are booked. Raises StoreUnavailable: nothing of what
+        was not yet committed is booked, and the same call may be repeated.
+        """
+        good: list[Entry] = []
+        for entry in entries:
+            wrong = problem(entry)
+            if wrong is None:
+                good.append(entry)
+            else:
+                await self.quarantine(entry.id, wrong, encode(entry))
+        return await self._book(list(by_id(good).values()))
+
+    async def quarantine(self, record_id: UUID, reason: str, record: bytes) -> None:
+        """Keep a record that cannot be booked, once per id, for a person to look at."""
+        row = {
+            "id": record_id,
+            "reason": reason,
+            "record": record,
+            "received_us": self._clock.wall_us(),
+        }
+        async with self._database.write() as connection:
+            known = sa.select(QUARANTINE.c.id).where(QUARANTINE.c.id == record_id)
+            if await connection.scalar(known) is None:
+                await connection.execute(sa.insert(QUARANTINE), row)
+        if self._observer is not None:
+            self._observer.failed("ledger.quarantine", RowRefused(reason))
+
+    async def quarantined(self) -> int:
+        """How many records wait in the quarantine."""
+        async with self._database.read() as connection:
+            count = await connection.scalar(sa.select(sa.func.count()).select_from(QUARANTINE))
+        return int(count or 0)
+
+    async def settled(self, keys: Collection[str]) -> frozenset[str]:
+        """Which of these once-only keys (batch ids) are booked already."""
+        found: set[str] = set()
+        asked = sorted(set(keys))
+        async with self._database.read() as connection:
+            for start in range(0, len(asked), KEYS_PER_QUERY_MAX):
+                part = asked[start : start + KEYS_PER_QUERY_MAX]
+                query = sa.select(SETTLED.c.settles).where(SETTLED.c.settles.in_(part))
+                found.update((await connection.execute(query)).scalars())
+        return frozenset(found)
+
+    async def creator(self, settles: str) -> Entry | None:
+        """The entry that claimed a once-only key (the creation of deferred work); None where none did."""
+        owner = sa.select(SETTLED.c.entry_id).where(SETTLED.c.settles == settles)
+        wanted = [LEDGER.c.id == owner.scalar_subquery()]
+        async for entry in entries_where(self._database, wanted, 1):
+            return entry
+        return None
+
+    async def usage(
+        self,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        team: str | None = None,
+        user: str | None = None,
+        model: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> AsyncIterator[Entry]:
+        """Entries in id order (that of time), streamed; times half-open over ``occurred_us``."""
+        wanted = usage_filter(since_us, until_us, team, user, model)
+        async for entry in entries_where(self._database, wanted, limit, newest_first=newest_first):
+            yield entry
+
+    async def statement(
+        self,
+        period: int | None = None,
+        *,
+        from_day: str | None = None,
+        to_day: str | None = None,
+        team: str | None = None,
+    ) -> Statement:
+        """Team x user x model, from the rollup: of a period, or of the days [from_day, to_day)."""
+        return await statement_where(self._database, period, (from_day, to_day), team)
+
+    async def verify(self, period: int | None = None) -> Verification:
+        """Recompute the rollup from the rows, of one period or of all, and say where it differs."""
+        return await verified(self._database, period)
+
+    async def _book(self, entries: Sequence[Entry]) -> int:
+        """Book a batch whole; where a row spoils it, book its halves, down to the row itself."""
+        booked, waiting = 0, [entries] if entries else []
+        while waiting:
+            batch = waiting.pop()
+            try:
+                booked += await self._transact(batch)
+            except RowRefused as refused:
+                if len(batch) == 1:
+                    await self.quarantine(batch[0].id, refused.message, encode(batch[0]))
+                    continue
+                middle = len(batch) // 2
+                waiting += [batch[middle:], batch[:middle]]
+        return booked
+
+    async def _transact(self, entries: Sequence[Entry]) -> int:
+        async with self._books() as books:
+            ours = await _unclaimed(books, entries)
+            new = await books.insert(ours)
+            booked = [entry for entry in ours if entry.id in new]
+            booked += await _adjusted(books, [entry for entry in ours if entry.id not in new])
+            await books.roll(roll(booked))
+        return len(booked)
+
+    @asynccontextmanager
+    async def _books(self) -> AsyncIterator[Books]:
+        if self._database.is_postgres:
+            async with self._database.raw() as driver:
+                yield PostgresBooks(driver)
+        else:
+            async with self._database.write() as connection:
+                yield SqliteBooks(connection)
+
+
+async def _unclaimed(books: Books, entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Without the entries whose once-only key belongs to another entry."""
+    claims: dict[str, UUID] = {}
+    for entry in entries:
+        if entry.settles is not None:
+            claims.setdefault(entry.settles, entry.id)
+    if not claims:
+        return entries
+    owners = await books.claim(claims)
+    return [one for one in entries if one.settles is None or owners[one.settles] == one.id]
+
+
+async def _adjusted(books: Books, known: Sequence[Entry]) -> list[Entry]:
+    """Book the truth about estimates that are in the ledger already; the adjustments really inserted."""
+    true = {entry.id: entry for entry in known if entry.kind is EntryKind.USAGE}
+    if not true:
+        return []
+    estimates = await books.estimates(list(true))
+    made = [adjustment(estimate, true[estimate.id]) for estimate in estimates]
+    new = await books.insert(sorted(made, key=lambda entry: entry.id))
+    return [entry for entry in made if entry.id in new]

@@ -1,0 +1,109 @@
+"""Brings a database to this program's schema; safe when many processes start at once.
+
+Revisions live in migrations/versions; to add one see migrations/README.md.
+"""
+
+import asyncio
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy.engine import URL
+
+from gateway.storage.engine import Database, driver_url, sqlite_path
+from gateway.storage.tables import METADATA, is_ours
+
+_ADVISORY_KEY: Final = 0x5745_4947_4842  # one number for this product's migrations
+_HERE: Final = Path(__file__).resolve()
+_WHEEL: Final = _HERE.parents[1] / "migrations"
+_CHECKOUT: Final = _HERE.parents[2] / "migrations"
+
+
+def folder() -> Path:
+    """Where the revisions are: inside the installed package, else beside it in a checkout."""
+    return _WHEEL if (_WHEEL / "env.py").is_file() else _CHECKOUT
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Migrate up. Runs its own event loop: from async code call it in a thread.
+
+    Raises ConfigurationError on a bad URL and StoreUnavailable where the database is away.
+    """
+    _run(url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Migrate down to a revision ('base' for none); rows of dropped tables are gone."""
+    _run(url, lambda config: command.downgrade(config, revision))
+
+
+def drift(url: str) -> list[Any]:
+    """The differences between the database and the schema of tables.py, in Alembic's words; [] if none."""
+    found: list[Any] = []
+
+    def compare(connection: sa.Connection) -> None:
+        options = {"include_object": _include, "compare_type": True}
+        found.extend(
+            compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
+        )
+
+    asyncio.run(_on_connection(url, compare))
+    return found
+
+
+def revision_of(url: str) -> str | None:
+    """The revision a database is at; None where it was never migrated."""
+    found: list[str | None] = []
+
+    def read(connection: sa.Connection) -> None:
+        found.append(MigrationContext.configure(connection).get_current_revision())
+
+    asyncio.run(_on_connection(url, read))
+    return found[0]
+
+
+def _include(_object: Any, name: str | None, kind: str, *_rest: Any) -> bool:
+    return is_ours(name, kind)
+
+
+def _run(url: str, step: Any) -> None:
+    def apply(connection: sa.Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            lock = sa.text("SELECT pg_advisory_xact_lock(:key)")
+            connection.execute(lock, {"key": _ADVISORY_KEY})
+        config = Config()
+        config.set_main_option("script_location", str(folder()).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        step(config)
+
+    with _locked(driver_url(url)):
+        asyncio.run(_on_connection(url, apply))
+
+
+async def _on_connection(url: str, step: Any) -> None:
+    database = Database(url)
+    try:
+        async with database.write() as connection:
+            await connection.run_sync(step)
+    finally:
+        await database.close()
+
+
+@contextmanager
+def _locked(url: URL) -> Iterator[None]:
+    """SQLite: a lock on a file beside the database; switching to WAL and creating tables race otherwise."""
+    path = sqlite_path(url)
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".migrate").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,88 @@
+"""The spool's file format: records that prove themselves whole, and a reader that stops at nothing.
+
+A record is length u32, CRC-32 u32 (seeded with the type), type u8, payload; little-endian. The payload is
+the entry's id in 16 bytes and, for intents and settlements, the entry as JSON. To add a record type: a
+member of Kind; readers pass over kinds they do not know.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from gateway.ledger.entry import Entry
+from gateway.storage.rows import encode
+
+RECORD_BYTES_MAX: Final = 16 * 1024 * 1024  # above it a length is damage, not a record
+ID_BYTES: Final = 16
+SUFFIX: Final = ".seg"
+_HEADER: Final = struct.Struct("<IIB")
+HEADER_BYTES: Final = _HEADER.size
+_crc = zlib.crc32
+_pack = _HEADER.pack
+
+
+class Kind(IntEnum):
+    """What a record says about its entry."""
+
+    INTENT = 1  # about to be forwarded; what to book if nothing more is heard
+    SETTLE = 2  # final
+    VOID = 3  # nothing was consumed
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A whole record. ``end``: the offset behind it; ``text``: the entry's JSON, b'' for a void."""
+
+    kind: int
+    entry_id: UUID
+    text: bytes
+    end: int
+
+
+def packed(kind: int, entry: Entry) -> bytes:
+    """The record of an entry."""
+    payload = entry.id.bytes + encode(entry)
+    return _pack(len(payload), _crc(payload, kind), kind) + payload
+
+
+def packed_void(entry_id: UUID) -> bytes:
+    """The record that an intent came to nothing."""
+    payload = entry_id.bytes
+    return _pack(ID_BYTES, _crc(payload, Kind.VOID), Kind.VOID) + payload
+
+
+def records(blob: bytes, start: int = 0) -> Iterator[Record]:
+    """The whole records of a segment, in order.
+
+    Damage (a torn end, a flipped bit) is passed over: reading resumes at the next record that proves
+    itself. The JSON in a payload has no zero bytes, so its middle cannot pass for a header.
+    """
+    at = start
+    while at + HEADER_BYTES <= len(blob):
+        record = _record_at(blob, at)
+        if record is None:
+            at += 1
+        else:
+            yield record
+            at = record.end
+
+
+def damaged_bytes(blob: bytes) -> int:
+    """How many bytes of a segment belong to no whole record."""
+    whole = sum(HEADER_BYTES + ID_BYTES + len(record.text) for record in records(blob))
+    return len(blob) - whole
+
+
+def _record_at(blob: bytes, at: int) -> Record | None:
+    length, checksum, kind = _HEADER.unpack_from(blob, at)
+    end = at + HEADER_BYTES + length
+    if not ID_BYTES <= length <= RECORD_BYTES_MAX or end > len(blob):
+        return None
+    payload = blob[at + HEADER_BYTES : end]
+    if _crc(payload, kind) != checksum:
+        return None
+    return Record(kind, UUID(bytes=payload[:ID_BYTES]), payload[ID_BYTES:], end)

@@ -1,0 +1,208 @@
+"""The schema, once for both dialects; migrations/ is its history.
+
+To add a table or a column: here, plus a revision in migrations/versions; a test compares the two.
+Whole numbers are 64 bits, amounts pico-USD, instants epoch microseconds, JSON is kept as text we wrote
+ourselves (JSONB on Postgres). SQLite tables are STRICT, so that a sum past 64 bits fails instead of
+turning into a float.
+"""
+
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+METADATA: Final = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Id(TypeDecorator[UUID]):
+    """A UUID: native on Postgres, 16 bytes on SQLite (both sort by time, being UUIDv7)."""
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = sa.LargeBinary(16)
+    cache_ok: bool | None = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.UUID(as_uuid=True))
+        return dialect.type_descriptor(sa.LargeBinary(16))
+
+    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> UUID | bytes | None:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.bytes
+
+    def process_result_value(self, value: UUID | bytes | None, dialect: Dialect) -> UUID | None:
+        return UUID(bytes=value) if isinstance(value, bytes) else value and UUID(int=value.int)
+
+
+BIGINT: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+BOOLEAN: Final = sa.Boolean().with_variant(sa.Integer(), "sqlite")
+JSON_TEXT: Final = sa.Text().with_variant(postgresql.JSONB(), "postgresql")
+SUM: Final = sa.Numeric(38, 0).with_variant(sa.Integer(), "sqlite")
+
+
+def _column(name: str, kind: TypeEngine[Any], *, null: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=null)
+
+
+LEDGER: Final = sa.Table(
+    "usage_ledger",
+    METADATA,
+    sa.Column("id", Id(), primary_key=True),
+    _column("request_id", Id()),
+    _column("kind", sa.Text()),
+    _column("ref_id", Id(), null=True),
+    _column("occurred_us", BIGINT),
+    _column("booked_us", BIGINT),
+    _column("day", sa.Text()),
+    _column("period", sa.Integer()),
+    _column("org", sa.Text()),
+    _column("team", sa.Text()),
+    _column("user", sa.Text()),
+    _column("cost_centre", sa.Text(), null=True),
+    _column("app", sa.Text(), null=True),
+    _column("key_id", sa.Text()),
+    _column("provider", sa.Text()),
+    _column("operation", sa.Text()),
+    _column("dialect", sa.Text(), null=True),
+    _column("upstream", sa.Text()),
+    _column("deployment", sa.Text(), null=True),
+    _column("model", sa.Text(), null=True),
+    _column("served_model", sa.Text(), null=True),
+    _column("scope", sa.Text(), null=True),
+    _column("geo", sa.Text(), null=True),
+    _column("region", sa.Text(), null=True),
+    _column("tier", sa.Text()),
+    _column("status", sa.Integer()),
+    _column("stream", BOOLEAN),
+    _column("outcome", sa.Text()),
+    _column("provenance", sa.Text()),
+    _column("lines", JSON_TEXT),
+    _column("list_pico", BIGINT, null=True),
+    _column("net_pico", BIGINT, null=True),
+    _column("price_status", sa.Text()),
+    _column("counted_input", BIGINT, null=True),
+    _column("counted_output", BIGINT, null=True),
+    _column("count_confidence", sa.Text(), null=True),
+    _column("provider_total", BIGINT, null=True),
+    _column("usage_raw", sa.Text(), null=True),
+    _column("flags", JSON_TEXT),
+    _column("first_byte_ms", BIGINT, null=True),
+    _column("total_ms", BIGINT, null=True),
+    _column("provider_request_id", sa.Text(), null=True),
+    _column("client_call_id", sa.Text(), null=True),
+    _column("client_attempt", BIGINT, null=True),
+    _column("settles", sa.Text(), null=True),
+    sa.Index(None, "team", "id"),
+    sa.Index(None, "user", "id"),
+    sa.Index(None, "occurred_us", postgresql_using="brin"),
+    postgresql_partition_by="RANGE (id)",
+    sqlite_strict=True,
+)
+
+# Unique across partitions, which a constraint on the partitioned ledger could not be.
+SETTLED: Final = sa.Table(
+    "usage_settled",
+    METADATA,
+    sa.Column("settles", sa.Text(), primary_key=True),
+    _column("entry_id", Id()),
+    sqlite_strict=True,
+)
+
+DAILY: Final = sa.Table(
+    "usage_daily",
+    METADATA,
+    sa.Column("day", sa.Text(), primary_key=True),
+    sa.Column("period", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("org", sa.Text(), primary_key=True),
+    sa.Column("team", sa.Text(), primary_key=True),
+    sa.Column("user", sa.Text(), primary_key=True),
+    sa.Column("app", sa.Text(), primary_key=True),
+    sa.Column("provider", sa.Text(), primary_key=True),
+    sa.Column("model", sa.Text(), primary_key=True),
+    sa.Column("unit", sa.Text(), primary_key=True),
+    sa.Column("kind", sa.Text(), primary_key=True),
+    _column("quantity", SUM),
+    _column("unpriced", SUM),
+    _column("list_pico", SUM),
+    _column("net_pico", SUM),
+    sa.Index(None, "period", "team"),
+    postgresql_with={"fillfactor": 60},
+    sqlite_strict=True,
+)
+
+QUARANTINE: Final = sa.Table(
+    "usage_quarantine",
+    METADATA,
+    sa.Column("id", Id(), primary_key=True),
+    _column("reason", sa.Text()),
+    _column("record", sa.LargeBinary()),
+    _column("received_us", BIGINT),
+    sqlite_strict=True,
+)
+
+KEY: Final = sa.Table(
+    "gateway_key",
+    METADATA,
+    sa.Column("key_id", sa.Text(), primary_key=True),
+    _column("digest", sa.LargeBinary()),
+    _column("prefix", sa.Text()),
+    _column("access_key_id", sa.Text()),
+    _column("org", sa.Text()),
+    _column("user", sa.Text()),
+    _column("team", sa.Text()),
+    _column("cost_centre", sa.Text(), null=True),
+    _column("app", sa.Text(), null=True),
+    _column("models", JSON_TEXT),
+    _column("allow_unpriced", BOOLEAN),
+    _column("allow_batches", BOOLEAN),
+    _column("created_us", BIGINT),
+    _column("not_before_us", BIGINT, null=True),
+    _column("expires_us", BIGINT, null=True),
+    _column("revoked_us", BIGINT, null=True),
+    _column("rotated_from", sa.Text(), null=True),
+    sa.UniqueConstraint("digest"),
+    sa.UniqueConstraint("access_key_id"),
+    sqlite_strict=True,
+)
+
+# One row per snapshot that processes keep in memory; every change of its table raises the number.
+VERSION: Final = sa.Table(
+    "directory_version",
+    METADATA,
+    sa.Column("name", sa.Text(), primary_key=True),
+    _column("version", BIGINT),
+    sqlite_strict=True,
+)
+
+PRICE: Final = sa.Table(
+    "price_rate",
+    METADATA,
+    sa.Column("price_id", sa.Text(), primary_key=True),
+    _column("key", JSON_TEXT),
+    _column("price", sa.Text()),
+    _column("per", BIGINT),
+    _column("valid_from_us", BIGINT),
+    _column("valid_to_us", BIGINT, null=True),
+    _column("source", sa.Text()),
+    sqlite_strict=True,
+)
+
+LEDGER_COLUMNS: Final = tuple(column.name for column in LEDGER.columns)
+ROLLUP_SUMS: Final = ("quantity", "unpriced", "list_pico", "net_pico")
+ROLLUP_KEY: Final = tuple(column.name for column in DAILY.primary_key)
+
+
+def is_ours(name: str | None, kind: str) -> bool:
+    """Whether the schema describes it: monthly partitions (and their indexes) are made at run time."""
+    return not (name or "").startswith("usage_ledger_") or kind not in {"table", "index"}

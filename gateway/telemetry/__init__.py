@@ -1,0 +1,1 @@
+"""Telemetry: metric names and log events; implements the Observer port, so no other room logs."""

@@ -1,0 +1,70 @@
+"""Counters and gauges in memory, rendered as Prometheus text. To add one: a line in ``METRICS`` and a call."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+# name → (type, help). Documented here, tested against docs/operate.md.
+METRICS: Final = {
+    "weighbridge_entries_total": (
+        "counter",
+        "Entries settled, by provider, outcome and provenance.",
+    ),
+    "weighbridge_refusals_total": (
+        "counter",
+        "Requests the gateway itself refused, by provider and code.",
+    ),
+    "weighbridge_failures_total": ("counter", "Failures of the gateway's own steps, by step."),
+    "weighbridge_unpriced_entries_total": ("counter", "Entries booked without a whole price."),
+    "weighbridge_flagged_entries_total": (
+        "counter",
+        "Entries by flag: unbalanced, model_mismatch, ...",
+    ),
+    "weighbridge_net_pico_usd_total": ("counter", "Net charges booked, in pico-USD, by provider."),
+    "weighbridge_spool_pending": ("gauge", "Settled entries not yet in the ledger."),
+    "weighbridge_open_exchanges": ("gauge", "Requests in flight."),
+}
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Metrics:
+    """A process's figures. Labels are small closed sets; no user, team or model ever becomes one."""
+
+    def __init__(self) -> None:
+        self._counters: Counter[tuple[str, Labels]] = Counter()
+        self._gauges: dict[str, Callable[[], int]] = {}
+
+    def add(self, name: str, labels: Labels = (), amount: int = 1) -> None:
+        """Add to a counter. Raises KeyError on a name that is not registered."""
+        assert name in METRICS, name
+        key = (name, labels)
+        # Not Counter's own +=: it looks for a missing key in Python, on every single one.
+        self._counters[key] = self._counters.get(key, 0) + amount
+
+    def gauge(self, name: str, read: Callable[[], int]) -> None:
+        """Register where a gauge is read from."""
+        assert name in METRICS, name
+        self._gauges[name] = read
+
+    def render(self) -> str:
+        """Prometheus text exposition."""
+        lines: list[str] = []
+        for name, (kind, text) in METRICS.items():
+            lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+            if name in self._gauges:
+                lines.append(f"{name} {self._gauges[name]()}")
+            for (counter, labels), value in sorted(self._counters.items()):
+                if counter == name:
+                    lines.append(f"{name}{_labels(labels)} {value}")
+        return "\n".join(lines) + "\n"
+
+
+def _labels(labels: Labels) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in labels) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

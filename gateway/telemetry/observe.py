@@ -1,0 +1,73 @@
+"""The Observer of a running gateway: figures, and one JSON line per thing worth a person's eye on stderr.
+
+Log fields are an allow-list: no header, no body, no key ever reaches a line.
+"""
+
+import logging
+import sys
+
+import msgspec
+
+from gateway.kernel.clock import Clock, instant
+from gateway.ledger.entry import Entry
+from gateway.telemetry.metrics import Metrics
+
+_LOGGER = logging.getLogger("weighbridge")
+
+
+class Telemetry:
+    """Implements exchange.ports.Observer; never raises, never blocks."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self.metrics = metrics
+        self._clock = clock
+
+    def settled(self, entry: Entry) -> None:
+        """Count an entry; say so where it has no whole price or is flagged."""
+        labels = (
+            ("outcome", str(entry.outcome)),
+            ("provenance", entry.provenance),
+            ("provider", entry.provider),
+        )
+        self.metrics.add("weighbridge_entries_total", labels)
+        if entry.net_pico is None:
+            self.metrics.add(
+                "weighbridge_unpriced_entries_total", (("status", entry.price_status),)
+            )
+        else:
+            amount = entry.net_pico
+            self.metrics.add(
+                "weighbridge_net_pico_usd_total", (("provider", entry.provider),), amount
+            )
+        for flag in entry.flags:
+            self.metrics.add("weighbridge_flagged_entries_total", (("flag", flag),))
+        if entry.flags:
+            self.log(
+                "entry_flagged",
+                entry=str(entry.id),
+                model=entry.model or "",
+                flags=" ".join(entry.flags),
+            )
+
+    def refused(self, provider: str, code: str) -> None:
+        """Count a refusal."""
+        self.metrics.add("weighbridge_refusals_total", (("code", code), ("provider", provider)))
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Count and log a failure of ours; the error's own text may hold others' data, so only its type is kept."""
+        self.metrics.add("weighbridge_failures_total", (("step", what),))
+        self.log("step_failed", step=what, error=type(error).__name__)
+
+    def log(self, event: str, **fields: str) -> None:
+        """One JSON line."""
+        at = instant(self._clock.wall_us()).isoformat(timespec="milliseconds")
+        _LOGGER.info(msgspec.json.encode({"at": at, "event": event, **fields}).decode())
+
+
+def to_stderr() -> None:
+    """Send the gateway's log lines to stderr, one per line, nothing else attached."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False

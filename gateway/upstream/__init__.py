@@ -1,0 +1,1 @@
+"""Upstream: the only room that speaks to providers, and the only holder of their credentials."""

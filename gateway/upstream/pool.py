@@ -1,0 +1,185 @@
+"""The configured upstreams: one transport each, the credential added, foreign errors mapped once.
+
+Implements ``Upstreams`` of gateway/exchange/ports.py. To offer another transport: build it in
+``_transport``; the suite in tests/upstream runs over each of them.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import httpx
+
+from gateway.kernel.clock import Clock
+from gateway.kernel.errors import BadRequest
+from gateway.providers.contract import Target, Upstream
+from gateway.upstream.addresses import Address, Addresses
+from gateway.upstream.connections import Statistics
+from gateway.upstream.credentials import Credential, Outbound
+from gateway.upstream.deadlines import Deadlines
+from gateway.upstream.outgoing import written
+from gateway.upstream.stock import StockTransport
+from gateway.upstream.transport import CONNECTIONS_MAX, RelayStream, RelayTransport, tls_context
+from gateway.upstream.wall import Wall
+from gateway.wire.headers import without
+from gateway.wire.messages import Head, Header, Headers
+
+# Ours to say: where the request goes, how long it is, and that usage must stay readable.
+_OURS: Final = frozenset(
+    {b"host", b"content-length", b"accept-encoding", b"transfer-encoding", b"connection"}
+)
+HEADERS_KEPT_MAX: Final = 512  # heads of clients, 32 KiB at most each
+_IDENTITY: Final[Header] = (b"accept-encoding", b"identity")
+_WITHOUT_BODY: Final = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
+
+
+class UpstreamPool:
+    """Sends requests to the configured upstreams.
+
+    credentials      per upstream name; keyring.py makes them
+    stock            use httpx's own transport instead of ours
+    connections_max  per upstream
+    tls              built once for all upstreams; None: the default authorities
+    transports       per upstream name, instead of the built ones
+    """
+
+    def __init__(
+        self,
+        upstreams: Sequence[Upstream],
+        credentials: Mapping[str, Credential],
+        *,
+        clock: Clock,
+        deadlines: Deadlines | None = None,
+        stock: bool = False,
+        connections_max: int = CONNECTIONS_MAX,
+        tls: ssl.SSLContext | None = None,
+        transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._deadlines = deadlines or Deadlines()
+        self._stock = stock
+        self._connections_max = connections_max
+        self._tls = tls or tls_context()
+        given = transports or {}
+        self._transports = {
+            upstream.name: given.get(upstream.name) or self._transport() for upstream in upstreams
+        }
+        self._relays = {
+            name: transport
+            for name, transport in self._transports.items()
+            if isinstance(transport, RelayTransport)
+        }
+        self._credentials = {upstream.name: credentials[upstream.name] for upstream in upstreams}
+        self._walls = {upstream.name: Wall(upstream.name) for upstream in upstreams}
+        self._addresses = Addresses()
+
+    def _transport(self) -> httpx.AsyncBaseTransport:
+        if self._stock:
+            return StockTransport(
+                deadlines=self._deadlines, tls=self._tls, connections_max=self._connections_max
+            )
+        return RelayTransport(
+            deadlines=self._deadlines,
+            clock=self._clock,
+            tls=self._tls,
+            connections_max=self._connections_max,
+        )
+
+    async def send(self, upstream: Upstream, target: Target) -> "UpstreamResponse":
+        """Send one request and await the head of its answer.
+
+        Raises UpstreamUnreachable (nothing was sent), UpstreamTimeout, UpstreamMalformed, or UpstreamFailed
+        (the connection broke, or the credential cannot be had); BadRequest for a location that is none.
+        """
+        address = self._addresses.of(upstream)
+        outbound = self._outbound(address, target)
+        headers = await self._credentials[upstream.name].headers(outbound)
+        has_body = bool(target.body) or target.method not in _WITHOUT_BODY
+        wall = self._walls[upstream.name]
+        relay = self._relays.get(upstream.name)
+        if relay is not None:
+            with wall:
+                body = target.body if has_body else None
+                outgoing = written(target.method, outbound.path_and_query, headers, body)
+                stream = await relay.send(
+                    address.origin, outgoing, bodiless=target.method == b"HEAD"
+                )
+            return UpstreamResponse(Head(stream.status, tuple(stream.headers)), stream, wall)
+        if has_body:
+            headers = (*headers, (b"content-length", b"%d" % len(target.body)))
+        request = httpx.Request(
+            target.method.decode("ascii"),
+            address.url,
+            headers=list(headers),
+            stream=httpx.ByteStream(target.body),
+            # The bytes of the path as they came: a URL would be normalised on its way.
+            extensions={"target": outbound.path_and_query},
+        )
+        with wall:
+            response = await self._transports[upstream.name].handle_async_request(request)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        head = Head(response.status_code, tuple(response.headers.raw))
+        return UpstreamResponse(head, response.stream, wall)
+
+    def _outbound(self, address: Address, target: Target) -> Outbound:
+        if not target.path_and_query.startswith(b"/"):
+            raise BadRequest("the path must start with '/'")
+        return Outbound(
+            method=target.method,
+            path_and_query=address.path + target.path_and_query,
+            headers=_stated(address.host, target.headers),
+            body=target.body,
+            key_header=target.key_header,
+            signing=target.signing,
+            now_us=self._clock.wall_us(),
+        )
+
+    def statistics(self) -> dict[str, Statistics]:
+        """Connection figures per upstream, for those on our own transport."""
+        return {name: relay.statistics() for name, relay in self._relays.items()}
+
+    async def run(self) -> None:
+        """Keep every credential fresh until cancelled; start it in the application's task group."""
+        async with asyncio.TaskGroup() as group:
+            for credential in self._credentials.values():
+                group.create_task(credential.run())
+
+    async def aclose(self) -> None:
+        """Close every connection; running calls fail."""
+        for credential in self._credentials.values():
+            await credential.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
+
+
+@lru_cache(maxsize=HEADERS_KEPT_MAX)
+def _stated(host: bytes, headers: Headers) -> Headers:
+    """The headers that leave, but for length and credential; remembered, since calls of one client share them."""
+    return ((b"host", host), *without(headers, _OURS), _IDENTITY)
+
+
+class UpstreamResponse:
+    """An answer whose head has arrived; see ``Response`` of gateway/exchange/ports.py."""
+
+    __slots__ = ("_stream", "_wall", "head")
+
+    def __init__(self, head: Head, stream: httpx.AsyncByteStream, wall: Wall) -> None:
+        self._stream = stream
+        self._wall = wall
+        self.head = head
+
+    def body(self) -> AsyncIterator[bytes]:
+        stream = self._stream
+        if isinstance(stream, RelayStream):  # one generator per chunk instead of two
+            return stream.within(self._wall)
+        return self._walled()
+
+    async def _walled(self) -> AsyncIterator[bytes]:
+        with self._wall:
+            async for chunk in self._stream:
+                yield chunk
+
+    async def close(self) -> None:
+        await self._stream.aclose()

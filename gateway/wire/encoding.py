@@ -1,0 +1,72 @@
+"""Content codings of answers: what the meter reads while the client gets the bytes as they came.
+
+A coding that is not understood makes the meter blind, never the client. To add one (br, zstd), name it in
+``_WINDOWS`` or give ``Decoded`` a decompressor with zlib's interface for it.
+"""
+
+import zlib
+from typing import Final
+
+DECODED_BYTES_MAX: Final = (
+    64 * 1024 * 1024
+)  # what a meter can use; a small answer beyond it is a bomb
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_WINDOWS: Final = {b"gzip": _GZIP, b"x-gzip": _GZIP, b"deflate": zlib.MAX_WBITS}
+_IDENTITY: Final = frozenset({b"", b"identity"})
+_ZLIB_HEADER_BYTES: Final = 2
+
+
+class Decoded:
+    """Decodes one body incrementally; never raises.
+
+    blind   nothing (more) can be read: an unknown coding, or output beyond ``decoded_bytes_max``
+    broken  the compressed bytes are damaged; what was decoded before stands
+    """
+
+    def __init__(self, content_encoding: bytes, decoded_bytes_max: int = DECODED_BYTES_MAX) -> None:
+        self.broken = False
+        coding = content_encoding.strip(b" \t").lower()
+        self._identity = coding in _IDENTITY
+        self._window = _WINDOWS.get(coding, 0)
+        self.blind = not self._identity and not self._window
+        self._left_bytes = decoded_bytes_max
+        self._inflater = zlib.decompressobj(self._window or zlib.MAX_WBITS)
+        self._header = b""  # of a deflate body, until it tells zlib from raw
+        self._ended = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The decoded bytes that this chunk yields; b"" once blind, broken or at the body's end."""
+        if self._identity:
+            return chunk
+        if self._window != _GZIP and len(self._header) < _ZLIB_HEADER_BYTES:
+            chunk = self._recognised(chunk)
+        pieces: list[bytes] = []
+        while chunk and not (self.blind or self.broken or self._ended):
+            chunk = self._inflate(chunk, pieces)
+        return b"".join(pieces)
+
+    def _recognised(self, chunk: bytes) -> bytes:
+        """Some servers send raw deflate under the name of zlib's format: its first two bytes tell."""
+        start = self._header + chunk
+        self._header = start[:_ZLIB_HEADER_BYTES]
+        if len(self._header) < _ZLIB_HEADER_BYTES:
+            return b""
+        is_zlib = self._header[0] & 0x0F == zlib.DEFLATED and not int.from_bytes(self._header) % 31
+        if not is_zlib:
+            self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        return start
+
+    def _inflate(self, chunk: bytes, pieces: list[bytes]) -> bytes:
+        """Decode up to the end of a gzip member; returns the bytes behind it."""
+        if self._inflater.eof:  # a further member; whatever else stands there is padding
+            self._ended = self._window != _GZIP or not chunk.startswith(b"\x1f")
+            self._inflater = zlib.decompressobj(self._window)
+        try:
+            piece = b"" if self._ended else self._inflater.decompress(chunk, self._left_bytes + 1)
+        except zlib.error:
+            self.broken = True
+            return b""
+        pieces.append(piece[: self._left_bytes])
+        self.blind = len(piece) > self._left_bytes
+        self._left_bytes -= len(pieces[-1])
+        return self._inflater.unused_data

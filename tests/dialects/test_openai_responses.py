@@ -1,0 +1,307 @@
+"""The Responses API: items of the request, the terminal event, what hosted tools add."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from gateway.dialects.openai_responses import RESPONSES
+from gateway.kernel.errors import MalformedBody, OperationRefused
+from gateway.metering.meter import Reading
+from gateway.metering.prompt import Function, Image, Schema, ToolCall, Turn
+from gateway.metering.usage import Source
+from tests.dialects.answers import SSE, asked, counts, events, head, odd_values, read, whole
+
+USAGE = {"input_tokens": 900, "output_tokens": 120, "total_tokens": 1020}
+DRAWN = {
+    "input_tokens": 50,
+    "input_tokens_details": {"text_tokens": 50, "image_tokens": 0},
+    "output_tokens": 4160,
+    "output_tokens_details": {"image_tokens": 4160, "text_tokens": 0},
+    "total_tokens": 4210,
+}
+BODY = {"model": "m", "object": "response", "status": "completed", "service_tier": "default"}
+
+
+def answered(**members: Any) -> Reading:
+    return read(RESPONSES, whole({**BODY, **members}))
+
+
+def streamed(*documents: dict[str, Any]) -> Reading:
+    return read(RESPONSES, events(*documents), head(SSE))
+
+
+def terminal(kind: str = "response.completed", **members: Any) -> dict[str, Any]:
+    return {"type": kind, "response": {**BODY, **members}}
+
+
+# ── the request ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_text_input_and_instructions_are_turns() -> None:
+    request = asked(
+        RESPONSES,
+        {
+            "model": "m",
+            "input": "hi",
+            "instructions": "be kind",
+            "max_output_tokens": 9,
+            "stream": True,
+            "service_tier": "flex",
+        },
+    )
+    assert request.prompt.turns == (Turn("system", "be kind"), Turn("user", "hi"))
+    assert (request.model, request.stream, request.output_ceiling) == ("m", True, 9)
+    assert (request.tier, request.opted_body) == ("flex", None)
+
+
+def test_every_kind_of_item_is_a_turn_or_opaque() -> None:
+    items = [
+        {"role": "user", "content": "a"},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "b"}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_image", "image_url": "https://example.org/a.png", "detail": "high"},
+                {"type": "input_file", "file_id": "f"},
+            ],
+        },
+        {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "1"},
+        {"type": "function_call_output", "call_id": "1", "output": "sunny"},
+        {"type": "custom_tool_call", "name": "c", "input": "x"},
+        {"type": "custom_tool_call_output", "output": [{"type": "input_text", "text": "y"}]},
+        {"type": "reasoning", "encrypted_content": "…", "summary": []},
+        {"type": "item_reference", "id": "i"},
+    ]
+    assert asked(RESPONSES, {"input": items}).prompt.turns == (
+        Turn("user", "a"),
+        Turn("user", "b"),
+        Turn("user", images=(Image("high"),), opaque=1),
+        Turn("assistant", tool_calls=(ToolCall("f", "{}"),)),
+        Turn("tool", "sunny"),
+        Turn("assistant", tool_calls=(ToolCall("c", "x"),)),
+        Turn("tool", "y"),
+        Turn("user", opaque=1),
+    )
+
+
+def test_tools_and_schema_are_read_in_their_flat_form() -> None:
+    prompt = asked(
+        RESPONSES,
+        {
+            "input": "a",
+            "tools": [
+                {"type": "function", "name": "f", "description": "d", "parameters": {}},
+                {"type": "web_search"},
+            ],
+            "text": {"format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}}},
+        },
+    ).prompt
+    assert prompt.functions == (Function("f", "d", {}),)
+    assert prompt.schema == Schema("s", None, {"type": "object"})
+    assert prompt.turns[0].opaque == 1
+
+
+@pytest.mark.parametrize("name", ["previous_response_id", "conversation", "prompt"])
+def test_context_kept_by_the_provider_is_opaque(name: str) -> None:
+    assert asked(RESPONSES, {name: "x"}).prompt.turns == (Turn("user", opaque=1),)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"model": 1}, {"stream": "true"}, {"input": {"role": "user"}}, {"input": 1}]
+)
+def test_what_cannot_be_read_one_way_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(MalformedBody):
+        asked(RESPONSES, {"input": "a", **wrong})
+
+
+@settings(max_examples=100)
+@given(
+    st.dictionaries(
+        st.sampled_from(["input", "instructions", "tools", "text", "stream", "prompt"]),
+        odd_values
+        | st.lists(st.dictionaries(st.sampled_from(["type", "role", "content"]), odd_values)),
+    )
+)
+def test_no_request_makes_the_reader_fail_otherwise_than_by_refusal(body: dict[str, Any]) -> None:
+    with suppress(MalformedBody):
+        assert asked(RESPONSES, body).prompt.shape == "responses"
+
+
+# ── the answer ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete"])
+def test_a_terminal_event_states_the_usage(kind: str) -> None:
+    reading = streamed(
+        {"type": "response.created", "response": {**BODY, "usage": None, "service_tier": "auto"}},
+        terminal(kind, usage=USAGE),
+    )
+    assert counts(reading) == {"input_text": 900, "output_text": 120}
+    assert (reading.model, reading.tier, reading.complete) == ("m", "default", True)
+
+
+def test_a_cut_stream_has_what_was_written_and_no_usage() -> None:
+    reading = streamed(
+        {"type": "response.created", "response": {**BODY, "usage": None}},
+        {"type": "response.reasoning_summary_text.delta", "output_index": 0, "delta": "hm"},
+        {"type": "response.output_text.delta", "output_index": 1, "delta": "a"},
+        {
+            "type": "response.output_item.added",
+            "output_index": 2,
+            "item": {"type": "function_call", "name": "f"},
+        },
+        {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": "{}"},
+    )
+    assert (reading.source, reading.final, reading.complete) == (Source.NONE, False, False)
+    assert (reading.observed.text, reading.observed.reasoning) == ("a", "hm")
+    assert reading.observed.tool_calls == (ToolCall("f", "{}"),)
+
+
+OUTPUT = [
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+    {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "said"}]},
+    {"type": "function_call", "name": "f", "arguments": "{}"},
+]
+
+
+def test_a_whole_answer_is_observed_and_a_stream_only_once() -> None:
+    seen = answered(usage=USAGE, output=OUTPUT).observed
+    assert (seen.text, seen.reasoning, seen.tool_calls) == ("a", "hm", (ToolCall("f", "{}"),))
+    delta = {"type": "response.output_text.delta", "output_index": 1, "delta": "a"}
+    assert streamed(delta, terminal(usage=USAGE, output=OUTPUT)).observed.text == "a"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"type": "error", "message": "no"},
+        terminal("response.failed", status="failed", usage=None, error={"code": "server_error"}),
+    ],
+    ids=["error", "failed"],
+)
+def test_a_failed_stream_is_flagged(last: dict[str, Any]) -> None:
+    reading = streamed(last)
+    assert reading.flags == ("error_event",)
+    assert (reading.source, reading.final) == (Source.NONE, False)
+
+
+def test_a_background_request_is_refused_because_its_usage_would_pass_unweighed() -> None:
+    with pytest.raises(OperationRefused, match="background"):
+        RESPONSES.read_request(b'{"model":"m","input":"hi","background":true}', b"application/json")
+
+
+def test_a_background_response_is_not_finished() -> None:
+    reading = answered(status="queued", background=True, usage=None)
+    assert (reading.source, reading.final, reading.flags) == (Source.NONE, False, ("unfinished",))
+
+
+def test_hosted_tools_stand_beside_the_usage() -> None:
+    tools = {"image_gen": {**DRAWN, "model": "image-model"}, "web_search": {"num_requests": 2}}
+    reading = answered(usage=USAGE, tool_usage=tools)
+    assert counts(reading) == {"input_text": 900, "output_text": 120, "web_search_requests": 2}
+    assert counts(reading, "tool_image_gen") == {"input_text": 50, "output_image": 4160}
+    assert [part.model for part in reading.components] == [None, "image-model"]
+    assert (reading.stated_total, reading.uncovered) == (1020, 4210)
+    assert reading.balances()
+    assert json.loads(reading.usage_raw or b"") == {"usage": USAGE, "tool_usage": tools}
+
+
+def test_unused_tools_add_nothing() -> None:
+    nothing = {"image_gen": dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)}
+    reading = answered(usage=USAGE, tool_usage={**nothing, "web_search": {"num_requests": 0}})
+    assert len(reading.components) == 1
+    assert (reading.uncovered, reading.flags) == (0, ())
+
+
+def test_a_tool_nobody_reads_yet_is_flagged() -> None:
+    reading = answered(usage=USAGE, tool_usage={"teleport": {"num_requests": 1}})
+    assert reading.flags == ("tool_usage_unread",)
+    assert counts(reading) == {"input_text": 900, "output_text": 120}
+
+
+def test_impossible_tool_usage_leaves_the_rest_as_a_part() -> None:
+    reading = answered(usage=USAGE, tool_usage={"web_search": {"num_requests": -1}})
+    assert reading.flags == ("usage_invalid",)
+    assert (reading.source, reading.final) == (Source.PARTIAL, False)
+    assert counts(reading) == {"input_text": 900, "output_text": 120}
+
+
+def test_tools_without_usage_are_a_part() -> None:
+    reading = answered(usage=None, tool_usage={"web_search": {"num_requests": 2}})
+    assert (reading.source, reading.final) == (Source.PARTIAL, False)
+    assert counts(reading) == {"web_search_requests": 2}
+
+
+def test_a_compaction_is_metered() -> None:
+    body = {"object": "response.compaction", "output": [{"type": "compaction"}], "usage": USAGE}
+    assert counts(read(RESPONSES, whole(body))) == {"input_text": 900, "output_text": 120}
+
+
+def test_usage_behind_a_huge_result_is_found() -> None:
+    picture = {"type": "image_generation_call", "result": "A" * 34_000_000}
+    tools = {"image_gen": DRAWN}
+    stream = events(terminal(output=[picture], usage=USAGE, tool_usage=tools))
+    reading = read(
+        RESPONSES, [stream[at : at + 65536] for at in range(0, len(stream), 65536)], head(SSE)
+    )
+    assert counts(reading) == {"input_text": 900, "output_text": 120}
+    assert counts(reading, "tool_image_gen") == {"input_text": 50, "output_image": 4160}
+    assert (reading.complete, reading.flags) == (True, ("body_clipped",))
+
+
+@settings(max_examples=150)
+@given(
+    members=st.dictionaries(
+        st.sampled_from(["usage", "tool_usage", "output", "model", "status", "error", "type"]),
+        odd_values,
+    ),
+    kind=st.sampled_from(
+        ["response.completed", "response.output_text.delta", "response.output_item.added"]
+    ),
+    tools=st.dictionaries(st.sampled_from(["image_gen", "web_search"]), odd_values),
+)
+def test_no_answer_makes_the_meter_fail(
+    members: dict[str, Any], kind: str, tools: dict[str, Any]
+) -> None:
+    response = {**members, "tool_usage": tools, "usage": USAGE}
+    for body in (whole(members), whole(response)):
+        assert read(RESPONSES, body).components is not None
+    for event in ({"type": kind, "response": members}, {**response, "type": kind, "item": members}):
+        assert streamed(event).components is not None
+
+
+# ── hosted tools that bill by themselves ─────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"],
+)
+def test_a_hosted_tool_that_no_usage_speaks_of_is_flagged(kind: str) -> None:
+    output = [{"type": kind, "status": "completed"}]
+    for reading in (
+        answered(usage=USAGE, output=output),
+        streamed(terminal(usage=USAGE, output=output)),
+    ):
+        assert "tool_usage_unsaid" in reading.flags
+        assert counts(reading) == {"input_text": 900, "output_text": 120}
+
+
+def test_a_hosted_tool_whose_usage_is_said_is_not_flagged() -> None:
+    said = {"web_search": {"num_requests": 2}, "image_gen": DRAWN}
+    output = [{"type": "web_search_call"}, {"type": "image_generation_call"}, {"type": "message"}]
+    assert answered(usage=USAGE, tool_usage=said, output=output).flags == ()
+
+
+@pytest.mark.parametrize("background", [True, 1, "true", [0], {}, "", 0])
+def test_no_spelling_of_background_passes(background: object) -> None:
+    asking = {"model": "m", "input": "hi", "background": background}
+    if background in (0, False):
+        assert asked(RESPONSES, asking).model == "m"
+        return
+    with pytest.raises(OperationRefused):
+        asked(RESPONSES, asking)

@@ -1,0 +1,265 @@
+"""Attempts to be served and not charged: the row says what was used, or that nobody knows; never a bargain."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from gateway.ledger.entry import Entry
+from tests.serving import RawUpstream, Running, Script, deployments, raw_exchange, serving
+
+USAGE: Final = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+MODEL: Final = "gpt-4o-2024-11-20"
+V1: Final = "/azure/openai/v1/chat/completions"
+CONVERSE: Final = "/bedrock/model/us.anthropic.claude-sonnet-4-5-20250929-v1:0/converse"
+DEPLOYED: Final = deployments(
+    ("gpt-4o", MODEL, "global"),
+    ("gpt-image-1", "gpt-image-1", "global"),
+    ("gpt-4o-transcribe", "gpt-4o-transcribe", "global"),
+)
+ASKED: Final = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+Answer = Callable[[bytes, bytes], Script]
+
+
+def answered(document: object, status: int = 200, kind: str = "application/json") -> Script:
+    raw = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return Script(status, [("content-type", kind)], [raw])
+
+
+def completion(**more: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "hello"}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    return {"id": "x", "model": MODEL, "choices": choices, "usage": USAGE, **more}
+
+
+class House(NamedTuple):
+    gateway: Running
+    upstream: RawUpstream
+    answers: list[Answer]
+
+    def call(
+        self, path: str, body: object, answer: Answer | None = None, *headers: tuple[str, str]
+    ) -> tuple[int, Entry | None]:
+        """Status and row of one call, answered by ``answer``."""
+        self.answers[0] = answer or (lambda head, body: answered(completion()))
+        rows = len(self.gateway.rows(0))
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        lines = [
+            f"POST {path} HTTP/1.1",
+            "host: weighbridge",
+            f"authorization: Bearer {self.gateway.key.key}",
+            *(f"{name}: {value}" for name, value in headers),
+            f"content-length: {len(raw)}",
+        ]
+        head, _, _ = raw_exchange(self.gateway.port, "\r\n".join([*lines, "", ""]).encode() + raw)
+        found = self.gateway.rows(rows + 1, seconds=3)[rows:]
+        return int(head.split()[1]), found[0] if found else None
+
+    def row(self, *call: Any) -> Entry:
+        status, row = self.call(*call)
+        assert status == 200
+        assert row is not None
+        return row
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder: Path = tmp_path_factory.mktemp("dodged")
+    answers: list[Answer] = [lambda head, body: answered(completion())]
+
+    def play(head: bytes, body: bytes) -> Script:
+        return answers[0](head, body)
+
+    upstream = RawUpstream(play)
+    with upstream.running() as url, serving(folder, url, DEPLOYED) as gateway:
+        yield House(gateway, upstream, answers)
+
+
+# -- a discount that nobody gave ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tier", ["batch", "flex", "reserved"])
+def test_a_discount_the_answer_does_not_confirm_is_not_given(house: House, tier: str) -> None:
+    usual = house.row(V1, ASKED)
+    asked = house.row(V1, {**ASKED, "service_tier": tier})
+    assert (asked.tier, asked.net_pico) == ("standard", usual.net_pico)
+    assert "tier_unconfirmed" in asked.flags
+
+
+def test_a_header_that_the_operation_does_not_read_gives_no_discount(house: House) -> None:
+    usage = {"inputTokens": 1000, "outputTokens": 500, "totalTokens": 1500}
+    said = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "a"}]}},
+        "usage": usage,
+    }
+    body = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+    answer: Answer = lambda head, body: answered(said)  # noqa: E731  # it is one of many
+    usual = house.row(CONVERSE, body, answer)
+    asked = house.row(CONVERSE, body, answer, ("x-amzn-bedrock-service-tier", "batch"))
+    assert (asked.tier, asked.net_pico) == ("standard", usual.net_pico)
+
+
+def test_a_tier_the_answer_confirms_is_charged(house: House) -> None:
+    row = house.row(
+        V1,
+        {**ASKED, "service_tier": "priority"},
+        lambda head, body: answered(completion(service_tier="priority")),
+    )
+    assert row.tier == "priority"
+    assert "tier_unconfirmed" not in row.flags
+
+
+# -- usage that one client would keep from being said, for all -------------------------------------
+
+
+def refusing(head: bytes, body: bytes) -> Script:
+    """A server that quotes a wrong member, whoever asked for usage."""
+    if b"bogus" in body:
+        message = "Unknown parameter: 'stream_options.bogus'"
+        return answered({"error": {"message": message}}, 400)
+    chunk = {
+        "model": MODEL,
+        "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}],
+    }
+    said = [chunk, {"model": MODEL, "choices": [], "usage": USAGE}]
+    said = said if b'"include_usage":true' in body else said[:1]
+    events = [b"data: %b\n\n" % json.dumps(each).encode() for each in said]
+    return Script(
+        200, [("content-type", "text/event-stream")], [*events, b"data: [DONE]\n\n"], streaming=True
+    )
+
+
+def old_version(head: bytes, body: bytes) -> Script:
+    if b"api-version=old" in head and b"stream_options" in body:
+        return answered({"error": {"message": "unrecognized: stream_options"}}, 400)
+    return refusing(head, body)
+
+
+STREAMED: Final = {**ASKED, "stream": True}
+
+
+def test_a_mistake_in_ones_own_stream_options_silences_nobody(house: House) -> None:
+    wrong = {**STREAMED, "stream_options": {"bogus": 1}}
+    assert house.call(V1, wrong, refusing)[0] == 400
+    row = house.row(V1, STREAMED, refusing)
+    assert (row.provenance, row.provider_total) == ("reported", 1500)
+
+
+def test_an_old_api_version_silences_itself_only(house: House) -> None:
+    path = "/azure/openai/deployments/gpt-4o/chat/completions?api-version="
+    for _ in range(2):
+        old = house.row(path + "old", STREAMED, old_version)
+        assert old.provenance != "reported"
+        assert "usage_opt_in_refused" in old.flags
+    assert house.row(path + "new", STREAMED, old_version).provenance == "reported"
+
+
+@pytest.mark.parametrize("sources", [[], {}, 0, "x", None])
+def test_an_empty_list_of_sources_hides_no_usage(house: House, sources: object) -> None:
+    row = house.row(V1, {**STREAMED, "data_sources": sources}, refusing)
+    assert (row.provenance, row.provider_total) == ("reported", 1500)
+
+
+# -- what nobody can count has no amount, and never a small one --------------------------------------
+
+
+def test_pictures_whose_stream_was_cut_have_no_amount(house: House) -> None:
+    partial = b'data: {"type":"image_generation.partial_image","b64_json":"AAAA"}\n\n'
+    answer: Answer = lambda head, body: Script(  # noqa: E731  # it is one of many
+        200, [("content-type", "text/event-stream")], [partial], streaming=True, cut=True
+    )
+    body = {"model": "gpt-image-1", "prompt": "a cat", "stream": True}
+    row = house.row("/azure/openai/v1/images/generations", body, answer)
+    assert (row.net_pico, row.price_status, row.lines) == (None, "unpriced", ())
+    assert "unmeasured" in row.flags
+
+
+@pytest.mark.parametrize("prompt", ["", "a hint"])
+def test_a_transcript_as_bare_text_has_no_amount(house: House, prompt: str) -> None:
+    form = "".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in (
+            ("model", "gpt-4o-transcribe"),
+            ("response_format", "text"),
+            ("prompt", prompt),
+        )
+    )
+    row = house.row(
+        "/azure/openai/v1/audio/transcriptions",
+        f"{form}--b--\r\n".encode(),
+        lambda head, body: answered(b"hello there", kind="text/plain"),
+        ("content-type", "multipart/form-data; boundary=b"),
+    )
+    assert (row.net_pico, row.price_status) == (None, "unpriced")
+    assert "unmetered_format" in row.flags
+
+
+def test_sound_made_by_predict_is_not_free(house: House) -> None:
+    path = "/google/v1/publishers/google/models/lyria-002:predict"
+    said = {"predictions": [{"bytesBase64Encoded": "AAAA", "mimeType": "audio/wav"}]}
+    row = house.row(path, {"instances": [{"prompt": "a song"}]}, lambda head, body: answered(said))
+    assert (row.net_pico, row.price_status) == (None, "unpriced")
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "text/plain", ""])
+def test_an_answer_with_the_wrong_label_is_read_all_the_same(house: House, kind: str) -> None:
+    row = house.row(V1, ASKED, lambda head, body: answered(completion(), kind=kind))
+    assert (row.provenance, row.provider_total) == ("reported", 1500)
+
+
+def test_an_answer_too_deep_to_write_down_still_has_its_row(house: House) -> None:
+    deep = b"[" * 900 + b"]" * 900
+    said = (
+        b'{"id":"m","type":"message","model":"claude-sonnet-4-5","content":[{"type":"tool_use","name":"f",'
+        b'"input":{"a":'
+        + deep
+        + b'}}],"stop_reason":"tool_use","usage":{"input_tokens":1000,"output_tokens":500}}'
+    )
+    path = "/google/v1/publishers/anthropic/models/claude-sonnet-4-5:rawPredict"
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
+    row = house.row(path, body, lambda head, body: answered(said))
+    assert (row.provenance, row.provider_total) == ("reported", 1500)
+
+
+# -- batches -----------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_is_cancelled_is_booked_once_by_whatever_answer_says_it(house: House) -> None:
+    usage = {"input_tokens": 900, "output_tokens": 100, "total_tokens": 1000}
+    made = {"id": "batch_1", "object": "batch", "status": "validating"}
+    ended = {**made, "status": "cancelled", "model": MODEL, "usage": usage}
+    batches = "/azure/openai/v1/batches"
+    created = house.row(
+        batches, {"input_file_id": "f", "endpoint": "/v1/x"}, lambda head, body: answered(made)
+    )
+    assert (created.operation, created.net_pico) == ("batches.create", 0)
+    answer: Answer = lambda head, body: answered(ended)  # noqa: E731  # it is used twice
+    status, row = house.call(f"{batches}/batch_1/cancel", b"", answer)
+    assert (status, row is not None and row.provider_total) == (200, 1000)
+    assert house.call(f"{batches}/batch_1/cancel", b"", answer) == (200, None)
+
+
+# -- nobody waits for another's pathological request -------------------------------------------------
+
+
+def test_a_request_made_of_a_million_pieces_keeps_nobody_waiting(house: House) -> None:
+    swarm = b'{"model":"gpt-4o","messages":[' + b"{}," * 900_000 + b"{}]}"
+    alive = b"GET /-/live HTTP/1.1\r\nhost: weighbridge\r\n\r\n"
+    with ThreadPoolExecutor(1) as other:
+        asking = other.submit(house.call, V1, swarm)
+        while not asking.done():
+            assert raw_exchange(house.gateway.port, alive, 5)[0].startswith(b"HTTP/1.1 200")
+        assert asking.result() == (400, None)
+
+
+def test_nothing_large_is_read_of_a_stranger(house: House) -> None:
+    for announced in ("content-length: 30000000", "transfer-encoding: chunked"):
+        head = (
+            f"POST {V1} HTTP/1.1\r\nhost: weighbridge\r\napi-key: wb_nobody\r\n{announced}\r\n\r\n"
+        )
+        # Not a byte of the body follows: the answer does not wait for it.
+        got, body, clean = raw_exchange(house.gateway.port, head.encode(), seconds=5)
+        assert got.startswith(b"HTTP/1.1 401"), (got, body, clean)

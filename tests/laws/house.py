@@ -1,0 +1,248 @@
+"""The whole data plane on in-memory ports, with a fault or a cancellation at any await."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+
+from gateway.edge.abandon import Abandonment
+from gateway.edge.presence import SCOPE_KEY, ClientPresence
+from gateway.edge.proxy import Proxy
+from gateway.exchange.admission import Admission
+from gateway.exchange.counting import Counting
+from gateway.exchange.exchange import Exchanges
+from gateway.exchange.routing import Routes
+from gateway.identity.principal import Principal
+from gateway.kernel.errors import UnknownKey, UpstreamFailed, UpstreamUnreachable
+from gateway.ledger.entry import Entry
+from gateway.metering.count import Counter
+from gateway.metering.ratio import Ratios
+from gateway.pricing.book import Book
+from gateway.providers import installed
+from gateway.providers.contract import Deployment, Provider, Target, Upstream
+from gateway.wire.messages import Head
+
+KEY = "wb_" + "a" * 49
+PRINCIPAL = Principal(key_id="key_1", org="default", user="user-0001", team="core")
+
+
+class Steps:
+    """Numbers every await of a run, and does something at one of them."""
+
+    def __init__(self, at: int | None = None, act: Callable[[], None] | None = None) -> None:
+        self.names: list[str] = []
+        self.at = at
+        self.act = act
+
+    async def reach(self, name: str) -> None:
+        self.names.append(name)
+        if self.at == len(self.names) - 1 and self.act is not None:
+            self.act()
+        await asyncio.sleep(0)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.us = 1_795_000_000_000_000
+
+    def wall_us(self) -> int:
+        return self.us
+
+    def ticks_ns(self) -> int:
+        self.us += 1000
+        return self.us * 1000
+
+
+class MemorySpool:
+    """Intents and settlements as the journal would hold them; settling is durable once it has begun."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self.intents: dict[UUID, Entry] = {}
+        self.settled: list[Entry] = []
+
+    def intent(self, entry: Entry) -> None:
+        assert entry.id not in self.intents
+        self.intents[entry.id] = entry
+
+    async def settle(self, entry: Entry) -> None:
+        self.intents.pop(entry.id, None)
+        self.settled.append(entry)
+        await self.steps.reach("settle")
+
+    def void(self, entry_id: UUID) -> None:
+        self.intents.pop(entry_id, None)
+
+
+class FakeResponse:
+    def __init__(self, head: Head, chunks: list[bytes], steps: Steps) -> None:
+        self.head = head
+        self._chunks = chunks
+        self._steps = steps
+        self.closed = False
+
+    async def body(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            await self._steps.reach("chunk")
+            if self.closed:
+                raise UpstreamFailed("closed")
+            yield chunk
+        await self._steps.reach("end")
+
+    async def close(self) -> None:
+        self.closed = True
+        await self._steps.reach("close")
+
+
+class FakeUpstreams:
+    """Answers every request with one scripted response; remembers what it was sent, which is what it bills."""
+
+    def __init__(self, steps: Steps, head: Head, chunks: list[bytes]) -> None:
+        self.steps = steps
+        self.head = head
+        self.chunks = chunks
+        self.consumed: list[Target] = []
+        self.unreachable = False
+
+    async def send(self, upstream: Upstream, target: Target) -> FakeResponse:
+        if self.unreachable:
+            raise UpstreamUnreachable("no route")
+        self.consumed.append(target)
+        await self.steps.reach("head")
+        return FakeResponse(self.head, self.chunks, self.steps)
+
+
+class OneKey:
+    def by_key(self, key: str, now_us: int) -> Principal:
+        if key != KEY:
+            raise UnknownKey("unknown")
+        return PRINCIPAL
+
+    def by_access_key_id(self, access_key_id: str, now_us: int) -> tuple[Principal, str]:
+        raise UnknownKey("unknown")
+
+
+class Nothing:
+    async def creator(self, settles: str) -> Entry | None:
+        return None
+
+    def settled(self, entry: Entry) -> None: ...
+    def refused(self, provider: str, code: str) -> None: ...
+    def failed(self, what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+
+class House:
+    """One proxy with its ports, and one client."""
+
+    def __init__(
+        self,
+        counter: Counter,
+        book: Book,
+        head: Head,
+        chunks: list[bytes],
+        *,
+        steps: Steps | None = None,
+        abandon: Literal["drain", "cancel"] = "drain",
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self.steps = steps or Steps()
+        self.spool = MemorySpool(self.steps)
+        self.upstreams = FakeUpstreams(self.steps, head, chunks)
+        self.clock = FakeClock()
+        providers: tuple[Provider, ...] = installed()
+        places = tuple(
+            Upstream(
+                f"{p.name}-{service or 'all'}",
+                p.name,
+                "https://example.invalid",
+                service,
+                "us-east-1",
+                "proj",
+                "us-east-1",
+                abandon,
+            )
+            for p in providers
+            for service in p.services
+        )
+        deployments = (
+            Deployment("gpt-4o", "azure-all", "gpt-4o-2024-11-20", "global"),
+            Deployment("nothing-priced", "azure-all", "unheard-of", "global"),
+        )
+        counting = Counting(counter, Ratios(), ThreadPoolExecutor(1))
+        admission = Admission(
+            keys=OneKey(),
+            routes=Routes(places, deployments, (), {}),
+            book=lambda: book,
+            canonical=book.canonical,
+            counting=counting,
+        )
+        nothing = Nothing()
+        exchanges = Exchanges(
+            admission=admission,
+            upstreams=self.upstreams,
+            spool=self.spool,
+            deferred=nothing,
+            counting=counting,
+            book=lambda: book,
+            canonical=book.canonical,
+            zone=lambda org, us: ("2026-11-22", 202611),
+            clock=self.clock,
+            observer=nothing,
+        )
+        self.proxy = Proxy(
+            providers,
+            exchanges,
+            abandonment=Abandonment(group.create_task),
+            clock=self.clock,
+            observer=nothing,
+        )
+        self.presence = ClientPresence()
+        self.sent: list[dict[str, Any]] = []
+
+    async def call(self, path: str, body: dict[str, Any], key: str = KEY) -> None:
+        """One request of the client's; what it receives is in ``sent``."""
+        raw = orjson.dumps(body)
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "raw_path": path.encode(),
+            "query_string": b"api-version=2024-10-21",
+            "headers": [
+                (b"authorization", f"Bearer {key}".encode()),
+                (b"content-type", b"application/json"),
+            ],
+            SCOPE_KEY: self.presence,
+        }
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": raw, "more_body": False}
+
+        async def send(message: Any) -> None:
+            await self.steps.reach("send")
+            if not self.presence.gone:
+                self.sent.append(message)
+
+        await self.proxy(scope, receive, send)
+
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
+
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.sent[1:])
+
+    def ended(self) -> bool:
+        """Whether the client saw a clean end."""
+        return (
+            bool(self.sent) and self.sent[-1].get("more_body") is False
+        ) or self._last_is_refusal()
+
+    def _last_is_refusal(self) -> bool:
+        return (
+            bool(self.sent)
+            and self.sent[-1]["type"] == "http.response.body"
+            and "more_body" not in self.sent[-1]
+        )

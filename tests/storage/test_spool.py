@@ -1,0 +1,383 @@
+"""The spool: an intent survives a kill, a settlement a power cut, and a bad disk loses nothing quietly."""
+
+import asyncio
+import errno
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.kernel.errors import SpoolFull
+from gateway.ledger.entry import Entry, EntryKind
+from gateway.storage import backlog, spool as spool_module
+from gateway.storage.disk import Disk
+from gateway.storage.orphans import Malformed, orphans
+from gateway.storage.segment import Kind, packed
+from gateway.storage.spool import SEGMENT_NS_MAX, Spool
+
+pytestmark = pytest.mark.anyio
+Make = Callable[..., Entry]
+
+
+class BadDisk(Disk):
+    """A disk with room for so many bytes, that fails to sync on demand, and says what it was asked."""
+
+    def __init__(self) -> None:
+        self.room = 10**9
+        self.sync_error: OSError | None = None
+        self.cannot_truncate = False
+
+    def write(self, fd: int, record: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "no space")
+        taken = super().write(fd, record[: self.room])
+        self.room -= taken
+        return taken
+
+    def truncate(self, fd: int, size: int) -> None:
+        if self.cannot_truncate:
+            raise OSError(errno.EIO, "no")
+        super().truncate(fd, size)
+
+    def sync(self, fd: int) -> None:
+        if self.sync_error is not None:
+            error, self.sync_error = self.sync_error, None  # as Linux does: reported once
+            raise error
+        super().sync(fd)
+
+
+@pytest.fixture
+def disk() -> BadDisk:
+    return BadDisk()
+
+
+@pytest.fixture
+def spool(tmp_path: Path, disk: BadDisk, clock: Any, observer: Any) -> Iterator[Spool]:
+    made = Spool(tmp_path, clock=clock, observer=observer, disk=disk)
+    yield made
+    made.close()
+
+
+def died(spool: Spool) -> None:
+    """What a kill -9 leaves: the files as they are, and a free lock."""
+    spool._syncer.close()
+    for fd in (spool._lock, *(segment.fd for segment in spool._segments)):
+        os.close(fd)
+    spool._is_closed = True
+
+
+def adopted(root: Path) -> list[Entry | Malformed]:
+    """What an adopter would book, directory by directory; nothing is removed."""
+    found: list[Entry | Malformed] = []
+    for orphan in orphans(root, own=""):
+        for batch in orphan.batches(100):
+            found += batch
+        orphan.release()
+    return found
+
+
+def left(root: Path) -> list[str]:
+    return [path.name for path in root.iterdir()]
+
+
+def flush(spool: Spool) -> list[Entry]:
+    """Take and mark everything, as a flusher with a perfect database."""
+    done: list[Entry] = []
+    while batch := spool.take(100):
+        done += [pending.entry for pending in batch]
+        spool.flushed(batch)
+    return done
+
+
+def segments(spool: Spool) -> list[str]:
+    return sorted(path.name for path in spool._home.glob("*.seg"))
+
+
+async def test_settled_entries_come_out_in_order_and_leave_nothing(
+    tmp_path: Path, spool: Spool, entry: Make
+) -> None:
+    entries = [entry() for _ in range(20)]
+    for one in entries:
+        spool.intent(one)
+        await spool.settle(one)
+    assert (spool.settled_durable, spool.unflushed, spool.open_intents) == (20, 20, 0)
+    assert flush(spool) == entries
+    spool.close()
+    assert left(tmp_path) == []
+    with pytest.raises(SpoolFull):
+        spool.intent(entries[0])
+
+
+async def test_a_group_shares_its_syncs(spool: Spool, entry: Make) -> None:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(1_000):
+            group.create_task(spool.settle(entry()))
+    assert spool.settled_durable == 1_000
+    assert spool.syncs <= 50
+
+
+async def test_a_cancelled_wait_does_not_take_the_entry_back(spool: Spool, entry: Make) -> None:
+    one, two = entry(), entry()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(spool.settle(one))
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await spool.settle(two)
+    assert flush(spool) == [one, two]
+
+
+async def test_a_dead_worker_leaves_what_it_sent_and_what_it_settled(
+    tmp_path: Path, entry: Make
+) -> None:
+    dead = Spool(tmp_path)
+    settled, voided, silent = entry(), entry(), entry(lines=(), list_pico=None, net_pico=None)
+    for one in (settled, voided, silent):
+        dead.intent(one)
+    await dead.settle(settled)
+    dead.void(voided.id)
+    died(dead)
+    booked = adopted(tmp_path)
+    assert booked[0] == settled
+    (interrupted,) = booked[1:]
+    assert isinstance(interrupted, Entry)
+    assert (interrupted.id, interrupted.kind) == (silent.id, EntryKind.INTERRUPTED)
+    assert interrupted.outcome == "interrupted"
+
+
+async def test_a_living_worker_is_not_adopted(tmp_path: Path, spool: Spool, entry: Make) -> None:
+    spool.intent(entry())
+    assert adopted(tmp_path) == []
+
+
+async def test_segments_go_once_flushed_and_open_intents_move_on(
+    tmp_path: Path, spool: Spool, entry: Make, clock: Any
+) -> None:
+    long, voided = entry(), entry()
+    spool.intent(long)
+    for round_ in range(1, 6):
+        spool.intent(voided)
+        spool.void(voided.id)
+        await spool.settle(entry())
+        clock.us += SEGMENT_NS_MAX // 1000
+        flush(spool)
+        await spool.settle(entry())  # lets the copy of the intent become durable
+        flush(spool)
+        assert segments(spool) == [f"{round_ + 1:08d}.seg"]
+    died(spool)
+    kinds = [(one.id, one.kind) for one in adopted(tmp_path) if isinstance(one, Entry)]
+    assert kinds[-1] == (long.id, EntryKind.INTERRUPTED)
+    assert [kind for _, kind in kinds[:-1]] == [EntryKind.USAGE]  # flushed: a replay
+
+
+async def test_an_aged_spool_without_open_intents_is_empty(
+    spool: Spool, entry: Make, clock: Any
+) -> None:
+    await spool.settle(entry())
+    flush(spool)
+    assert len(segments(spool)) == 1
+    clock.us += SEGMENT_NS_MAX // 1000
+    spool.flushed(())
+    assert (segments(spool), spool.bytes_on_disk, spool.lag_ns) == ([], 0, 0)
+
+
+async def test_segments_roll_at_their_size(
+    spool: Spool, entry: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES_MAX", 5_000)
+    entries = [entry() for _ in range(30)]
+    for one in entries:
+        await spool.settle(one)
+    assert len(segments(spool)) > 5
+    assert flush(spool) == entries
+    assert len(segments(spool)) == 1
+
+
+async def test_an_outage_costs_no_memory_and_keeps_the_order(
+    spool: Spool, entry: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES_MAX", 20_000)
+    monkeypatch.setattr(backlog, "READY_MAX", 10)
+    entries = [entry() for _ in range(120)]
+    done: list[Entry] = []
+    for number, one in enumerate(entries):
+        spool.intent(one)
+        await spool.settle(one)
+        assert len(spool._backlog._ready) <= 10
+        if number % 40 == 39:
+            batch = spool.take(7)
+            done += [pending.entry for pending in batch]
+            spool.flushed(batch)
+    done += flush(spool)
+    assert done == entries
+    assert spool.unflushed == 0
+    await spool.settle(entries[0])
+    assert flush(spool) == [entries[0]]
+
+
+async def test_a_full_disk_refuses_intents_and_recovers_by_itself(
+    tmp_path: Path, spool: Spool, disk: BadDisk, entry: Make
+) -> None:
+    first, torn, later = entry(), entry(), entry()
+    spool.intent(first)
+    disk.room = 100
+    with pytest.raises(SpoolFull):
+        spool.intent(torn)
+    with pytest.raises(SpoolFull):
+        spool.intent(torn)
+    assert spool.is_accepting
+    disk.room = 10**9
+    spool.intent(later)
+    await spool.settle(later)
+    died(spool)
+    assert [one.id for one in adopted(tmp_path) if isinstance(one, Entry)] == [later.id, first.id]
+
+
+async def test_nothing_is_written_behind_half_a_record(
+    tmp_path: Path, spool: Spool, disk: BadDisk, entry: Make
+) -> None:
+    before, torn, after = entry(), entry(), entry()
+    await spool.settle(before)
+    disk.room, disk.cannot_truncate = 100, True
+    with pytest.raises(SpoolFull):
+        spool.intent(torn)
+    disk.room, disk.cannot_truncate = 10**9, False
+    await spool.settle(after)
+    assert len(segments(spool)) == 2
+    died(spool)
+    assert adopted(tmp_path) == [before, after]
+
+
+async def test_what_finds_no_room_is_booked_by_the_database_itself(
+    spool: Spool, disk: BadDisk, entry: Make
+) -> None:
+    one = entry()
+    spool.intent(one)
+    disk.room = 0
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(spool.settle(one))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        (pending,) = spool.take(10)
+        assert pending.entry == one
+        spool.flushed([pending])
+    assert waiting.done()
+    assert (spool.unflushed, spool.open_intents, spool.settled_durable) == (0, 0, 0)
+
+
+async def test_a_void_without_room_is_written_later(
+    tmp_path: Path, spool: Spool, disk: BadDisk, entry: Make
+) -> None:
+    nothing, later = entry(), entry()
+    spool.intent(nothing)
+    disk.room = 0
+    spool.void(nothing.id)
+    disk.room = 10**9
+    await spool.settle(later)
+    died(spool)
+    assert adopted(tmp_path) == [later]
+
+
+async def test_a_disk_that_cannot_sync_reports_nothing_durable_and_ends_the_worker(
+    spool: Spool, disk: BadDisk, entry: Make, observer: Any
+) -> None:
+    disk.sync_error = OSError(errno.EIO, "the platter is gone")
+    entries = [entry() for _ in range(3)]
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(spool.settle(one)) for one in entries]
+        await asyncio.sleep(0.1)
+        assert [task.done() for task in waiting] == [False] * 3
+        assert (spool.settled_durable, spool.is_accepting) == (0, False)
+        with pytest.raises(SpoolFull):
+            spool.intent(entry())
+        assert flush(spool) == entries  # the database took them: that is durable
+    assert spool.unflushed == 0
+    assert observer.names == ["spool"]
+
+
+async def test_later_syncs_of_a_failed_file_count_for_nothing(
+    spool: Spool, disk: BadDisk, entry: Make
+) -> None:
+    disk.sync_error = OSError(errno.EIO, "once")
+    one, two = entry(), entry()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(spool.settle(one))
+        group.create_task(spool.settle(two))
+        await asyncio.sleep(0.1)
+        assert spool.settled_durable == 0
+        flush(spool)
+
+
+async def test_the_journal_is_bounded(tmp_path: Path, entry: Make) -> None:
+    small = Spool(tmp_path, bytes_max=3_000)
+    for _ in range(3):
+        small.intent(entry())
+    with pytest.raises(SpoolFull, match="limit"):
+        small.intent(entry())
+    await small.settle(entry())  # what was forwarded is still taken
+    assert small.settled_durable == 1
+    small.close()
+
+
+def test_a_real_file_limit_is_a_full_disk(tmp_path: Path, entry: Make) -> None:
+    """In a child, since the limit cannot be taken back."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover - the child reports by its exit status
+        os._exit(_limited(tmp_path, entry()))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    (booked,) = adopted(tmp_path)
+    assert isinstance(booked, Entry)
+
+
+def _limited(root: Path, one: Entry) -> int:  # pragma: no cover - runs in the child
+    spool = Spool(root)
+    record = len(packed(Kind.INTENT, one))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (record + 50, record + 50))
+    spool.intent(one)
+    try:
+        spool.intent(one)
+    except SpoolFull:
+        return 0 if spool.bytes_on_disk == record else 2
+    return 1
+
+
+async def test_close_leaves_what_is_not_flushed_to_the_next_worker(
+    tmp_path: Path, entry: Make
+) -> None:
+    leaving = Spool(tmp_path)
+    one = entry()
+    await leaving.settle(one)
+    leaving.close()
+    assert adopted(tmp_path) == [one]
+
+
+async def test_an_adopter_that_dies_is_followed_by_another(tmp_path: Path, entry: Make) -> None:
+    dead = Spool(tmp_path)
+    one = entry()
+    await dead.settle(one)
+    died(dead)
+    (first,) = orphans(tmp_path, own="")
+    assert list(orphans(tmp_path, own="")) == []
+    first.release()
+    (second,) = orphans(tmp_path, own="")
+    assert [entry for batch in second.batches(10) for entry in batch] == [one]
+    second.remove()
+    assert left(tmp_path) == []
+
+
+async def test_a_directory_that_was_never_finished_is_cleared_away(
+    tmp_path: Path, clock: Any
+) -> None:
+    newborn = tmp_path / ".new-half"
+    newborn.mkdir()
+    (newborn / "lock").touch()
+    os.utime(newborn, (clock.us // 10**6, clock.us // 10**6))
+    assert list(orphans(tmp_path, own="", clock=clock)) == []
+    clock.us += 61 * 10**6
+    (orphan,) = orphans(tmp_path, own="", clock=clock)
+    orphan.remove()
+    assert left(tmp_path) == []

@@ -1,0 +1,144 @@
+"""The rollup by law: every line and every request lands in one cell, and nothing is added that was not booked."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from gateway.kernel.ids import new_id
+from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
+from gateway.ledger.rollup import ADJUSTS_UNPRICED, Cell, Sums, merge, roll, unpriced_requests
+
+ENTRY = Entry(
+    id=new_id(),
+    request_id=new_id(),
+    occurred_us=0,
+    booked_us=0,
+    day="2026-11-23",
+    period=202611,
+    org="org-1",
+    team="team-1",
+    user="user-0001",
+    app="app-1",
+    key_id="key-1",
+    provider="cloud",
+    operation="chat",
+    upstream="cloud-eu",
+    model="model-a",
+    status=200,
+    outcome=Outcome.COMPLETE,
+    provenance="reported",
+    price_status="priced",
+)
+
+
+def entry(*lines: Line, **changes: object) -> Entry:
+    return msgspec.structs.replace(ENTRY, lines=lines, **changes)
+
+
+def cell(unit: str, model: str = "model-a", app: str = "app-1", kind: str = "usage") -> Cell:
+    """The cell of ``ENTRY`` under a unit."""
+    return Cell(
+        "2026-11-23", 202611, "org-1", "team-1", "user-0001", app, "cloud", model, unit, kind
+    )
+
+
+def test_an_entry_is_one_request_and_its_lines() -> None:
+    booked = entry(Line("input_text", 10, "p", 30, 20), Line("output_text", 3, None, None, None))
+    assert roll([booked]) == {
+        cell("request"): Sums(1, 0, 0, 0),
+        cell("input_text"): Sums(10, 0, 30, 20),
+        cell("output_text"): Sums(3, 3, 0, 0),
+    }
+
+
+def test_a_cell_is_named_by_every_dimension_of_the_entry() -> None:
+    (other,) = roll([entry(app=None, model=None, kind=EntryKind.INTERRUPTED)])
+    assert other == cell("request", model="", app="", kind="interrupted")
+
+
+def test_a_line_of_another_model_is_rolled_under_that_model() -> None:
+    own = Line("input_text", 1, "p", 1, 1)
+    other, nobodys = (msgspec.structs.replace(own, model=model) for model in ("model-b", ""))
+    assert list(roll([entry(own, other, nobodys)])) == [
+        cell("request"),
+        cell("input_text"),
+        cell("input_text", model="model-b"),
+        cell("input_text", model=""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("list_pico", "net_pico", "sums"),
+    [
+        (0, 0, Sums(7, 0, 0, 0)),
+        (5, 0, Sums(7, 0, 5, 0)),
+        (None, None, Sums(7, 7, 0, 0)),
+        (None, 0, Sums(7, 7, 0, 0)),  # paid-for capacity without a list price
+        (5, None, Sums(7, 7, 5, 0)),
+    ],
+)
+def test_a_quantity_is_unpriced_where_any_of_its_amounts_is_unknown(
+    list_pico: int | None, net_pico: int | None, sums: Sums
+) -> None:
+    booked = entry(Line("input_text", 7, None, list_pico, net_pico))
+    assert roll([booked])[cell("input_text")] == sums
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.integers(-9, 9)), max_size=5))
+def test_entries_of_one_cell_add_up(lines: list[tuple[int, int, int]]) -> None:
+    booked = [entry(Line("input_text", n, "p", pico, net)) for n, pico, net in lines]
+    found = roll(booked)
+    expected = Sums(
+        sum(n for n, _, _ in lines), 0, sum(pico for _, pico, _ in lines), sum(net for *_, net in lines)
+    )  # fmt: skip
+    assert found.get(cell("input_text"), Sums()) == expected
+    assert found.get(cell("request"), Sums()) == Sums(len(lines), 0, 0, 0)
+
+
+def test_unknown_quantities_add_up_too() -> None:
+    found = roll([entry(Line("input_text", n, None, None, None)) for n in (3, 4)])
+    assert found[cell("input_text")] == Sums(7, 7, 0, 0)
+
+
+def test_merging_adds_every_sum() -> None:
+    into = {cell("input_text"): Sums(1, 2, 3, 4)}
+    merge(into, {cell("input_text"): Sums(10, 20, 30, 40), cell("request"): Sums(1, 1, 0, 0)})
+    assert into == {cell("input_text"): Sums(11, 22, 33, 44), cell("request"): Sums(1, 1, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("status", "unpriced"),
+    [
+        ("priced", 0),
+        ("zero_marginal", 0),
+        ("free", 0),
+        ("partial", 1),
+        ("unpriced", 1),
+        ("ambiguous", 1),
+    ],
+)
+def test_a_request_is_unpriced_unless_it_has_a_full_price(status: str, unpriced: int) -> None:
+    booked = entry(price_status=status)
+    assert unpriced_requests(booked) == unpriced
+    assert roll([booked])[cell("request")] == Sums(1, unpriced, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "flags", "unpriced"),
+    [
+        ("priced", (), 0),
+        ("partial", (), 1),
+        ("priced", (ADJUSTS_UNPRICED,), -1),
+        ("partial", (ADJUSTS_UNPRICED,), 0),
+    ],
+)
+def test_an_adjustment_takes_its_estimates_missing_price_back(
+    status: str, flags: tuple[str, ...], unpriced: int
+) -> None:
+    booked = entry(price_status=status, flags=flags)
+    adjusted = msgspec.structs.replace(booked, kind=EntryKind.ADJUSTMENT, ref_id=new_id())
+    assert unpriced_requests(adjusted) == unpriced
+    assert unpriced_requests(booked) == int(
+        status == "partial"
+    )  # the flag speaks of adjustments only

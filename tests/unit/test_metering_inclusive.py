@@ -1,0 +1,324 @@
+"""Carving inclusive totals: what went into a total comes out again, and what cannot be is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from gateway.metering.inclusive import read_inclusive, usage_reading
+from gateway.metering.meter import Reading
+from gateway.metering.usage import COUNT_MAX, Component, Source, UsageInvalid
+
+RECORDED = Path(__file__).parents[3] / "shared" / "recorded" / "usage.jsonl"
+COUNT = st.integers(0, 10_000)
+MODALITIES = ("text", "image", "audio", "video")
+SPELLINGS = [
+    ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"),
+    ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"),
+    ("input_tokens", "output_tokens", "input_token_details", "output_token_details"),
+]
+
+
+def by_modality(counts: dict[str, int]) -> dict[str, int]:
+    return {f"{name}_tokens": counts[name] for name in MODALITIES}
+
+
+def nonzero(counts: dict[str, int]) -> dict[str, int]:
+    return {unit: count for unit, count in counts.items() if count}
+
+
+per_modality = st.fixed_dictionaries(dict.fromkeys(MODALITIES, COUNT))
+
+
+@given(
+    names=st.sampled_from(SPELLINGS),
+    fresh=per_modality,
+    cached=per_modality,
+    out=per_modality,
+    reasoning=COUNT,
+    ttl_30m=COUNT,
+    ttl_12h=COUNT,
+    unknown=COUNT,
+)
+def test_disjoint_counts_come_out_as_they_went_in(
+    names: tuple[str, str, str, str],
+    fresh: dict[str, int],
+    cached: dict[str, int],
+    out: dict[str, int],
+    reasoning: int,
+    ttl_30m: int,
+    ttl_12h: int,
+    unknown: int,
+) -> None:
+    written = ttl_30m + ttl_12h + unknown
+    total_in = sum(fresh.values()) + sum(cached.values()) + written
+    total_out = sum(out.values()) + reasoning
+    both = {name: fresh[name] + cached[name] for name in MODALITIES}
+    usage: dict[str, Any] = {
+        names[0]: total_in,
+        names[1]: total_out,
+        "total_tokens": total_in + total_out,
+        names[2]: {
+            **by_modality(both),
+            "cached_tokens": sum(cached.values()),
+            "cached_tokens_details": by_modality(cached),
+            "cache_write_tokens": written,
+            "cache_write_tokens_details": {"ttl_30m_tokens": ttl_30m, "ttl_12h_tokens": ttl_12h},
+        },
+        names[3]: {**by_modality(out), "reasoning_tokens": reasoning},
+    }
+    found = read_inclusive(usage)
+    assert found is not None
+    # A write has no modality: where the text does not suffice it is taken from the others in turn.
+    if fresh["text"] or not written:
+        assert sum(found.counts.values()) == total_in + total_out
+    assert nonzero(found.counts) == nonzero(
+        {f"input_{name}": fresh[name] for name in MODALITIES}
+        | {f"cache_read_{name}": cached[name] for name in MODALITIES}
+        | {f"output_{name}": out[name] for name in MODALITIES}
+        | {"cache_write_30m": ttl_30m, "cache_write_12h": ttl_12h, "cache_write": unknown}
+        | {"output_reasoning": reasoning}
+    )
+
+
+def carved(**usage: Any) -> dict[str, int]:
+    found = read_inclusive(usage)
+    assert found is not None
+    return found.counts
+
+
+def test_cached_tokens_are_text_first_where_nothing_else_is_said() -> None:
+    details = {"cached_tokens": 90, "audio_tokens": 20, "image_tokens": 30}
+    assert carved(prompt_tokens=100, completion_tokens=0, prompt_tokens_details=details) == {
+        "cache_read_text": 50,
+        "cache_read_image": 30,
+        "cache_read_audio": 10,
+        "input_audio": 10,
+    }
+
+
+def test_predictions_are_inside_the_output() -> None:
+    details = {"accepted_prediction_tokens": 3, "rejected_prediction_tokens": 5}
+    assert carved(prompt_tokens=1, completion_tokens=9, completion_tokens_details=details) == {
+        "input_text": 1,
+        "output_text": 9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("total", "counts"),
+    [
+        (17, {"input_text": 8, "output_text": 2, "output_reasoning": 7}),
+        (24, {"input_text": 8, "output_text": 9, "output_reasoning": 7}),
+        (None, {"input_text": 8, "output_text": 2, "output_reasoning": 7}),
+    ],
+    ids=["inside", "outside", "no total"],
+)
+def test_the_total_decides_where_reasoning_stands(
+    total: int | None, counts: dict[str, int]
+) -> None:
+    details = {"reasoning_tokens": 7}
+    usage = {"prompt_tokens": 8, "completion_tokens": 9, "completion_tokens_details": details}
+    assert carved(**usage, total_tokens=total) == counts
+
+
+def test_reasoning_that_is_not_named_is_what_the_total_adds() -> None:
+    found = carved(prompt_tokens=35, completion_tokens=12, total_tokens=109)
+    assert found == {"input_text": 35, "output_text": 12, "output_reasoning": 62}
+
+
+@pytest.mark.parametrize(
+    ("into", "out", "total", "counts"),
+    [
+        (0, 5, 12, {"output_text": 5, "output_reasoning": 7}),
+        (5, 0, 12, {"input_text": 5, "output_reasoning": 7}),
+        (5, 4, 10, {"input_text": 5, "output_text": 4, "output_reasoning": 1}),
+        (5, 4, 9, {"input_text": 5, "output_text": 4}),
+        (5, 4, 8, {"input_text": 5, "output_text": 4}),
+        (None, 5, 12, {"output_text": 5}),
+        (5, None, 12, {"input_text": 5}),
+    ],
+)
+def test_only_what_is_beyond_two_known_sides_is_reasoning(
+    into: int | None, out: int | None, total: int, counts: dict[str, int]
+) -> None:
+    assert carved(prompt_tokens=into, completion_tokens=out, total_tokens=total) == counts
+
+
+def test_one_token_of_reasoning_may_stand_outside() -> None:
+    usage = {"prompt_tokens": 8, "completion_tokens": 9, "total_tokens": 18}
+    assert carved(**usage, completion_tokens_details={"reasoning_tokens": 1}) == {
+        "input_text": 8,
+        "output_text": 9,
+        "output_reasoning": 1,
+    }
+
+
+def test_an_output_of_nothing_has_no_reasoning_in_it() -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 0, "total_tokens": 5}
+    found = carved(**usage, completion_tokens_details={"reasoning_tokens": 1})
+    assert found == {"input_text": 5}
+
+
+@pytest.mark.parametrize("zero", [0, 0.0, None])
+def test_details_that_name_nothing_change_nothing(zero: float | None) -> None:
+    details = {"cached_tokens": zero, "audio_tokens": zero, "reasoning_tokens": zero}
+    for into, out in ((7, 0), (0, 3), (7, 3), (0, 0)):
+        usage: dict[str, Any] = {"prompt_tokens": into, "completion_tokens": out}
+        both = {"prompt_tokens_details": details, "completion_tokens_details": details}
+        plain = nonzero({"input_text": into, "output_text": out})
+        assert carved(**usage) == carved(**usage, **both) == plain
+
+
+def test_reasoning_a_token_too_many_is_all_of_the_output() -> None:
+    details = {"reasoning_tokens": 11}
+    usage = {"prompt_tokens": 43, "completion_tokens": 10, "total_tokens": 53}
+    assert carved(**usage, completion_tokens_details=details) == {
+        "input_text": 43,
+        "output_reasoning": 10,
+    }
+
+
+def test_lifetimes_without_a_sum_are_the_sum() -> None:
+    details = {"cache_write_tokens_details": {"ttl_5m_tokens": 2, "ttl_1h_tokens": 3}}
+    assert carved(prompt_tokens=9, completion_tokens=0, prompt_tokens_details=details) == {
+        "input_text": 4,
+        "cache_write_5m": 2,
+        "cache_write_1h": 3,
+    }
+
+
+def test_the_rest_may_be_sound_or_image() -> None:
+    usage: dict[str, Any] = {"input_tokens": 26, "output_tokens": 9, "total_tokens": 35}
+    found = read_inclusive(
+        {**usage, "input_token_details": {"text_tokens": 12}},
+        input_rest="input_audio",
+        output_rest="output_image",
+    )
+    assert found is not None
+    assert found.counts == {"input_text": 12, "input_audio": 14, "output_image": 9}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": COUNT_MAX + 1},
+        {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}},
+        {
+            "prompt_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 3},
+        },
+        {
+            "prompt_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens_details": {"audio_tokens": 1}},
+        },
+        {
+            "prompt_tokens": 5,
+            "prompt_tokens_details": {
+                "cached_tokens": 1,
+                "cached_tokens_details": {"text_tokens": 2},
+            },
+        },
+        {
+            "prompt_tokens": 5,
+            "prompt_tokens_details": {
+                "cache_write_tokens": 1,
+                "cache_write_tokens_details": {"ttl_30m_tokens": 2},
+            },
+        },
+        {"completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 6}},
+        {"completion_tokens": 5, "completion_tokens_details": "all"},
+    ],
+)
+def test_what_cannot_be_is_refused(usage: dict[str, Any]) -> None:
+    with pytest.raises(UsageInvalid):
+        read_inclusive(usage)
+
+
+@pytest.mark.parametrize("odd", [False, True, "", "3", [], {}, -1])
+@pytest.mark.parametrize("side", ["prompt", "completion"])
+def test_a_detail_that_is_no_count_is_refused(side: str, odd: Any) -> None:
+    usage: dict[str, Any] = {"prompt_tokens": 5, "completion_tokens": 5}
+    usage[f"{side}_tokens_details"] = {"audio_tokens": odd}
+    with pytest.raises(UsageInvalid, match="not a count"):
+        read_inclusive(usage)
+
+
+def test_more_of_a_kind_than_there_was_is_refused_though_others_could_make_up_for_it() -> None:
+    details: Any = {"video_tokens": 5, "cached_tokens_details": {"audio_tokens": 1}}
+    with pytest.raises(UsageInvalid, match="more audio read from cache"):
+        read_inclusive({"prompt_tokens": 10, "prompt_tokens_details": details})
+    with pytest.raises(UsageInvalid, match="exceed their total 5"):
+        read_inclusive({"prompt_tokens": 5, "prompt_tokens_details": {"audio_tokens": 6}})
+
+
+@pytest.mark.parametrize("usage", [[], "all", 5, True])
+def test_what_is_no_object_is_no_usage(usage: Any) -> None:
+    with pytest.raises(UsageInvalid, match="not a usage object"):
+        read_inclusive(usage)
+
+
+@pytest.mark.parametrize("usage", [{}, {"total_tokens": 5}, {"prompt_tokens": None}])
+def test_a_usage_object_may_say_nothing(usage: dict[str, Any]) -> None:
+    assert read_inclusive(usage) is None
+
+
+def test_a_reading_says_what_was_said_and_how_sure_it_is() -> None:
+    whole = b'{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}'
+    told = (Component("main", {"input_text": 5, "output_text": 2}),)
+    assert usage_reading(json.loads(whole)) == Reading(
+        told, Source.PROVIDER, final=True, stated_total=7, usage_raw=whole
+    )
+    assert usage_reading(json.loads(whole), settled=False) == Reading(
+        told, Source.PARTIAL, final=False, stated_total=7, usage_raw=whole
+    )
+    half = b'{"prompt_tokens":5}'
+    assert usage_reading(json.loads(half)) == Reading(
+        (Component("main", {"input_text": 5}),), Source.PARTIAL, final=False, usage_raw=half
+    )
+
+
+def test_a_reading_of_nothing_or_of_nonsense_is_not_final() -> None:
+    assert usage_reading(None) == Reading(final=False)
+    said = b'{"total_tokens":5}'
+    assert usage_reading(json.loads(said)) == Reading(final=False, usage_raw=said)
+    wrong = b'{"prompt_tokens":-1}'
+    assert usage_reading(json.loads(wrong)) == Reading(
+        final=False, flags=("usage_invalid",), usage_raw=wrong
+    )
+
+
+@pytest.mark.parametrize(
+    ("usage", "whole"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 0}, True),
+        ({"prompt_tokens": 5, "total_tokens": 5}, True),
+        ({"prompt_tokens": 5}, False),
+        ({"completion_tokens": 5}, False),
+        ({"prompt_tokens": 5, "completion_tokens": None, "total_tokens": 9}, False),
+    ],
+)
+def test_one_side_alone_is_a_part(usage: dict[str, Any], whole: bool) -> None:  # noqa: FBT001 - a column of the table
+    found = read_inclusive(usage)
+    assert found is not None
+    assert found.whole is whole
+    assert usage_reading(usage).final is whole
+
+
+def test_every_recorded_usage_balances() -> None:
+    if not RECORDED.exists():
+        pytest.skip("the folder of recorded traffic is not beside this checkout")
+    rows = [json.loads(line) for line in RECORDED.read_text().splitlines()]
+    ours = [
+        row["usage"]
+        for row in rows
+        if row["family"] in ("openai", "azure", "bedrock-mantle") or "prompt_tokens" in row["usage"]
+    ]
+    stated = [usage for usage in ours if "total_tokens" in usage]
+    assert len(stated) > 400
+    for usage in stated:
+        reading = usage_reading(usage)
+        assert reading.balances()
+        assert reading.final

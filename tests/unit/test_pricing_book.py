@@ -1,0 +1,225 @@
+"""The book: one price per key and instant, the most specific place, half-open dates."""
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from gateway.pricing.atlas import Region
+from gateway.pricing.book import _PLACES_MAX, Alias, Book
+from gateway.pricing.charged import Price
+from gateway.pricing.dimensions import Circumstances
+from gateway.pricing.row import FOREVER, BookInvalid, Row
+from gateway.pricing.shelf import AMBIGUOUS, Ambiguous
+
+REGIONS = (
+    Region("cloud", "paris", "eu"),
+    Region("cloud", "madrid", "eu"),
+    Region("cloud", "ohio", "us"),
+    Region("cloud", "fort", "gov", sovereign=True),
+)
+
+
+def row(pico: int, geo: str = "", region: str = "", **changes: object) -> Row:
+    unit = changes.pop("unit", "input_text")
+    fields: dict[str, object] = {"source": "a test", "evidence": "manual", "origin": "t.csv:2"}
+    terms = ("cloud", "m", "global", geo, region, "standard")
+    return Row(terms=terms, unit=unit, pico=pico, per=1, **(fields | changes))  # type: ignore[arg-type]  # by name
+
+
+def find(
+    book: Book, geo: str | None = None, region: str | None = None, at_us: int = 5
+) -> int | Ambiguous | None:
+    at = Circumstances("cloud", "m", "global", at_us, geo=geo, region=region)
+    found = book.quotes(at, 0).price("input_text")
+    return found.pico if isinstance(found, Price) else found
+
+
+PLACED = Book.compile(
+    [row(1), row(2, geo="eu"), row(3, region="paris"), row(4, geo="gov"), row(5, "apac", "paris")],
+    regions=REGIONS,
+)
+
+
+@pytest.mark.parametrize(
+    ("geo", "region", "pico"),
+    [
+        ("us", "ohio", 1),
+        (None, "ohio", 1),
+        ("eu", "madrid", 2),
+        (None, "madrid", 2),
+        ("eu", "paris", 3),
+        (None, "paris", 3),
+        ("us", "paris", 3),
+        ("apac", "paris", 5),
+        ("gov", "fort", 4),
+        (None, "fort", 4),
+        ("gov", None, 4),
+    ],
+)
+def test_the_most_specific_place_wins(geo: str | None, region: str | None, pico: int) -> None:
+    assert find(PLACED, geo, region) == pico
+
+
+def test_a_place_that_is_not_known_is_no_answer_where_places_disagree() -> None:
+    assert find(PLACED) is AMBIGUOUS
+    assert find(PLACED, geo="eu") is AMBIGUOUS
+    assert find(PLACED, geo="us") == 1  # paris lies elsewhere, and no row names a place in it
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, "eu", "us", "gov"]),
+            st.sampled_from([None, "paris", "ohio", "tokyo"]),
+            st.sampled_from(["global", "provisioned", "regional"]),
+            st.sampled_from(["global", "regional"]),
+            st.sampled_from([4, 5]),
+        ),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_a_book_answers_as_if_it_had_never_been_asked_before(
+    asked: list[tuple[str | None, str | None, str, str, int]],
+) -> None:
+    rows = [row(1), row(2, geo="eu", until_us=5), row(3, region="paris"), row(4, geo="gov")]
+    warm = Book.compile(rows, regions=REGIONS)
+    for geo, region, scope, shadow, at_us in asked:
+        at = Circumstances("cloud", "m", scope, at_us, geo, region, shadow_scope=shadow)
+        fresh = Book.compile(rows, regions=REGIONS)
+        assert warm.quotes(at, 0).price("input_text") == fresh.quotes(at, 0).price("input_text")
+
+
+def test_what_a_book_remembers_is_bounded_and_is_remembered() -> None:
+    book = Book.compile([row(1)])
+    for n in range(_PLACES_MAX + 3):
+        assert book.quotes(Circumstances("cloud", f"model-{n}", "global", n), 0) is not None
+        assert len(book._stands) == n % _PLACES_MAX + 1
+
+
+def test_a_region_nobody_knows_is_never_charged_at_another_places_price() -> None:
+    assert find(Book.compile([row(1, geo="eu")], regions=REGIONS), region="tokyo") is None
+    assert find(Book.compile([row(1), row(1, geo="eu")], regions=REGIONS), region="tokyo") == 1
+    assert (
+        find(Book.compile([row(1), row(2, geo="eu")], regions=REGIONS), region="tokyo") is AMBIGUOUS
+    )
+    assert find(Book.compile([row(1), row(2, geo="gov")], regions=REGIONS), region="tokyo") == 1
+
+
+def test_a_place_that_is_not_known_is_an_answer_where_all_agree() -> None:
+    book = Book.compile([row(1, geo="eu"), row(1, region="ohio")], regions=REGIONS)
+    assert find(book) == 1
+    assert find(book, geo="eu") == 1
+
+
+def test_a_region_of_another_geo_does_not_make_a_geo_ambiguous() -> None:
+    book = Book.compile([row(1, geo="eu"), row(2, region="ohio")], regions=REGIONS)
+    assert find(book, geo="eu") == 1
+    assert find(book, geo="us") == 2
+    assert find(book, region="tokyo") is None
+
+
+def test_silence_never_means_a_sovereign_partition() -> None:
+    book = Book.compile([row(1), row(2, geo="gov"), row(3, region="fort")], regions=REGIONS)
+    assert find(book) == 1
+    assert find(book, region="fort") == 3
+    assert find(book, geo="gov", region="elsewhere") == 2
+    assert find(Book.compile([row(3, region="fort")], regions=REGIONS)) is None
+
+
+@settings(max_examples=100)
+@given(st.lists(st.integers(0, 1000), min_size=2, max_size=6, unique=True), st.integers(-5, 1005))
+def test_validity_is_half_open_and_a_timeline_has_one_price_at_a_time(
+    starts: list[int], at_us: int
+) -> None:
+    ordered = sorted(starts)
+    rows = [
+        row(n, since_us=since, until_us=until)
+        for n, (since, until) in enumerate(zip(ordered, [*ordered[1:], FOREVER], strict=True))
+    ]
+    expected = [n for n, since in enumerate(ordered) if since <= at_us]
+    assert find(Book.compile(rows), at_us=at_us) == (expected[-1] if expected else None)
+
+
+@settings(max_examples=100)
+@given(*[st.tuples(st.integers(0, 100), st.integers(1, 100))] * 2)
+def test_two_rows_valid_for_one_key_and_instant_are_refused(
+    one: tuple[int, int], two: tuple[int, int]
+) -> None:
+    rows = [row(1, since_us=since, until_us=since + size) for since, size in (one, two)]
+    overlap = max(one[0], two[0]) < min(sum(one), sum(two))
+    if overlap:
+        with pytest.raises(BookInvalid, match="overlaps"):
+            Book.compile(rows)
+    else:
+        assert Book.compile(rows).rows == tuple(rows)
+
+
+def test_a_row_of_another_place_context_or_unit_is_no_overlap() -> None:
+    book = Book.compile(
+        [row(1), row(2, geo="eu"), row(3, context_gt=10), row(4, unit="output_text")]
+    )
+    assert len(book.rows) == 4
+
+
+def test_a_closed_price_is_followed_by_nothing() -> None:
+    book = Book.compile([row(1, since_us=0, until_us=5)])
+    assert find(book, at_us=4) == 1
+    assert find(book, at_us=5) is None
+
+
+def test_an_ended_special_price_gives_way_to_the_one_for_anywhere() -> None:
+    book = Book.compile([row(1), row(2, geo="eu", until_us=5)])
+    assert find(book, geo="eu", region="x", at_us=4) == 2
+    assert find(book, geo="eu", region="x", at_us=5) == 1
+
+
+def test_the_units_with_a_price_are_known_per_key() -> None:
+    book = Book.compile([row(1), row(2, unit="output_text")])
+    at = Circumstances("cloud", "m", "global", 5)
+    assert set(book.priced(at)) == {"input_text", "output_text"}
+    assert book.priced(Circumstances("cloud", "n", "global", 5)) == ()
+
+
+def test_names_of_an_unknown_provider_have_no_meaning() -> None:
+    book = Book.compile([row(1)], aliases=[Alias("cloud", "em", "m")])
+    assert book.canonical("cloud", ("em",)) == "m"
+    assert book.canonical("sky", ("m",)) is None
+    assert book.models("sky") == frozenset()
+
+
+def test_an_alias_stands_for_one_model() -> None:
+    with pytest.raises(BookInvalid, match="stands for two models"):
+        Book.compile(
+            [row(1), Row(terms=("cloud", "n", "global", "", "", "standard"), unit="input_text",
+                         source="s", evidence="manual")],
+            aliases=[Alias("cloud", "x", "m"), Alias("cloud", "x", "n")],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("alias", "words"),
+    [
+        (Alias("cloud", "x", "y"), "alias 'x': 'y' has no price row"),
+        (Alias("sky", "x", "m"), "alias 'x': 'm' has no price row"),
+        (Alias("cloud", "m", "m"), "alias 'm' is a model of its own"),
+    ],
+)
+def test_an_alias_leads_to_a_model_and_hides_none(alias: Alias, words: str) -> None:
+    with pytest.raises(BookInvalid) as refused:
+        Book.compile([row(1)], aliases=[alias])
+    assert refused.value.problems == (words,)
+    assert Book.compile([row(1)], aliases=[Alias("cloud", "x", "m")] * 2).rows == (row(1),)
+
+
+def test_a_version_is_of_the_rows_and_not_of_where_they_were_read() -> None:
+    version = Book.compile([row(1), row(2, geo="eu")]).version
+    assert len(version) == 64
+    assert Book.compile([row(1), row(2, geo="eu", origin="else.csv:9")]).version == version
+    for rows in ([row(1)], [row(1), row(3, geo="eu")], [row(1), row(2, geo="eu", source="else")]):
+        assert Book.compile(rows).version != version
+
+
+def test_problems_found_before_are_kept() -> None:
+    with pytest.raises(BookInvalid, match="seen elsewhere"):
+        Book.compile([row(1)], problems=["seen elsewhere"])

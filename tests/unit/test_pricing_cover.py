@@ -1,0 +1,83 @@
+"""Before forwarding: what has a price, what has not, and which line would cure it."""
+
+import csv
+import io
+
+from gateway.pricing import load
+from gateway.pricing.book import Book
+from gateway.pricing.cover import Coverage, covers, cure_row
+from gateway.pricing.dimensions import Circumstances
+from gateway.pricing.rate import Status
+from gateway.pricing.row import Row
+
+NOON_US = 1_795_348_800_000_000  # 2026-11-22 12:00
+
+
+def row(unit: str, region: str = "", pico: int = 1, **changes: object) -> Row:
+    scope = "regional" if region else "global"
+    terms = ("cloud", "m", scope, "", region, "standard")
+    return Row(terms=terms, unit=unit, pico=pico, source="s", evidence="manual", **changes)  # type: ignore[arg-type]  # by name
+
+
+BOOK = Book.compile(
+    [
+        row("input_text"),
+        row("output_text", until_us=5),
+        row("input_text", "here", 1),
+        row("input_text", "there", 2),
+    ]
+)
+
+
+def cloud(scope: str | None = "global", model: str | None = "m") -> Circumstances:
+    return Circumstances("cloud", model, scope, NOON_US)
+
+
+def test_a_model_with_any_price_is_covered() -> None:
+    assert covers(BOOK, cloud()).status is Status.PRICED
+
+
+def test_asked_units_must_have_a_price_then_and_there() -> None:
+    asked = ("input_text", "output_text")
+    assert covers(BOOK, cloud(), asked) == Coverage(
+        Status.PARTIAL,
+        ("output_text",),
+        "provider=cloud model=m scope=global geo=? region=? tier=standard",
+    )
+    assert covers(BOOK, cloud(), asked[1:]).status is Status.UNPRICED
+    assert covers(BOOK, cloud(), asked[:1]).status is Status.PRICED
+
+
+def test_an_unknown_key_is_unpriced_and_says_what_is_missing() -> None:
+    found = covers(BOOK, cloud(None, None), ("input_text",))
+    assert (found.status, found.missing) == (Status.UNPRICED, ("input_text",))
+    assert "model=? scope=?" in found.key
+    assert covers(BOOK, cloud("data_zone")).status is Status.UNPRICED
+
+
+def test_a_place_that_decides_and_is_not_known_is_ambiguous() -> None:
+    assert covers(BOOK, cloud("regional")).status is Status.AMBIGUOUS
+    assert covers(BOOK, cloud("regional"), ("input_text", "output_text")) == Coverage(
+        Status.AMBIGUOUS,
+        ("output_text",),
+        "provider=cloud model=m scope=regional geo=? region=? tier=standard",
+    )
+
+
+def test_the_cure_is_a_line_that_loads_once_price_and_source_are_filled_in() -> None:
+    line = cure_row(cloud("data_zone", "new, model"), "output_text")
+    cells = dict(zip(load.COLUMNS, next(csv.reader(io.StringIO(line))), strict=True))
+    assert cells["model"] == "new, model"
+    assert (cells["scope"], cells["unit"], cells["valid_from"]) == (
+        "data_zone", "output_text", "2026-11-22",
+    )  # fmt: skip
+    filled = line.replace("<USD>", "1.5").replace("<where the price is from>", "a list")
+    book = load.book({"p.csv": f"{','.join(load.COLUMNS)}\n{filled}\n".encode()})
+    assert covers(book, cloud("data_zone", "new, model"), ("output_text",)).status is Status.PRICED
+
+
+def test_the_cure_of_an_unknown_model_leaves_the_cell_to_fill_in() -> None:
+    cells = dict(
+        zip(load.COLUMNS, cure_row(cloud(None, None), "input_text").split(","), strict=True)
+    )
+    assert (cells["model"], cells["scope"], cells["region"]) == ("", "global", "")

@@ -1,0 +1,109 @@
+"""Shelves: context tiers are chosen for the whole request, counted units have none."""
+
+import msgspec
+
+from gateway.pricing.atlas import Atlas
+from gateway.pricing.charged import Price, offers
+from gateway.pricing.row import Row
+from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Whereabouts, shelf_of
+
+
+def row(unit: str, pico: int, geo: str = "", region: str = "", **changes: object) -> Row:
+    terms = ("cloud", "m", "global", geo, region, "standard")
+    return Row(terms=terms, unit=unit, pico=pico, source="s", **changes)  # type: ignore[arg-type]  # by name
+
+
+def shelf(*rows: Row) -> Shelf:
+    return shelf_of(offers(rows)[0])
+
+
+def nowhere() -> Whereabouts:
+    raise AssertionError("no price here depends on the place")
+
+
+ELSEWHERE = ("cloud", "m", "global", "", "paris", "standard")
+
+
+def in_paris() -> Whereabouts:
+    return Whereabouts(((("", "paris"), ("", "")),))
+
+
+def pico(found: object) -> int | None:
+    assert found is None or isinstance(found, Price)
+    return None if found is None else found.pico
+
+
+TIERED = shelf(
+    row("input_text", 1),
+    row("input_text", 2, context_gt=100),
+    row("input_text", 3, context_gt=200, since_us=50),
+    row("web_search_requests", 9),
+    row("output_text", 4),
+)
+
+
+def test_the_highest_tier_strictly_exceeded_then_applies() -> None:
+    assert [TIERED.tier(size, 60) for size in (0, 100, 101, 200, 201)] == [0, 0, 100, 100, 200]
+    assert [TIERED.tier(size, 49) for size in (100, 101, 201)] == [0, 100, 100]
+    assert TIERED.tier(201, 50) == 200
+
+
+def test_a_price_is_followed_by_the_next_without_a_gap() -> None:
+    prices = [row("input_text", n, since_us=10 * n, until_us=10 * n + 10) for n in (1, 2, 3)]
+    for placed in (prices, [msgspec.structs.replace(each, terms=ELSEWHERE) for each in prices]):
+        for order in (placed, placed[::-1]):
+            found = [
+                pico(Quotes(shelf(*order), at_us, 0, in_paris).price("input_text"))
+                for at_us in (9, 10, 19, 20, 29, 30, 39, 40)
+            ]
+            assert found == [None, 1, 1, 2, 2, 3, 3, None]
+
+
+def test_a_tier_ends_when_its_price_does() -> None:
+    ending = shelf(row("input_text", 1), row("input_text", 2, context_gt=100, until_us=50))
+    assert [ending.tier(101, at_us) for at_us in (49, 50)] == [100, 0]
+
+
+def test_only_counted_units_ignore_the_tier() -> None:
+    quotes = Quotes(TIERED, 60, 150, nowhere)
+    assert pico(quotes.price("input_text")) == 2
+    assert pico(quotes.price("web_search_requests")) == 9
+    assert quotes.price("output_text") is None
+    assert quotes.price("output_image") is None
+
+
+def test_a_counted_units_threshold_makes_no_tier() -> None:
+    assert shelf(row("images_out", 1), row("images_out", 2, context_gt=5)).tiers == ()
+    assert shelf(row("input_text", 1)).tiers == ()
+
+
+def test_shapes_are_ranked_by_the_most_specific_term() -> None:
+    placed = shelf(
+        row("input_text", 1),
+        row("input_text", 2, "eu"),
+        row("input_text", 3, "", "paris"),
+        row("input_text", 4, "eu", "paris"),
+    )
+    assert placed.shapes == ((True, True), (False, True), (True, False), (False, False))
+    assert placed.whereabouts(Atlas(), "cloud", ("eu", "paris")) == Whereabouts(
+        ((("eu", "paris"), ("", "paris"), ("eu", ""), ("", "")),), named=False
+    )
+
+
+def test_the_place_is_looked_for_once_and_only_where_a_price_depends_on_it() -> None:
+    asked: list[int] = []
+
+    def look() -> Whereabouts:
+        asked.append(1)
+        return Whereabouts(((("eu", ""),),))
+
+    placed = shelf(row("input_text", 1, "eu"), row("output_text", 2, "eu"), row("input_audio", 3))
+    quotes = Quotes(placed, 0, 0, look)
+    assert (pico(quotes.price("input_audio")), asked) == (3, [])
+    assert pico(quotes.price("input_text")) == 1
+    assert pico(quotes.price("output_text")) == 2
+    assert asked == [1]
+
+
+def test_an_empty_shelf_has_no_price() -> None:
+    assert Quotes(NOTHING, 0, 10**9, nowhere).price("input_text") is None

@@ -1,0 +1,297 @@
+"""The port's promises, over both transports: what is sent, what comes back, which error it becomes."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.exchange.ports import Upstreams
+from gateway.kernel.clock import SystemClock
+from gateway.kernel.errors import (
+    BadRequest,
+    UpstreamFailed,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.providers.contract import Target, Upstream
+from gateway.upstream.deadlines import Deadlines
+from gateway.upstream.pool import UpstreamPool
+from gateway.upstream.tokens import FixedCredential
+from gateway.wire.headers import first
+from tests.upstream.scripted import Peer, Play, Stage, answer, echo, run, serving
+
+BOTH = pytest.mark.parametrize("stock", [False, True])
+KEY = "k-0123456789"
+
+
+def target(
+    body: bytes = b"{}",
+    *headers: tuple[bytes, bytes],
+    path: bytes = b"/m",
+    method: bytes = b"POST",
+) -> Target:
+    return Target(
+        method=method, path_and_query=path, headers=headers, body=body, key_header=b"api-key"
+    )
+
+
+@asynccontextmanager
+async def pooled(
+    play: Play, *, stock: bool, deadlines: Deadlines | None = None, path: str = ""
+) -> AsyncIterator[tuple[UpstreamPool, Upstream, Stage]]:
+    async with serving(play) as stage:
+        upstream = Upstream(name="east", provider="p", base_url=stage.url + path)
+        pool = UpstreamPool(
+            [upstream],
+            {"east": FixedCredential(key=KEY)},
+            clock=SystemClock(),
+            deadlines=deadlines,
+            stock=stock,
+        )
+        try:
+            yield pool, upstream, stage
+        finally:
+            await pool.aclose()
+
+
+async def read(pool: Upstreams, upstream: Upstream, sent: Target) -> bytes:
+    response = await pool.send(upstream, sent)
+    try:
+        return b"".join([chunk async for chunk in response.body()])
+    finally:
+        await response.close()
+
+
+@BOTH
+def test_the_target_leaves_with_host_length_identity_and_key_and_nothing_else(
+    *, stock: bool
+) -> None:
+    async def main() -> None:
+        async with pooled(echo, stock=stock, path="/base/") as (pool, upstream, stage):
+            sent = target(
+                b'{"a":1}',
+                (b"content-type", b"application/json"),
+                (b"accept-encoding", b"gzip, br"),
+                (b"Content-Length", b"999"),
+                (b"host", b"evil.example.test"),
+                (b"api-key", b"wb_client"),
+                path=b"/v1/a%2Fb//%3A/../c?q=%41&q=b",
+            )
+            assert await read(pool, upstream, sent) == b'{"a":1}'
+            [received] = stage.received
+            assert received.line == b"POST /base/v1/a%2Fb//%3A/../c?q=%41&q=b HTTP/1.1"
+            assert received.headers == [
+                (b"host", b"127.0.0.1:%d" % stage.port),
+                (b"content-type", b"application/json"),
+                (b"accept-encoding", b"identity"),
+                (b"api-key", KEY.encode()),
+                (b"content-length", b"7"),
+            ]
+
+    run(main())
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [(b"GET", b"", None), (b"POST", b"", b"0"), (b"DELETE", b"x", b"1")],
+)
+def test_a_length_is_sent_where_there_is_or_could_be_a_body(
+    *, stock: bool, method: bytes, body: bytes, length: bytes | None
+) -> None:
+    async def main() -> None:
+        async with pooled(echo, stock=stock) as (pool, upstream, stage):
+            await read(pool, upstream, target(body, method=method))
+            assert first(stage.received[0].headers, b"content-length") == length
+
+    run(main())
+
+
+@BOTH
+def test_the_answer_comes_back_as_sent_undecoded_with_repeats(*, stock: bool) -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(
+                answer(b"\x1f\x8bnot gzip", b"Content-Encoding: gzip", b"X-A: 1", b"x-a: 2")
+            )
+
+    async def main() -> None:
+        async with pooled(play, stock=stock) as (pool, upstream, _stage):
+            response = await pool.send(upstream, target())
+            assert response.head.status == 200
+            assert response.head.headers == (
+                (b"Content-Encoding", b"gzip"),
+                (b"X-A", b"1"),
+                (b"x-a", b"2"),
+                (b"Content-Length", b"10"),
+            )
+            assert [chunk async for chunk in response.body()] == [b"\x1f\x8bnot gzip"]
+            await response.close()
+            await response.close()
+
+    run(main())
+
+
+@BOTH
+def test_redirects_and_cookies_are_the_clients_affair(*, stock: bool) -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            moved = (b"Location: /elsewhere", b"Set-Cookie: a=b; Path=/")
+            await peer.send(answer(b"", *moved, status=b"307 Temporary Redirect"))
+
+    async def main() -> None:
+        async with pooled(play, stock=stock) as (pool, upstream, stage):
+            for _ in range(2):
+                response = await pool.send(upstream, target())
+                assert response.head.status == 307
+                await response.close()
+            assert all(request.target == b"/m" for request in stage.received)
+            assert all(first(request.headers, b"cookie") is None for request in stage.received)
+
+    run(main())
+
+
+@BOTH
+def test_proxies_of_the_environment_are_ignored(
+    *, stock: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    async def main() -> None:
+        async with pooled(echo, stock=stock) as (pool, upstream, _stage):
+            assert await read(pool, upstream, target(b"x")) == b"x"
+
+    run(main())
+
+
+async def silence(peer: Peer) -> None:
+    await peer.request()
+    await peer.gone()
+
+
+async def cut(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(answer(b"0123456789")[:-4])
+
+
+async def nonsense(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"nonsense\r\n\r\n")
+
+
+async def stall(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(answer(b"0123456789")[:-4])
+    await peer.gone()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("play", "error"),
+    [
+        (silence, UpstreamTimeout),
+        (stall, UpstreamTimeout),
+        (cut, UpstreamMalformed),
+        (nonsense, UpstreamMalformed),
+    ],
+)
+def test_each_fault_is_named_and_keeps_the_secret(
+    *, stock: bool, play: Play, error: type[UpstreamFailed]
+) -> None:
+    async def main() -> None:
+        short = Deadlines(head_s=0.2, idle_s=0.2)
+        async with pooled(play, stock=stock, deadlines=short) as (pool, upstream, _stage):
+            with pytest.raises(error, match="east") as caught:
+                await read(pool, upstream, target())
+            assert KEY not in repr(caught.value) + str(caught.value.__cause__)
+
+    run(main())
+
+
+@BOTH
+def test_received_bytes_come_before_the_fault(*, stock: bool) -> None:
+    async def main() -> None:
+        async with pooled(cut, stock=stock) as (pool, upstream, _stage):
+            response = await pool.send(upstream, target())
+            body = response.body()
+            assert await anext(aiter(body)) == b"012345"
+            with pytest.raises(UpstreamMalformed):
+                await anext(aiter(body))
+            await response.close()
+
+    run(main())
+
+
+@BOTH
+def test_nobody_listening_is_unreachable(*, stock: bool) -> None:
+    async def main() -> None:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+            upstream = Upstream(name="east", provider="p", base_url=url)
+            pool = UpstreamPool(
+                [upstream], {"east": FixedCredential()}, clock=SystemClock(), stock=stock
+            )
+            with pytest.raises(UpstreamUnreachable):
+                await pool.send(upstream, target())
+            await pool.aclose()
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", [b"", b"?x", b"http://evil.test/", b"x"])
+def test_a_target_that_is_no_path_is_refused(path: bytes) -> None:
+    async def main() -> None:
+        async with pooled(echo, stock=False) as (pool, upstream, _stage):
+            with pytest.raises(BadRequest):
+                await pool.send(upstream, target(path=path))
+
+    run(main())
+
+
+@BOTH
+def test_leaving_a_body_half_read_closes_the_stream_upstream(*, stock: bool) -> None:
+    async def main() -> None:
+        left = asyncio.Event()
+
+        async def play(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(answer(b"0123456789")[:-4])
+            await peer.gone()
+            left.set()
+
+        async with pooled(play, stock=stock) as (pool, upstream, _stage):
+            response = await pool.send(upstream, target())
+            async for _chunk in response.body():
+                break
+            await response.close()
+            await asyncio.wait_for(left.wait(), 0.5)
+
+    run(main())
+
+
+def test_each_upstream_has_its_own_connections() -> None:
+    async def main() -> None:
+        async with serving(echo) as one, serving(echo) as two:
+            upstreams = [
+                Upstream(name=name, provider="p", base_url=stage.url)
+                for name, stage in (("one", one), ("two", two))
+            ]
+            credentials = {name: FixedCredential() for name in ("one", "two")}
+            pool = UpstreamPool(upstreams, credentials, clock=SystemClock(), connections_max=1)
+            for upstream in upstreams:
+                for _ in range(2):
+                    assert await read(pool, upstream, target(b"x")) == b"x"
+            assert {name: figures.open for name, figures in pool.statistics().items()} == {
+                "one": 1,
+                "two": 1,
+            }
+            await pool.aclose()
+
+    run(main())

@@ -1,0 +1,216 @@
+"""Server-sent events: the same events for every cut and every line end, and never a byte lost."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from gateway.wire.sse import RawSseSplitter, SseDecoder, SseEvent
+
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
+STREAMS = sorted(
+    path
+    for path in TRANSCRIPTS.glob("*/*.response")
+    if path.read_bytes()[:6] in {b"data: ", b"data:{", b"event:", b": keep", b":keepa"}
+)
+
+RECORDED = Path(__file__).parents[2] / ".." / "shared" / "recorded" / "streams"
+
+TEXT = st.text(
+    alphabet=st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=30
+).map(str.encode)
+ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
+LINES = st.one_of(
+    TEXT.map(lambda text: b"data: " + text),
+    TEXT.map(lambda text: b"data:" + text),
+    TEXT.map(lambda text: b": " + text),
+    st.sampled_from([b"data", b"event: ping", b"event:x", b"id: 1", b"retry: 5", b"dat: no", b""]),
+)
+LAWLESS = st.lists(st.tuples(LINES, ENDS), max_size=12).map(
+    lambda lines: b"".join(part for line in lines for part in line)
+)
+
+
+def cut(raw: bytes, places: list[int]) -> list[bytes]:
+    ends = sorted({0, len(raw), *(place % (len(raw) + 1) for place in places)})
+    return [raw[start:end] for start, end in pairwise(ends)]
+
+
+def read(chunks: list[bytes], event_bytes_max: int = 1 << 20) -> tuple[list[SseEvent], int]:
+    decoder = SseDecoder(event_bytes_max)
+    events = [event for chunk in chunks for event in decoder.feed(chunk)]
+    return events + decoder.finish(), decoder.overflowed
+
+
+def as_the_standard_says(raw: bytes) -> list[SseEvent]:
+    """The WHATWG algorithm, line by line, but for the last event, which needs no blank line here."""
+    lines = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    events: list[SseEvent] = []
+    data: list[bytes] = []
+    name = b""
+    for line in [*lines.split(b"\n"), b""]:
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not line and data:
+            events.append(SseEvent(b"\n".join(data), name))
+        if not line:
+            data, name = [], b""
+        elif field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    return events
+
+
+CUTS = st.lists(st.integers(0, 10_000), max_size=8)
+
+
+@given(LAWLESS, CUTS, st.sampled_from([b"", b"\xef\xbb\xbf"]))
+def test_events_are_those_of_the_standard_however_the_bytes_are_cut(
+    body: bytes, places: list[int], mark: bytes
+) -> None:
+    raw = mark + body
+    expected = as_the_standard_says(raw)
+    assert read([raw])[0] == expected
+    assert read(cut(raw, places))[0] == expected
+    assert read([raw[i : i + 1] for i in range(len(raw))])[0] == expected
+
+
+@given(st.lists(st.tuples(TEXT, st.sampled_from([b"", b"delta"])), max_size=6), ENDS, CUTS)
+def test_every_line_end_gives_the_same_events(
+    sent: list[tuple[bytes, bytes]], end: bytes, places: list[int]
+) -> None:
+    raw = b"".join(
+        (b"event: " + name + end if name else b"") + b"data: " + data + end + end
+        for data, name in sent
+    )
+    assert read(cut(raw, places))[0] == [SseEvent(data, name) for data, name in sent]
+
+
+@given(LAWLESS, CUTS, st.integers(4, 60))
+def test_the_splitter_loses_nothing_and_its_events_do_not_depend_on_the_cuts(
+    raw: bytes, places: list[int], event_bytes_max: int
+) -> None:
+    for chunks in (cut(raw, places), [raw[i : i + 1] for i in range(len(raw))]):
+        splitter = RawSseSplitter(event_bytes_max)
+        blocks = [block for chunk in chunks for block in splitter.feed(chunk)]
+        assert b"".join(blocks) + splitter.rest() == raw
+        assert splitter.rest() == b""
+    whole, single = RawSseSplitter(), RawSseSplitter()
+    expected = whole.feed(raw)
+    assert [b for i in range(len(raw)) for b in single.feed(raw[i : i + 1])] == expected
+    assert single.rest() == whole.rest()
+
+
+@given(st.lists(TEXT, min_size=1, max_size=5), ENDS, CUTS, st.integers(12, 40))
+def test_only_events_beyond_the_bound_are_passed_over(
+    sent: list[bytes], end: bytes, places: list[int], event_bytes_max: int
+) -> None:
+    blocks = [b"data: " + data + end + end for data in sent]
+    small = [
+        data for data, block in zip(sent, blocks, strict=True) if len(block) <= event_bytes_max
+    ]
+    raw = b"".join(blocks) + b"data: end" + end  # what follows a CR is needed to know its event
+    for chunks in (cut(raw, places), [raw], [raw[i : i + 1] for i in range(len(raw))]):
+        events, overflowed = read(chunks, event_bytes_max)
+        assert [event.data for event in events] == [*small, b"end"]
+        assert overflowed == len(sent) - len(small)
+
+
+@given(LAWLESS, LAWLESS)
+def test_a_filter_can_take_out_one_event_and_leave_every_other_byte(
+    before: bytes, after: bytes
+) -> None:
+    splitter = RawSseSplitter()
+    ours = b'data: {"choices":[],"usage":{"a":1}}\n\n'
+    head = before + b"\n\n"
+    blocks = [*splitter.feed(head), *splitter.feed(ours), *splitter.feed(after)]
+    rest = splitter.rest()
+    kept = [block for block in blocks if block.lstrip(b"\r\n") != ours]
+    assert len(kept) < len(blocks)
+    assert (b"".join(kept) + rest).replace(b"\n", b"") == (head + after).replace(b"\n", b"")
+
+
+def test_an_event_too_large_is_passed_over_in_constant_memory() -> None:
+    decoder = SseDecoder(event_bytes_max=10_000)
+    held_max = 0
+    decoder.feed(b"data: before\n\ndata: ")
+    for _ in range(2_000):
+        assert decoder.feed(b"A" * 1_000) == []
+        held_max = max(held_max, len(decoder._splitter._tail))
+    assert decoder.feed(b"\n\ndata: after\n") == []
+    assert decoder.feed(b"\n") == [SseEvent(b"after")]
+    assert decoder.overflowed == 1
+    assert held_max <= 10_000
+
+
+def test_an_oversized_event_that_never_ends_is_not_delivered() -> None:
+    decoder = SseDecoder(event_bytes_max=100)
+    assert decoder.feed(b"data: " + b"x" * 200) == []
+    assert decoder.finish() == []
+    assert decoder.overflowed == 1
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
+def test_a_last_event_without_its_blank_line_is_delivered_once(end: bytes) -> None:
+    decoder = SseDecoder()
+    assert decoder.feed(b"data: one\n\ndata: two" + end) == [SseEvent(b"one")]
+    assert decoder.finish() == [SseEvent(b"two")]
+    assert decoder.finish() == []
+
+
+def test_a_crlf_split_over_chunks_ends_one_line() -> None:
+    decoder = SseDecoder()
+    fed = [decoder.feed(chunk) for chunk in (b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n", b"\r\n")]
+    assert [event for events in fed for event in events] == [SseEvent(b"a\nb")]
+    assert decoder.finish() == []
+
+
+def test_the_end_marker_inside_a_string_is_text() -> None:
+    assert read([b'data: {"t":"data: [DONE]"}\n\ndata: [DONE]\n\n'])[0] == [
+        SseEvent(b'{"t":"data: [DONE]"}'),
+        SseEvent(b"[DONE]"),
+    ]
+
+
+def test_one_byte_chunks_cost_in_proportion_to_the_bytes() -> None:
+    searched = 0
+
+    class Counting(RawSseSplitter):
+        def _end_of_event(self) -> int:
+            nonlocal searched
+            searched += len(self._tail) - self._searched
+            return super()._end_of_event()
+
+    splitter = Counting()
+    for _ in range(20_000):
+        splitter.feed(b"x")
+    assert searched <= 20_000 * 4
+
+
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: f"{path.parent.name}-{path.name}")
+@settings(max_examples=20)
+@given(places=CUTS)
+def test_transcripts_read_the_same_however_they_are_cut(path: Path, places: list[int]) -> None:
+    raw = path.read_bytes()
+    expected = as_the_standard_says(raw)
+    assert expected
+    assert read(cut(raw, places))[0] == expected
+    splitter = RawSseSplitter()
+    assert b"".join(b for c in cut(raw, places) for b in splitter.feed(c)) + splitter.rest() == raw
+
+
+def test_there_are_transcripts_of_streams() -> None:
+    assert len(STREAMS) > 20
+
+
+def test_recorded_streams_read_as_the_standard_says() -> None:
+    paths = [path for path in RECORDED.glob("*") if path.read_bytes()[:6] in {b"data: ", b"event:"}]
+    if not paths:
+        pytest.skip("recorded streams are kept beside the checkout, and are not here")
+    for path in paths:
+        raw = path.read_bytes()
+        for step in (1, 7, 1000):
+            chunks = [raw[i : i + step] for i in range(0, len(raw), step)]
+            assert read(chunks)[0] == as_the_standard_says(raw), path.name
