@@ -165,6 +165,7 @@ class _Anthropic:
         self.ended = False  # the terminal event, or a whole message
         self.settled = False  # the output count is the final one
         self.running = False  # an output count beyond the placeholder was seen
+        self.written = False  # a block has ended and no other has begun
         self.failed = False
         self.doubtful = False  # the usage came in a frame with a wrong checksum
         self._said: list[Json] = []
@@ -174,7 +175,10 @@ class _Anthropic:
         kind = string(value, "type")
         if kind == "content_block_delta":
             self._delta(value)
+        elif kind == "content_block_stop":
+            self.written = True
         elif kind == "content_block_start":
+            self.written = False
             self._block(value.get("content_block"), value.get("index"))
         elif kind == "message_start":
             self._message(obj(value, "message"), document)

@@ -33,6 +33,7 @@ _HOSTED: Final = {
     "code_interpreter_call": "code_interpreter",
 }
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ITEM_TURNS: Final = {"response.output_item.added": False, "response.output_item.done": True}
 _PENDING: Final = frozenset({"queued", "in_progress"})
 _FAILED: Final = frozenset({"response.failed", "error"})
 _SENSITIVE: Final = ("model", "stream", "max_output_tokens", "service_tier", "background")
@@ -79,10 +80,13 @@ class _Reader:
         self._is_pending = False
         self._transcript = Transcript()
         self._wrote = False
+        self.written = False  # an item has ended and no other has begun
 
     def take(self, document: Document) -> None:
         value = document.value
         kind = string(value, "type")
+        if kind in _ITEM_TURNS:
+            self.written = _ITEM_TURNS[kind]
         delta = _DELTAS.get(kind or "")
         if delta is not None:
             self._wrote = True

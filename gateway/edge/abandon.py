@@ -8,6 +8,7 @@ To add a policy: a member of ``Policy`` and its bounds in ``Abandonment.bounds``
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
@@ -72,18 +73,29 @@ class Abandonment:
 
 
 class Departure:
-    """What happens to one response when its client leaves. ``begin`` is the client presence's callback."""
+    """What happens to one response when its client leaves. ``begin`` is the client presence's callback.
+
+    ``outlasts``: whether nearly all has come, so that a stream to be cancelled is drained instead.
+    """
 
     __slots__ = (
         "_abandonment",
         "_bytes_left",
+        "_outlasts",
         "_policy",
         "_response",
         "_timer",
         "stopped",
     )
 
-    def __init__(self, abandonment: Abandonment, policy: Policy, response: Response) -> None:
+    def __init__(
+        self,
+        abandonment: Abandonment,
+        policy: Policy,
+        response: Response,
+        outlasts: Callable[[], bool] | None = None,
+    ) -> None:
+        self._outlasts = outlasts
         self._abandonment = abandonment
         self._policy = policy
         self._response = response
@@ -93,6 +105,8 @@ class Departure:
 
     def begin(self) -> None:
         """The client has left: start the bounds, or stop the upstream."""
+        if self._policy == "cancel" and self._outlasts is not None and self._outlasts():
+            self._policy = "drain"
         bounds = self._abandonment.bounds(self._policy)
         if bounds is None:
             self._stop()

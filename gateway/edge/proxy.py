@@ -146,6 +146,7 @@ class _Request:
             tap=exchange.observe,
             settle=settle,
             policy=policy,
+            outlasts=exchange.outlasts,
             strip=exchange.filter,
             bodiless=self.inbound.method == b"HEAD",
         )

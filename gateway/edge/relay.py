@@ -73,6 +73,8 @@ class Way(msgspec.Struct, frozen=True):
     policy  what to do when the client leaves
     strip   takes out what only the gateway asked for; the length is then not announced
     bodiless  the request was a HEAD: the length announces what will not come
+    outlasts  asked when the client leaves: True where so little is still to come that it is read on even
+              under "cancel"
     """
 
     tap: Callable[[bytes], None]
@@ -80,6 +82,7 @@ class Way(msgspec.Struct, frozen=True):
     policy: Policy
     strip: Filter | None = None
     bodiless: bool = False
+    outlasts: Callable[[], bool] | None = None
 
 
 def passing_headers(headers: Headers, *, framed: bool) -> list[Header]:
@@ -120,7 +123,7 @@ async def relay(
     policy says: call it in a task that may outlive the request. Raises what ``settle`` raises, and
     UpstreamMalformed, before anything was sent, where the announced length is no number.
     """
-    departure = Departure(abandonment, way.policy, response)
+    departure = Departure(abandonment, way.policy, response, way.outlasts)
     presence.arm(departure.begin)
     try:
         passage = _Passage(response, send, presence, way, clock)

@@ -5,6 +5,7 @@ import msgspec
 from gateway.exchange.routing import Canonical
 from gateway.ledger.entry import Outcome
 from gateway.metering.count import Confidence, Count
+from gateway.metering.families import family_of
 from gateway.metering.meter import Reading
 from gateway.metering.units import INPUT_TEXT, OUTPUT_TEXT, UNITS
 from gateway.metering.usage import (
@@ -137,6 +138,12 @@ def circumstances(
         provisioned=True if served.provisioned else (False if spilled else None),
         shadow_scope=deployment.spill if deployment else GLOBAL,
     )
+
+
+def unseen(used_: Used, model: str) -> tuple[str, ...]:
+    """A flag where our count misses by its nature what may be the most of an answer: what the model thought."""
+    misses = used_.provenance is Provenance.ESTIMATED and family_of(model).reasoning
+    return ("reasoning_unseen",) if misses else ()
 
 
 def tier_of(served: str | None, asked: str) -> tuple[str, tuple[str, ...]]:

@@ -21,7 +21,7 @@ from gateway.kernel.errors import UpstreamUnreachable
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry, EntryKind, Outcome
 from gateway.metering.count import Confidence
-from gateway.metering.meter import Filter, Meter, Reading
+from gateway.metering.meter import Filter, Meter, Reading, has_written
 from gateway.metering.usage import Source
 from gateway.pricing.book import Book
 from gateway.providers.contract import Call, Deployment, Kind, Provider, Served, Upstream
@@ -164,6 +164,10 @@ class Exchange:
             self._first_ns = self._shared.clock.ticks_ns()
         if self._meter is not None:
             self._meter.feed(chunk if self._decoded is None else self._decoded.feed(chunk))
+
+    def outlasts(self) -> bool:
+        """Whether a client that leaves now has its answer, and only the usage is still to come."""
+        return has_written(self._meter)
 
     async def settle(self, outcome: Outcome, *, saw_all: bool = False) -> None:
         """Book what was used, durably. Idempotent; FREE calls book nothing.
@@ -309,6 +313,7 @@ class Exchange:
         flags = (*flags, *doubts) if status else flags
         under = booking.circumstances(name, deployment, served, tier, self._started_us)
         used = booking.used(reading, status, counts)
+        unseen = booking.unseen(used, self._model_counted())
         kind = _USAGE
         if head is None and outcome is Outcome.UPSTREAM_FAILED:
             # Sent, and nothing came back: whether the provider bills it only its invoice can tell.
@@ -325,7 +330,7 @@ class Exchange:
             served=served,
             used=used,
             rated=booking.priced(shared.book(), under, used.components, known=used.known),
-            flags=(*self._flags, *self._coding_flags(), *flags),
+            flags=(*self._flags, *self._coding_flags(), *flags, *unseen),
             first_byte_ms=None if first_ns is None else (first_ns - self._started_ns) // NS_PER_MS,
             total_us=(now_ns - self._started_ns) // 1000,
         )

@@ -92,9 +92,14 @@ class ChoicesReader:
         if value.get("error") is not None:
             self._failed = True
 
+    @property
+    def written(self) -> bool:
+        """Whether every choice has its finish reason: only the usage is still to come."""
+        return bool(self._finished) and self._finished >= self._transcripts.keys()
+
     def reading(self, seen: Seen) -> Reading:
         """What is known so far."""
-        finished = bool(self._finished) and self._finished >= self._transcripts.keys()
+        finished = self.written
         settled = seen.whole or finished or not self._usage_with_choices
         reading = usage_reading(self._usage, settled=settled)
         flags = ("error_event",) if self._failed else ()

@@ -1,6 +1,6 @@
 """Meters: sans-I/O readers of a response. A dialect makes one per response; the relay feeds it after sending."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -54,6 +54,21 @@ class Meter(Protocol):
     def read(self) -> Reading:
         """What is known so far. Called once after the last feed, whether or not the body was whole."""
         ...
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """A meter, or its reader, that can tell when a stream has only its own bookkeeping left to say."""
+
+    @property
+    def written(self) -> bool:
+        """Whether the model seems to have written all: to stop now would save nothing and hide the usage."""
+        ...
+
+
+def has_written(meter: object) -> bool:
+    """Whether a meter or reader can tell, and says so."""
+    return isinstance(meter, Finishing) and meter.written
 
 
 class Filter(Protocol):

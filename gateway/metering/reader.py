@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 import orjson
 
-from gateway.metering.meter import Reading
+from gateway.metering.meter import Reading, has_written
 from gateway.wire.documents import Document, Documents, Seen
 from gateway.wire.jsondoc import Json
 
@@ -31,6 +31,11 @@ class DocumentMeter:
     def __init__(self, documents: Documents, reader: Reader) -> None:
         self._documents = documents
         self._reader = reader
+
+    @property
+    def written(self) -> bool:
+        """See Finishing; a reader that cannot tell never says so."""
+        return has_written(self._reader)
 
     def feed(self, chunk: bytes) -> None:
         for document in self._documents.feed(chunk):

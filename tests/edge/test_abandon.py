@@ -40,6 +40,7 @@ class Stream:
 
 class Call:
     def __init__(self, policy: Policy, abandonment: Abandonment) -> None:
+        self.nearly_done = False
         self.stream = Stream()
         self.presence = ClientPresence()
         self.sent: list[bytes] = []
@@ -53,7 +54,12 @@ class Call:
             self.stream,
             self._send,
             self.presence,
-            Way(tap=self.tapped.append, settle=self._settle, policy=self._policy),
+            Way(
+                tap=self.tapped.append,
+                settle=self._settle,
+                policy=self._policy,
+                outlasts=lambda: self.nearly_done,
+            ),
             abandonment=self._abandonment,
             clock=SystemClock(),
         )
@@ -127,6 +133,23 @@ def test_a_client_that_left_before_the_head_is_treated_the_same() -> None:
         assert drained[0].tapped == [b"usage"]
         assert drained[0].sent == []
         assert not (await cancelled[1]).whole
+
+    play(story)
+
+
+def test_a_stream_that_has_only_its_usage_left_to_say_is_not_cancelled() -> None:
+    async def story(start: Any, abandonment: Abandonment) -> None:
+        call, task = start("cancel")
+        await call.stream.say(b"the last word")
+        call.nearly_done = True
+        call.presence.leave()
+        assert abandonment.reading_on["drain"] == 1
+        await call.stream.say(b"usage")
+        await call.stream.say(None)
+        relayed = await task
+        assert call.tapped == [b"the last word", b"usage"]
+        assert (relayed.outcome, relayed.whole) == ("client_left", True)
+        assert abandonment.reading_on["drain"] == 0
 
     play(story)
 

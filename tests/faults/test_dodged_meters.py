@@ -1,14 +1,18 @@
 """Attempts to be served and not charged: the row says what was used, or that nobody knows; never a bargain."""
 
+import asyncio
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
-from gateway.ledger.entry import Entry
+from gateway.ledger.entry import Entry, Outcome
 from tests.serving import RawUpstream, Running, Script, deployments, raw_exchange, serving
 
 USAGE: Final = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
@@ -33,6 +37,22 @@ def completion(**more: Any) -> dict[str, Any]:
     message = {"role": "assistant", "content": "hello"}
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
     return {"id": "x", "model": MODEL, "choices": choices, "usage": USAGE, **more}
+
+
+@contextmanager
+def standing_server(serve: Any) -> Iterator[str]:
+    """A server of one coroutine, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=10)
+        server.close()
+        loop.close()
 
 
 class House(NamedTuple):
@@ -222,6 +242,42 @@ def test_an_answer_too_deep_to_write_down_still_has_its_row(house: House) -> Non
     body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
     row = house.row(path, body, lambda head, body: answered(said))
     assert (row.provenance, row.provider_total) == ("reported", 1500)
+
+
+# -- leaving with the answer and without its usage ---------------------------------------------------
+
+
+async def _late_usage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A model that thought much and says so a while after its last word."""
+    await reader.readuntil(b"\r\n\r\n")
+    last = {
+        "model": MODEL,
+        "choices": [{"index": 0, "delta": {"content": "42"}, "finish_reason": "stop"}],
+    }
+    writer.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    for document, pause_s in ((last, 0.4), ({"choices": [], "usage": USAGE}, 0)):
+        event = b"data: %b\n\n" % json.dumps(document).encode()
+        writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+        await asyncio.sleep(pause_s)
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+def test_who_leaves_after_the_last_word_pays_for_all_that_was_thought(tmp_path: Path) -> None:
+    with standing_server(_late_usage) as url, serving(tmp_path, url, DEPLOYED) as gateway:
+        raw = json.dumps(STREAMED).encode()
+        request = f"POST {V1} HTTP/1.1\r\nhost: w\r\napi-key: {gateway.key.key}\r\ncontent-length: {len(raw)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+            client.sendall(request.encode() + raw)
+            seen = b""
+            while b'"stop"' not in seen:
+                seen += client.recv(65536)
+        (row,) = gateway.rows(1)
+    assert (row.provenance, row.provider_total) == ("reported", 1500)
+    assert row.outcome is Outcome.CLIENT_LEFT
 
 
 # -- batches -----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from gateway.exchange.booking import (
     Counts,
+    Used,
     circumstances,
     main_total,
     outcome_of,
@@ -15,6 +16,7 @@ from gateway.exchange.booking import (
     reported_input,
     served_deployment,
     tier_of,
+    unseen,
     used,
 )
 from gateway.ledger.entry import Outcome
@@ -360,3 +362,44 @@ def test_the_reported_input_is_the_main_prompt_cached_parts_included() -> None:
     )
     assert reported_input(parts) == 12
     assert reported_input(()) == 0
+
+
+# -- what is doubted ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tier", ["batch", "flex", "reserved"])
+def test_a_discount_is_charged_once_it_is_confirmed(tier: str) -> None:
+    assert tier_of(tier, tier) == (tier, ())
+    assert tier_of(None, tier) == ("standard", ("tier_unconfirmed",))
+
+
+def test_a_dearer_tier_is_charged_as_asked_until_the_answer_says_otherwise() -> None:
+    assert tier_of(None, "priority") == ("priority", ("tier_unconfirmed",))
+    assert tier_of("standard", "priority") == ("standard", ())
+    assert tier_of(None, "standard") == ("standard", ())
+
+
+@pytest.mark.parametrize("flag", ["unmetered_format", "unmeasured"])
+def test_what_a_count_cannot_see_is_unknown_and_has_no_price(flag: str) -> None:
+    found = used(Reading(final=False, flags=(flag,)), 200, COUNTS)
+    assert found == Used((), Provenance.ESTIMATED, known=False)
+
+
+def test_a_count_of_nothing_is_no_knowledge() -> None:
+    assert not used(Reading(final=False), 200, Counts(counted(0), counted(0))).known
+    assert used(Reading(final=True), 200, Counts(counted(0))).known
+
+
+def test_what_is_not_known_has_no_amount_and_never_zero() -> None:
+    under = Circumstances("cloud", "model-a", "global", at_us=0)
+    found = priced(Book.compile([]), under, (), known=False)
+    assert (found.charge.list_pico, found.charge.net_pico) == (None, None)
+    assert found.flags == ("unpriced",)
+    assert priced(Book.compile([]), under, ()).charge.net_pico == 0
+
+
+def test_a_count_of_a_model_that_thinks_unseen_is_flagged_as_a_lower_bound() -> None:
+    guess = Used(TOLD, Provenance.ESTIMATED)
+    assert unseen(guess, "gpt-5.4") == ("reasoning_unseen",)
+    assert unseen(guess, "gpt-4o") == ()
+    assert unseen(Used(TOLD, Provenance.REPORTED), "gpt-5.4") == ()
