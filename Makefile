@@ -8,11 +8,11 @@ READY  := .venv/.ready
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Weighbridge needs Python 3.11 or newer with venv; set PYTHON=..." >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "Creating .venv and installing the locked packages (once, about a minute) ..." >&2; $(PYTHON) -m venv .venv; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: help demo test check lock fmt bench bench-tokens mutate run
+.PHONY: help demo test check lock fmt bench bench-tokens bench-holds prove mutate run
 help: ## what you can do here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 demo: $(READY) ## run the main job once: real SDKs of three clouds through the gateway, no server needed
@@ -30,6 +30,10 @@ bench: $(READY) ## CPU, latency and memory against nginx and against the gateway
 	@$(BIN)/poe -q bench
 bench-tokens: $(READY) ## accuracy of tiktoken's counts against recorded provider usage
 	@$(BIN)/poe -q bench-tokens
+bench-holds: $(READY) ## admissions a second, flushed rows a second, month reports, per engine
+	@$(BIN)/poe -q bench-holds
+prove: $(READY) ## kill -9, power cuts, databases away, races on budgets: 0 lost, 0 doubled, 0 overspent (minutes)
+	@$(BIN)/poe -q prove
 mutate: $(READY) ## mutation gate of the money rooms (minutes)
 	@$(BIN)/poe -q mutate
 lock: $(READY) ## resolve again and rewrite requirements.lock

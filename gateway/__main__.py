@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "statement": "gateway.commands.statement:statement",
     "count": "gateway.commands.count:count",
     "price": "gateway.commands.price:price",
+    "verify": "gateway.commands.verify:verify",
+    "rebuild": "gateway.commands.rebuild:rebuild",
 }
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 from gateway.config import Config
@@ -36,7 +37,7 @@ from gateway.storage.directory import Directory
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import upgrade
-from gateway.storage.orphans import orphans
+from gateway.storage.orphans import orphans, survey
 from gateway.storage.partitions import Partitions
 from gateway.storage.prices import publish
 from gateway.storage.spool import Spool
@@ -52,6 +53,7 @@ Scope = MutableMapping[str, Any]
 MASTER_BYTES_MIN = 32
 SETTLE_SECONDS_MAX = 10  # counting the longest text that was seen takes a second or two
 SETTLE_LOOK_S = 0.01
+NS_PER_SECOND = 1_000_000_000
 _NOT_FOUND = b"Weighbridge: providers are mounted at %b; probes at /-/live, /-/ready, /-/metrics\n"
 
 
@@ -214,6 +216,10 @@ class Gateway:
         spool = self._spool = Spool(spools, clock=clock, observer=observer)
         tokens = RelayTransport(clock=clock)
         self.metrics.gauge("weighbridge_spool_pending", lambda: spool.unflushed)
+        self.metrics.gauge("weighbridge_spool_bytes", lambda: spool.bytes_on_disk)
+        self.metrics.gauge("weighbridge_spool_lag_seconds", lambda: spool.lag_ns // NS_PER_SECOND)
+        self.metrics.gauge("weighbridge_orphan_spools", lambda: survey(spools).orphaned)
+        self.metrics.gauge("weighbridge_disk_free_bytes", lambda: disk_usage(spools).free)
         self.metrics.gauge("weighbridge_open_exchanges", self._open)
         return _Parts(
             keys=keys,

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +22,16 @@ from gateway.pricing.lint import lint
 from gateway.providers import installed
 from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import drift, revision_of
+from gateway.storage.orphans import survey
+from gateway.storage.partitions import Partitions
 from gateway.upstream.credentials import Anonymous
 
 _CLOCK_SKEW_SECONDS_MAX = 300  # SigV4's tolerance: beyond it every signed request is refused
+
+_MIB = 1024 * 1024
+_BACKLOG_BYTES_MAX = 64 * _MIB  # several segments: more than a database that keeps up leaves
+_FREE_BYTES_LOW = 1024 * _MIB
+_FREE_BYTES_MIN = 64 * _MIB
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -69,7 +77,8 @@ def _findings(path: Path | None) -> list[Finding]:
         ]
     found = [Finding("configuration", "ok", str(path or "defaults"))]
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _database, _vocabulary, _prices, _deployments, _credentials, _clock,
+        _folder, _database, _journal, _disk, _vocabulary, _prices, _deployments, _credentials,
+        _clock,
     )  # fmt: skip
     for check in checks:
         found += check(configured)
@@ -117,7 +126,7 @@ def _database(configured: Config) -> list[Finding]:
             return [
                 Finding("database", "fail", f"at revision {revision}", "run weighbridge migrate")
             ]
-        waiting = asyncio.run(_quarantined(configured))
+        waiting, strays = asyncio.run(_waiting(configured))
     except Unavailable as error:
         return [Finding("database", "fail", error.message, "start it, or mend storage.url")]
     findings = [Finding("database", "ok", f"revision {revision}")]
@@ -130,12 +139,48 @@ def _database(configured: Config) -> list[Finding]:
                 "look at usage_quarantine: they are not booked",
             )
         )
+    if strays:
+        cure = "rows of a month without a partition: counted, but not prunable; move them by hand"
+        findings.append(
+            Finding("partitions", "warn", f"{strays} rows in the default partition", cure)
+        )
     return findings
 
 
-async def _quarantined(configured: Config) -> int:
+async def _waiting(configured: Config) -> tuple[int, int]:
+    """Records in the quarantine, and rows that no monthly partition took."""
     async with composition.opened(configured) as database:
-        return await Ledger(database).quarantined()
+        return await Ledger(database).quarantined(), await Partitions(database).strays()
+
+
+def _journal(configured: Config) -> list[Finding]:
+    """What is settled and not in the database yet, and journals of workers that are dead."""
+    seen = survey(configured.folder() / "spool")
+    found = f"{seen.journals} journals, {seen.bytes / _MIB:.1f} MiB"
+    findings = [Finding("spool", "ok", found)]
+    if seen.bytes > _BACKLOG_BYTES_MAX:
+        cure = "rows wait for the database: see that it can be reached, and that it keeps up"
+        findings = [Finding("spool", "warn", found, cure)]
+    if seen.orphaned:
+        cure = "a worker that serves adopts them within seconds: start one on this folder"
+        findings.append(
+            Finding("orphans", "warn", f"{seen.orphaned} journals of dead workers", cure)
+        )
+    return findings
+
+
+def _disk(configured: Config) -> list[Finding]:
+    """Room for the journal: without it requests are refused."""
+    try:
+        free = shutil.disk_usage(configured.folder()).free
+    except OSError as error:
+        return [Finding("disk", "fail", f"{error.strerror}", "see the folder")]
+    found = f"{free / _MIB:,.0f} MiB free"
+    if free < _FREE_BYTES_MIN:
+        return [Finding("disk", "fail", found, "make room: requests are refused when it is full")]
+    if free < _FREE_BYTES_LOW:
+        return [Finding("disk", "warn", found, "make room: an outage of the database needs it")]
+    return [Finding("disk", "ok", found)]
 
 
 def _vocabulary(configured: Config) -> list[Finding]:

@@ -1,6 +1,7 @@
 """weighbridge keys: make, list, rotate and revoke gateway keys."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ T = TypeVar("T")
 Config = Annotated[Path | None, typer.Option(help="configuration file; defaults without one")]
 Json = Annotated[bool, typer.Option("--json", help="one object per line")]
 US_PER_SECOND = 1_000_000
+_TAG = re.compile(r"[A-Za-z0-9._:/-]{1,64}=[A-Za-z0-9._:/-]{1,64}")
 
 keys = typer.Typer(help="Gateway keys: who may call, and who pays.", no_args_is_help=True)
 
@@ -53,6 +55,9 @@ def create(
         bool, typer.Option("--allow-batches", help="may create batches")
     ] = False,
     expires: Annotated[str | None, typer.Option(help="date or time, UTC")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="name=value, repeatable: for budgets and reports")
+    ] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -67,6 +72,7 @@ def create(
         allow_unpriced=allow_unpriced,
         allow_batches=allow_batches,
         expires_us=_expiry(expires),
+        tags=_tags(tag or []),
     )
     _show_made(_with_directory(config, lambda directory: directory.create(new)), json=json)
 
@@ -122,6 +128,13 @@ def revoke(key_id: str, *, config: Config = None, json: Json = False) -> None:
         CONSOLE.print(f"[green]✓[/] {key_id} is revoked; every worker refuses it within 5 s")
 
 
+def _tags(given: list[str]) -> tuple[str, ...]:
+    wrong = [tag for tag in given if not _TAG.fullmatch(tag)]
+    if wrong:
+        stop(f"--tag is name=value of letters, digits and . _ : / -, found {wrong[0]!r}")
+    return tuple(sorted(set(given)))
+
+
 def _expiry(text: str | None) -> int | None:
     if text is None:
         return None
@@ -170,6 +183,7 @@ def _record(key: StoredKey) -> dict[str, object]:
         "models": list(key.models),
         "allow_unpriced": key.allow_unpriced,
         "allow_batches": key.allow_batches,
+        "tags": list(key.tags),
         "created_at": _time(key.created_us),
         "expires_at": _time(key.expires_us),
         "revoked_at": _time(key.revoked_us),

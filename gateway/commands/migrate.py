@@ -1,5 +1,6 @@
 """weighbridge migrate: bring the database to this program's schema."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -7,11 +8,17 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.output import CONSOLE, emit
+from gateway.kernel.clock import SystemClock
 from gateway.storage.migrate import revision_of, upgrade
+from gateway.storage.partitions import Partitions
+from gateway.storage.roles import grant
 
 
 def migrate(
     *,
+    role: Annotated[
+        str | None, typer.Option(help="Postgres: let this role append and read, and no more")
+    ] = None,
     config: Annotated[Path | None, typer.Option()] = None,
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
@@ -22,6 +29,15 @@ def migrate(
     before = revision_of(url)
     upgrade(url)
     after = revision_of(url)
+
+    async def granted(name: str) -> None:
+        async with composition.opened(configured) as database:
+            await grant(database, name)
+            # The role makes no tables: its months are made here, by the owner.
+            await Partitions(database).ensure(SystemClock().wall_us())
+
+    if role is not None:
+        asyncio.run(granted(role))
     if json:
         emit({"before": before, "after": after})
     else:

@@ -1,10 +1,16 @@
-"""weighbridge serve: the gateway, one process per worker, each on its own SO_REUSEPORT socket."""
+"""weighbridge serve: the gateway, one process per worker, each on its own SO_REUSEPORT socket.
+
+Several workers are forked from one that has read prices and vocabulary: a worker that dies is replaced in a
+fraction of a second, and what is only read is in memory once.
+"""
 
 import gc
+import os
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -16,10 +22,14 @@ from gateway import app as composition, shipped
 from gateway.commands.output import CONSOLE
 from gateway.config import Config
 from gateway.edge.server import Tls, listening, server_config
+from gateway.kernel.clock import SystemClock
 from gateway.telemetry.observe import to_stderr
 
 COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # Python's own first is 700: several runs a request
-RESPAWN_SECONDS_MIN = 1  # a worker that dies at once is not started in a tight loop
+NS_PER_S = 1_000_000_000
+RESPAWN_NS_MIN = NS_PER_S  # a worker that dies at once is not started in a tight loop
+LOOK_SECONDS = 0.05
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
@@ -27,20 +37,19 @@ def serve(
     config: Annotated[
         Path | None, typer.Option(help="configuration file; defaults without one")
     ] = None,
-    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
 ) -> None:
     """Serve until SIGTERM; running streams may finish."""
     configured = shipped.configured(config)
     composition.prepare_folder(configured)
     composition.master_secret(configured)
     to_stderr()
-    if worker or configured.server.workers == 1:
-        if not worker:
-            _prepare(configured)
-        _serve(configured)
-        return
     _prepare(configured)
-    _supervise(configured, config)
+    gateway = composition.Gateway(configured)
+    _rest_collector()
+    if configured.server.workers == 1:
+        _serve(configured, gateway)
+    else:
+        _supervise(configured, gateway)
 
 
 def _prepare(configured: Config) -> None:
@@ -52,12 +61,11 @@ def _prepare(configured: Config) -> None:
     )
 
 
-def _serve(configured: Config) -> None:
+def _serve(configured: Config, gateway: composition.Gateway) -> None:
     server = configured.server
     tls = None
     if server.tls_certificate and server.tls_key:
         tls = Tls(Path(server.tls_certificate), Path(server.tls_key))
-    gateway = composition.Gateway(configured)
     settings = server_config(
         gateway,
         server.host,
@@ -66,7 +74,6 @@ def _serve(configured: Config) -> None:
         drain_seconds=server.drain_seconds,
         http2=server.http2,
     )
-    _rest_collector()
     # uvicorn ends in order and then raises the signal once more: what is left to do is to say so.
     signal.signal(signal.SIGTERM, _ended_in_order)
     uvicorn.Server(settings).run(sockets=[listening(server.host, server.port)])
@@ -87,38 +94,55 @@ def _ended_in_order(signum: int, frame: FrameType | None) -> None:
 
 
 class _Workers:
-    """The worker processes: started, respawned, ended by pid."""
+    """The worker processes: forked, replaced, ended by pid."""
 
-    def __init__(self, count: int, command: list[str]) -> None:
-        self._command = command
+    def __init__(self, count: int, work: Callable[[], None]) -> None:
+        """``work`` is what a worker does until SIGTERM. Nothing may run in this process that a fork would tear."""
+        self._work = work
         self._stopping = False
-        self._running = [self._start() for _ in range(count)]
+        self._clock = SystemClock()
+        self._running: dict[int, int] = {}
+        for _ in range(count):
+            self._start()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command)  # noqa: S603  # our own interpreter and module
+    def _start(self) -> None:
+        # A signal that came in between would find our handler in the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        pid = -1 if self._stopping else os.fork()
+        if pid == 0:
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_DFL)
+        elif pid > 0:
+            self._running[pid] = self._clock.ticks_ns()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        if pid == 0:
+            self._work()
+            sys.exit(0)
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
         """Pass the signal on; each worker drains by itself."""
         self._stopping = True
-        for process in self._running:
-            process.send_signal(signal.SIGTERM)
+        for pid in self._running:
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(pid, signal.SIGTERM)
 
     def watch(self) -> None:
-        """Respawn what dies until told to stop, then wait for all."""
-        while not self._stopping:
-            time.sleep(RESPAWN_SECONDS_MIN)
-            for index, process in enumerate(self._running):
-                if process.poll() is not None and not self._stopping:
-                    self._running[index] = self._start()
-        for process in self._running:
-            process.wait()
+        """Replace what dies until told to stop, then wait for all."""
+        while self._running:
+            time.sleep(LOOK_SECONDS)
+            for pid, began in list(self._running.items()):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    del self._running[pid]
+                    self._replace(self._clock.ticks_ns() - began)
+
+    def _replace(self, lived_ns: int) -> None:
+        if not self._stopping:
+            time.sleep(max(0, RESPAWN_NS_MIN - lived_ns) / NS_PER_S)
+        self._start()
 
 
-def _supervise(configured: Config, path: Path | None) -> None:
-    command = [sys.executable, "-m", "gateway", "serve", "--worker"]
-    if path is not None:
-        command += ["--config", str(path)]
-    workers = _Workers(configured.server.workers, command)
-    signal.signal(signal.SIGTERM, workers.stop)
-    signal.signal(signal.SIGINT, workers.stop)
+def _supervise(configured: Config, gateway: composition.Gateway) -> None:
+    workers = _Workers(configured.server.workers, lambda: _serve(configured, gateway))
+    for number in _ENDING:
+        signal.signal(number, workers.stop)
     workers.watch()

@@ -21,6 +21,7 @@ from gateway.config.tables import (
     Limits,
     Org,
     Prices,
+    Quotas,
     Relay,
     Secrets,
     Server,
@@ -32,7 +33,7 @@ from gateway.providers.contract import Provider
 
 __all__ = ["Config", "load"]
 
-_SECTIONS = ("server", "storage", "secrets", "org", "limits", "relay", "prices")
+_SECTIONS = ("server", "storage", "secrets", "org", "limits", "relay", "quotas", "prices")
 _TABLES = ("upstreams", "deployments", "routes")
 _PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@")
 
@@ -60,6 +61,7 @@ def load(
         org=_section(reader, "org", Org, raw),
         limits=_section(reader, "limits", Limits, raw),
         relay=_section(reader, "relay", Relay, raw),
+        quotas=_section(reader, "quotas", Quotas, raw),
         prices=_section(reader, "prices", Prices, raw),
         upstreams=tuple(upstreams.values()),
         credentials=credentials,
@@ -106,8 +108,13 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         reader.problem(
             "org.timezone", f"expected an IANA zone such as 'Europe/Berlin', found {found}"
         )
-    storage = raw.get("storage")
-    if isinstance(storage, dict) and _PASSWORD.search(str(storage.get("url", ""))):
-        reader.problem("storage.url", "a password is given as ${env:NAME}, never as a literal")
+    for section, key in (("storage", "url"), ("quotas", "valkey")):
+        table = raw.get(section)
+        if isinstance(table, dict) and _PASSWORD.search(str(table.get(key, ""))):
+            reader.problem(
+                f"{section}.{key}", "a password is given as ${env:NAME}, never as a literal"
+            )
+    if config.quotas.engine == "valkey" and not config.quotas.valkey:
+        reader.problem("quotas.valkey", "missing; expected valkey://host:6379 with engine valkey")
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):
         reader.problem("server.tls_key", "tls_certificate and tls_key go together")

@@ -66,6 +66,21 @@ class Relay(msgspec.Struct, frozen=True):
     count: bool = True
 
 
+class Quotas(msgspec.Struct, frozen=True):
+    """How budgets are held. ``engine``: 'sql' (the storage's own) or 'valkey' at ``valkey``, an accelerator.
+
+    hold_seconds           when a hold whose worker is gone is given up
+    default_output_tokens  held for the answer of a model whose maximum is not known
+    expose                 say what is left of budgets in the answer's headers
+    """
+
+    engine: Literal["sql", "valkey"] = "sql"
+    valkey: str = ""
+    hold_seconds: Positive = 900
+    default_output_tokens: Positive = 16_384
+    expose: bool = True
+
+
 class Prices(msgspec.Struct, frozen=True):
     """Extra price files (CSV, as in gateway/pricing/seed), read after the shipped ones."""
 
@@ -105,6 +120,7 @@ class Config(msgspec.Struct, frozen=True):
     org: Org
     limits: Limits
     relay: Relay
+    quotas: Quotas
     prices: Prices
     upstreams: tuple[Upstream, ...]
     credentials: dict[str, CredentialSetting]

@@ -149,6 +149,7 @@ class _Request:
             outlasts=exchange.outlasts,
             strip=exchange.filter,
             bodiless=self.inbound.method == b"HEAD",
+            headers=exchange.headers,
         )
 
     def _cancel_when_gone(self) -> None:

@@ -75,6 +75,7 @@ class Way(msgspec.Struct, frozen=True):
     bodiless  the request was a HEAD: the length announces what will not come
     outlasts  asked when the client leaves: True where so little is still to come that it is read on even
               under "cancel"
+    headers  the gateway's own, added to the head
     """
 
     tap: Callable[[bytes], None]
@@ -83,6 +84,7 @@ class Way(msgspec.Struct, frozen=True):
     strip: Filter | None = None
     bodiless: bool = False
     outlasts: Callable[[], bool] | None = None
+    headers: Headers = ()
 
 
 def passing_headers(headers: Headers, *, framed: bool) -> list[Header]:
@@ -180,6 +182,7 @@ class _Passage:
         head = self._response.head
         framed = self._way.strip is None and head.status not in _BODILESS
         headers = passing_headers(head.headers, framed=framed)
+        headers.extend(self._way.headers)
         self._started = True
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
 

@@ -36,6 +36,7 @@ class Stamp(msgspec.Struct, frozen=True):
     started_us: int
     day: str
     period: int
+    attempt: int = 1
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -91,6 +92,8 @@ def frame(
         count_confidence=None if counts is None else str(counts.confidence()),
         client_call_id=call_id,
         client_attempt=attempt,
+        attempt=stamp.attempt,
+        tags=principal.tags,
     )
 
 

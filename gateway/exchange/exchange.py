@@ -27,7 +27,7 @@ from gateway.pricing.book import Book
 from gateway.providers.contract import Call, Deployment, Kind, Provider, Served, Upstream
 from gateway.wire import headers as header_lists
 from gateway.wire.encoding import Decoded
-from gateway.wire.messages import Head, Inbound
+from gateway.wire.messages import Head, Headers, Inbound
 
 CREATED_MAX = 1024  # batches created lately, for who asks before the ledger knows them
 OPT_IN_REFUSED_MAX = 4096  # deployments remembered that refuse the usage opt-in
@@ -116,6 +116,7 @@ class Exchange:
         self._settled = False
         self._flags: tuple[str, ...] = ()
         self.filter: Filter | None = None
+        self.headers: Headers = ()  # what is left of its budgets, for the answer
 
     @property
     def admitted(self) -> Admitted:

@@ -1,12 +1,14 @@
 """What an exchange needs from the rooms with I/O. Implementations: storage, upstream, telemetry."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from gateway.identity.principal import Principal
 from gateway.ledger.entry import Entry
 from gateway.providers.contract import Target, Upstream
+from gateway.quota.budget import Budget, Subject
+from gateway.quota.hold import Balance, CounterKey, Hold, HoldLine, Verdict
 from gateway.wire.messages import Head
 
 
@@ -70,12 +72,69 @@ class Spool(Protocol):
         """
         ...
 
+    async def intent_durable(self, entry: Entry) -> None:
+        """As ``intent``, but returns once it would survive a power cut: for what passes without a hold."""
+        ...
+
+    def progress(self, entry: Entry) -> None:
+        """Say an open intent again with what is known by now; without fsync, never raises."""
+        ...
+
     async def settle(self, entry: Entry) -> None:
         """Record the final entry durably (group fdatasync); returns once it would survive a power cut."""
         ...
 
     def void(self, entry_id: UUID) -> None:
         """Record that nothing was consumed: the intent leaves no row."""
+        ...
+
+
+class Quotas(Protocol):
+    """The engine that holds budgets. Every method is named by the request id and may be repeated."""
+
+    async def reserve(self, hold: Hold) -> Verdict:
+        """Hold all lines or none. A known id is answered Granted again. Raises Unavailable."""
+        ...
+
+    async def grow(self, request_id: UUID, lines: tuple[HoldLine, ...]) -> Verdict:
+        """Raise a hold's amounts to these, all or nothing. Raises Unavailable."""
+        ...
+
+    def settle(self, request_id: UUID, used: Mapping[CounterKey, int]) -> None:
+        """Fix the hold to what was used (more than held is taken too); queued, never raises.
+
+        Counters that ``used`` does not name are freed, a rolling minute gets its unused share back. The
+        hold itself goes when the ledger books the row; where this call is lost, that frees everything.
+        """
+        ...
+
+    def void(self, request_id: UUID) -> None:
+        """Nothing was used: free the hold; queued, never raises."""
+        ...
+
+    async def extend(self, request_ids: Collection[UUID], expires_us: int) -> None:
+        """Keep these holds until then. Raises Unavailable."""
+        ...
+
+    async def balances(self, lines: Sequence[HoldLine]) -> tuple[Balance, ...]:
+        """How these counters stand (amounts are not looked at). Raises Unavailable."""
+        ...
+
+
+class Budgets(Protocol):
+    """Snapshot of the budgets, in memory."""
+
+    @property
+    def version(self) -> int:
+        """Raised by every change of a budget."""
+        ...
+
+    def over(self, subject: Subject) -> tuple[Budget, ...]:
+        """The budgets whose scope covers a request."""
+        ...
+
+    async def refresh(self) -> bool:
+        """Load them again if they changed; whether they did. Raises Unavailable."""
         ...
 
 

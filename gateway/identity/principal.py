@@ -12,6 +12,7 @@ class Principal(msgspec.Struct, frozen=True):
     allow_unpriced  may use what has no price: booked NULL and flagged, never refused
     allow_batches   may create batches (their usage is booked when a retrieval shows it)
     expires_us      epoch in microseconds from which the key is dead, or None
+    tags            sorted 'name=value' texts: what budgets and reports may group by
     """
 
     key_id: str
@@ -24,6 +25,7 @@ class Principal(msgspec.Struct, frozen=True):
     allow_unpriced: bool = False
     allow_batches: bool = False
     expires_us: int | None = None
+    tags: tuple[str, ...] = ()
 
     def may_use(self, *names: str) -> bool:
         """Whether any of a model's names matches the key's list."""

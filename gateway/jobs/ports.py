@@ -1,6 +1,6 @@
 """What the jobs need from the rooms beside them; storage implements all of it, and app.py wires it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -110,4 +110,43 @@ class Months(Protocol):
 
     async def strays(self) -> int:
         """Rows that no monthly partition took. Raises Unavailable."""
+        ...
+
+
+class Expired(Protocol):
+    """A hold that nobody extends any more."""
+
+    @property
+    def request_id(self) -> UUID:
+        """Whose it is."""
+        ...
+
+    @property
+    def entry(self) -> bytes:
+        """The journal's entry of the first attempt, encoded."""
+        ...
+
+    @property
+    def is_booked(self) -> bool:
+        """Whether the request's last row is there, or the row of that entry."""
+        ...
+
+
+class Holds(Protocol):
+    """The holds of every worker."""
+
+    async def expired(self, now_us: int, limit: int) -> Sequence[Expired]:
+        """Those that ended by then, the oldest first. Raises Unavailable."""
+        ...
+
+    async def free(self, request_ids: Collection[UUID]) -> None:
+        """Remove them and give back what they have pending. Raises Unavailable."""
+        ...
+
+
+class Extends(Protocol):
+    """The part of an engine of quotas that keeps holds."""
+
+    async def extend(self, request_ids: Collection[UUID], expires_us: int) -> None:
+        """Keep these holds until then. Raises Unavailable."""
         ...

@@ -8,26 +8,37 @@ GatewayError
 ├ PayloadTooLarge 413
 ├ UnsupportedEncoding 415
 ├ Throttled 429             TooManyRequests (come back soon) · BudgetSpent (coming back does not help)
-├ Unavailable 503           Draining · SpoolFull
+├ Unavailable 503           Draining · SpoolFull · QuotaUnavailable
 ├ InternalFault 500
 └ UpstreamFailed 502        UpstreamUnreachable · UpstreamTimeout 504 · UpstreamMalformed
 
 To add one: subclass the nearest, give it its own ``code``; providers render it by status and code.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
 class GatewayError(Exception):
-    """A named outcome; ``message`` is safe to show to the client and names the cure."""
+    """A named outcome; ``message`` is safe to show to the client and names the cure.
+
+    ``details``: the same for programs (a refused budget's figures), as JSON can hold it.
+    """
 
     code: ClassVar[str] = "gateway_error"
     status: ClassVar[int] = 500
 
-    def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_ms: int | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after_ms = retry_after_ms
+        self.details = details
 
 
 class BadRequest(GatewayError):
@@ -168,6 +179,12 @@ class SpoolFull(Unavailable):
     """The journal cannot be written, so no request may be forwarded."""
 
     code = "spool_full"
+
+
+class QuotaUnavailable(Unavailable):
+    """The store of budgets cannot be asked, and a budget in scope says: then do not pass."""
+
+    code = "quota_unavailable"
 
 
 class InternalFault(GatewayError):

@@ -1,9 +1,16 @@
 """The entry: one immutable row per upstream attempt."""
 
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 import msgspec
+
+FAILED_OVER: Final = "failed_over"  # flag: another attempt of the same request follows
+FAIL_OPEN: Final = "fail_open"  # flag: passed while the store of budgets could not be asked
+OVER_HOLD: Final = "over_hold"  # flag: used more than was held for it
+SHADOW_REFUSED: Final = "shadow_refused"  # flag: a budget in shadow mode would have refused it
+STOPPED: Final = "budget_stopped"  # flag: the stream was ended because a budget ran out under it
 
 
 class EntryKind(StrEnum):
@@ -97,3 +104,5 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     client_call_id: str | None = None
     client_attempt: int | None = None
     settles: str | None = None  # once-only key of deferred work (a batch id), unique in the ledger
+    attempt: int = 1  # of its request; earlier ones carry the flag FAILED_OVER
+    tags: tuple[str, ...] = ()  # 'name=value' of the key, sorted

@@ -70,6 +70,16 @@ class Settled:
         self.end = end
 
 
+class Written:
+    """Something written that somebody waits for until it is durable; nothing to be booked."""
+
+    __slots__ = ("future", "segment")
+
+    def __init__(self, future: asyncio.Future[None], segment: Segment) -> None:
+        self.future = future
+        self.segment = segment
+
+
 class Pending(msgspec.Struct, frozen=True):
     """An entry to be booked, and where it came from."""
 

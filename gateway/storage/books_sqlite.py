@@ -4,16 +4,18 @@ The transaction began IMMEDIATE, so nobody else writes: what is not there at the
 insert, and plain batches do.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.adjust import ESTIMATES
+from gateway.ledger.digest import GENESIS, link_digest
 from gateway.ledger.entry import Entry
 from gateway.ledger.rollup import Cell, Sums
-from gateway.storage.books import quoted, sums_row, upsert_sums
+from gateway.quota.hold import CounterKey, HoldLine
+from gateway.storage.books import Posted, hold_lines, posted, quoted, sums_row, upsert_sums
 from gateway.storage.rows import FIELDS, entry_of, sqlite_values
 from gateway.storage.tables import ROLLUP_KEY, ROLLUP_SUMS
 
@@ -28,6 +30,19 @@ def _marks(count: int) -> str:
 _INSERT: Final = f"INSERT INTO usage_ledger ({quoted(FIELDS)}) VALUES ({_marks(len(FIELDS))})"  # noqa: S608 - our own column names
 _CLAIM: Final = "INSERT INTO usage_settled (settles, entry_id) VALUES (?, ?)"
 _ROLL: Final = upsert_sums(f"VALUES ({_marks(len(ROLLUP_KEY) + len(ROLLUP_SUMS))})")
+_POST: Final = (
+    "INSERT INTO quota_counter (budget, subject, window_us, posted, pending, tat_us, version) "
+    "VALUES {rows} ON CONFLICT (budget, subject, window_us) DO UPDATE "
+    "SET posted = quota_counter.posted + excluded.posted, version = quota_counter.version + 1 "
+    "RETURNING budget, subject, window_us, posted, version"
+)
+_GIVE_BACK: Final = (
+    "UPDATE quota_counter SET pending = pending - ? "
+    "WHERE budget = ? AND subject = ? AND window_us = ?"
+)
+_COUNTERS_PER_QUERY: Final = PARAMETERS_MAX // 4
+_HEAD: Final = "SELECT seq, digest FROM ledger_chain ORDER BY seq DESC LIMIT 1"
+_LINK: Final = "INSERT INTO ledger_chain (seq, digest, ids, booked_us) VALUES (?, ?, ?, ?)"
 
 
 class SqliteBooks:
@@ -67,6 +82,51 @@ class SqliteBooks:
         rows = [sums_row(cell, sums) for cell, sums in cells.items()]
         if rows:
             await self._connection.exec_driver_sql(_ROLL, rows)
+
+    async def budgets_version(self) -> int:
+        query = "SELECT version FROM directory_version WHERE name = 'budgets'"
+        return int((await self._connection.exec_driver_sql(query)).scalar_one())
+
+    async def budgets(self) -> Sequence[tuple[str, int]]:
+        query = "SELECT document, changed_us FROM quota_budget ORDER BY id"
+        rows = (await self._connection.exec_driver_sql(query)).mappings()
+        return [(row["document"], row["changed_us"]) for row in rows]
+
+    async def holds(self, request_ids: Collection[UUID]) -> dict[UUID, tuple[HoldLine, ...]]:
+        query = "SELECT request_id, lines FROM quota_hold WHERE request_id IN ({marks})"
+        rows = await self._among(query, [one.bytes for one in request_ids])
+        return {UUID(bytes=row[0]): hold_lines(row[1]) for row in rows}
+
+    async def post(self, amounts: Sequence[tuple[CounterKey, int]]) -> list[Posted]:
+        found: list[Posted] = []
+        for start in range(0, len(amounts), _COUNTERS_PER_QUERY):
+            part = amounts[start : start + _COUNTERS_PER_QUERY]
+            values = tuple(
+                value for key, n in part for value in (key.budget, key.subject, key.window_us, n)
+            )
+            statement = _POST.format(rows=", ".join(["(?, ?, ?, ?, 0, 0, 1)"] * len(part)))
+            rows = (await self._connection.exec_driver_sql(statement, values)).mappings()
+            found += [posted(row) for row in rows]
+        return found
+
+    async def release(self, request_ids: Collection[UUID]) -> list[tuple[HoldLine, ...]]:
+        held = await self.holds(request_ids)
+        removed = [(one.bytes,) for one in held]
+        if removed:
+            statement = "DELETE FROM quota_hold WHERE request_id = ?"
+            await self._connection.exec_driver_sql(statement, removed)
+        return list(held.values())
+
+    async def give_back(self, amounts: Mapping[CounterKey, int]) -> None:
+        rows = [(n, key.budget, key.subject, key.window_us) for key, n in amounts.items()]
+        await self._connection.exec_driver_sql(_GIVE_BACK, rows)
+
+    async def link(self, rows: bytes, ids: bytes, booked_us: int) -> None:
+        head = (await self._connection.exec_driver_sql(_HEAD)).mappings().one_or_none()
+        previous = GENESIS if head is None else head["digest"]
+        seq = 1 if head is None else head["seq"] + 1
+        link = (seq, link_digest(previous, rows), ids, booked_us)
+        await self._connection.exec_driver_sql(_LINK, link)
 
     async def _among(self, query: str, keys: Sequence[str | bytes]) -> list[Any]:
         found: list[Any] = []

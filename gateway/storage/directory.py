@@ -38,6 +38,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     allow_batches: bool = False
     not_before_us: int | None = None
     expires_us: int | None = None
+    tags: tuple[str, ...] = ()
 
 
 class MadeKey(msgspec.Struct, frozen=True):
@@ -68,6 +69,7 @@ class StoredKey(msgspec.Struct, frozen=True):
     expires_us: int | None
     revoked_us: int | None
     rotated_from: str | None
+    tags: tuple[str, ...] = ()
 
     def principal(self) -> Principal:
         """Who it stands for."""
@@ -82,6 +84,7 @@ class StoredKey(msgspec.Struct, frozen=True):
             allow_unpriced=self.allow_unpriced,
             allow_batches=self.allow_batches,
             expires_us=self.expires_us,
+            tags=self.tags,
         )
 
 
@@ -230,6 +233,7 @@ class Directory:
             "prefix": keys.public_prefix(key),
             "access_key_id": access_key_id,
             "models": msgspec.json.encode(new.models).decode(),
+            "tags": msgspec.json.encode(new.tags).decode(),
             "created_us": self._clock.wall_us(),
             "revoked_us": None,
             "rotated_from": rotated_from,
@@ -242,6 +246,7 @@ class Directory:
 def _stored(row: sa.RowMapping) -> StoredKey:
     fields: dict[str, Any] = {name: row[name] for name in StoredKey.__struct_fields__}
     fields["models"] = _MODELS.decode(row["models"])
+    fields["tags"] = _MODELS.decode(row["tags"])
     fields["allow_unpriced"] = bool(row["allow_unpriced"])
     fields["allow_batches"] = bool(row["allow_batches"])
     return StoredKey(**fields)

@@ -50,6 +50,8 @@ def create_home(root: Path, name: str, disk: Disk) -> int:
     newborn.mkdir(mode=DIRECTORY_MODE)
     lock = os.open(newborn / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # The lock's name first: after a power cut a directory without one could be adopted by nobody.
+    disk.sync_directory(newborn)
     newborn.rename(root / name)
     disk.sync_directory(root)
     return lock
@@ -81,4 +83,4 @@ def remove_home(home: Path, lock: int, disk: Disk) -> None:
     (home / LOCK).unlink()
     home.rmdir()
     disk.sync_directory(home.parent)
-    os.close(lock)
+    disk.close(lock)

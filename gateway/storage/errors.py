@@ -28,10 +28,12 @@ class RowRefused(GatewayError):
 
 # Data exceptions, integrity violations, and our own guards (append-only).
 _REFUSALS: Final = frozenset({"22", "23", "WB"})
+_NOT_GRANTED: Final = "42501"
 _FOREIGN: Final = (
     sqlalchemy.exc.SQLAlchemyError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # its protocol's state, when a server goes in the middle of an answer
     sqlite3.Error,
     OverflowError,  # sqlite3: an int past 64 bits
     UnicodeEncodeError,  # a lone surrogate in a text
@@ -72,6 +74,8 @@ def _is_refusal(cause: BaseException) -> bool:
 
 def _unavailable(cause: BaseException) -> StoreUnavailable:
     reason = _reason(cause)
+    if _sqlstate(cause) == _NOT_GRANTED:
+        return StoreUnavailable("the role may not do this: run `weighbridge migrate --role NAME`")
     if _sqlstate(cause).startswith("42") or "no such table" in reason or "no such column" in reason:
         return StoreUnavailable("the schema is missing or too old: run `weighbridge migrate`")
     return StoreUnavailable(f"the database cannot be used now: {reason}")

@@ -1,9 +1,9 @@
-"""The ledger: entries, their daily rollup and the once-only keys change in one transaction, exactly once.
+"""The ledger: rows, daily rollup, once-only keys, counters, holds and chain change in one transaction, exactly once.
 
 Reading is in storage/queries.py. To book something further with a row: see storage/books.py.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 from uuid import UUID
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from gateway.exchange.ports import Observer
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.ledger.adjust import adjustment
+from gateway.ledger.digest import joined_ids, rows_digest
 from gateway.ledger.entry import Entry, EntryKind
 from gateway.ledger.rollup import roll
 from gateway.ledger.statement import Statement
@@ -21,15 +22,11 @@ from gateway.storage.books import Books, PostgresBooks
 from gateway.storage.books_sqlite import SqliteBooks
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused
-from gateway.storage.queries import (
-    Verification,
-    entries_where,
-    statement_where,
-    usage_filter,
-    verified,
-)
+from gateway.storage.posting import Effects, Posting, finished
+from gateway.storage.queries import entries_where, statement_where, usage_filter
 from gateway.storage.rows import by_id, encode
 from gateway.storage.tables import LEDGER, QUARANTINE, SETTLED
+from gateway.storage.verifying import Verification, verified
 
 KEYS_PER_QUERY_MAX: Final = 500
 
@@ -38,9 +35,17 @@ class Ledger:
     """Append and read. One per process; every method is a transaction of its own."""
 
     def __init__(
-        self, database: Database, *, clock: Clock | None = None, observer: Observer | None = None
+        self,
+        database: Database,
+        *,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+        on_posted: Callable[[Effects], None] | None = None,
     ) -> None:
+        """``on_posted``: told after every commit that changed counters or holds; must not raise."""
         self._database = database
+        self._posting = Posting()
+        self._on_posted = on_posted
         self._clock = clock or SystemClock()
         self._observer = observer
 
@@ -60,6 +65,12 @@ class Ledger:
             else:
                 await self.quarantine(entry.id, wrong, encode(entry))
         return await self._book(list(by_id(good).values()))
+
+    async def release(self, request_ids: Collection[UUID]) -> None:
+        """End the holds of requests without booking anything; unknown ids are passed over."""
+        async with self._books() as books:
+            effects = await self._posting.post(books, (), request_ids)
+        self._tell(effects)
 
     async def quarantine(self, record_id: UUID, reason: str, record: bytes) -> None:
         """Keep a record that cannot be booked, once per id, for a person to look at."""
@@ -129,7 +140,7 @@ class Ledger:
         return await statement_where(self._database, period, (from_day, to_day), team)
 
     async def verify(self, period: int | None = None) -> Verification:
-        """Recompute the rollup from the rows, of one period or of all, and say where it differs."""
+        """Recompute everything derived from the rows, and say where it differs: see storage/verifying.py."""
         return await verified(self._database, period)
 
     async def _book(self, entries: Sequence[Entry]) -> int:
@@ -154,7 +165,19 @@ class Ledger:
             booked = [entry for entry in ours if entry.id in new]
             booked += await _adjusted(books, [entry for entry in ours if entry.id not in new])
             await books.roll(roll(booked))
+            effects = await self._posting.post(books, booked, finished(entries))
+            await self._link(books, booked)
+        self._tell(effects)
         return len(booked)
+
+    def _tell(self, effects: Effects) -> None:
+        if self._on_posted is not None and (effects.posted or effects.released):
+            self._on_posted(effects)
+
+    async def _link(self, books: Books, booked: Iterable[Entry]) -> None:
+        rows = sorted(booked, key=lambda entry: entry.id.int)
+        if rows:
+            await books.link(rows_digest(rows), joined_ids(rows), self._clock.wall_us())
 
     @asynccontextmanager
     async def _books(self) -> AsyncIterator[Books]:

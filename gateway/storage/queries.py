@@ -1,4 +1,4 @@
-"""Reading the ledger: entries by filter, statements from the rollup, the check of one against the other.
+"""Reading the ledger: entries by filter, statements from the rollup.
 
 To add a filter: a parameter of ``usage_filter``. Sums on SQLite are taken in two halves, since its own
 64-bit sum overflows at 9.2 million USD.
@@ -8,51 +8,20 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from operator import eq, ge, lt
 from typing import Any, Final
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.kernel.errors import BadRequest
 from gateway.ledger.entry import Entry
-from gateway.ledger.rollup import Cell, Sums, merge, roll
 from gateway.ledger.statement import Posting, Statement, fold
-from gateway.ledger.validity import problem
 from gateway.storage.engine import Database
 from gateway.storage.rows import entry_of
-from gateway.storage.tables import DAILY, LEDGER, ROLLUP_KEY, ROLLUP_SUMS
+from gateway.storage.tables import DAILY, LEDGER, ROLLUP_SUMS
 
 ROWS_PER_FETCH: Final = 500
-DIFFERENCES_MAX: Final = 100
 _SPLIT: Final = 10**9
 _GRAIN: Final = ("team", "user", "model", "unit", "kind")
 Conditions = Sequence[sa.ColumnElement[bool]]
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """Where rollup and rows disagree; None where one side has no such cell at all."""
-
-    cell: Cell
-    rollup: Sums | None
-    rows: Sums | None
-
-
-class Verification(msgspec.Struct, frozen=True):
-    """What ``verify`` found. ``differences`` and ``mistakes`` stop at DIFFERENCES_MAX.
-
-    entries   rows read
-    cells     rollup cells compared
-    mistakes  rows that do not tie in themselves: 'id: why'
-    """
-
-    entries: int
-    cells: int
-    differences: tuple[Difference, ...] = ()
-    mistakes: tuple[str, ...] = ()
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether ledger and rollup are equal to the last unit."""
-        return not self.differences and not self.mistakes
 
 
 def usage_filter(
@@ -85,7 +54,7 @@ async def entries_where(
     order = LEDGER.c.id.desc() if newest_first else LEDGER.c.id
     query = sa.select(LEDGER).where(*wanted).order_by(order).limit(limit)
     async with database.read() as connection:
-        async for entry in _entries(connection, query):
+        async for entry in entries_of(connection, query):
             yield entry
 
 
@@ -107,58 +76,11 @@ async def statement_where(
         return fold(await _postings(connection, wanted))
 
 
-async def verified(database: Database, period: int | None) -> Verification:
-    """Compare rollup and rows within one snapshot, period by period."""
-    entries = cells = 0
-    differences: list[Difference] = []
-    mistakes: list[str] = []
-    async with database.snapshot() as connection:
-        for one in [period] if period is not None else await _periods(connection):
-            found = await _verify_period(connection, one)
-            entries, cells = entries + found.entries, cells + found.cells
-            differences.extend(found.differences)
-            mistakes.extend(found.mistakes)
-    return Verification(
-        entries, cells, tuple(differences[:DIFFERENCES_MAX]), tuple(mistakes[:DIFFERENCES_MAX])
-    )
-
-
-async def _verify_period(connection: AsyncConnection, period: int) -> Verification:
-    count, mistakes = 0, []
-    rows: dict[Cell, Sums] = {}
-    query = sa.select(LEDGER).where(LEDGER.c.period == period).order_by(LEDGER.c.id)
-    async for entry in _entries(connection, query):
-        count += 1
-        wrong = problem(entry)
-        if wrong is not None:
-            mistakes.append(f"{entry.id}: {wrong}")
-        merge(rows, roll([entry]))
-    rollup = await _rollup(connection, period)
-    differences = [
-        Difference(cell, rollup.get(cell), rows.get(cell))
-        for cell in sorted(rollup.keys() | rows.keys())
-        if rollup.get(cell) != rows.get(cell)
-    ]
-    return Verification(count, len(rollup), tuple(differences), tuple(mistakes))
-
-
-async def _entries(connection: AsyncConnection, query: sa.Select[Any]) -> AsyncIterator[Entry]:
+async def entries_of(connection: AsyncConnection, query: sa.Select[Any]) -> AsyncIterator[Entry]:
+    """The entries of a query over LEDGER, streamed on its connection."""
     result = await connection.stream(query, execution_options={"yield_per": ROWS_PER_FETCH})
     async for row in result.mappings():
         yield entry_of(row)
-
-
-async def _periods(connection: AsyncConnection) -> Iterable[int]:
-    query = sa.union(sa.select(LEDGER.c.period), sa.select(DAILY.c.period)).order_by("period")
-    return list((await connection.execute(query)).scalars())
-
-
-async def _rollup(connection: AsyncConnection, period: int) -> dict[Cell, Sums]:
-    query = sa.select(DAILY).where(DAILY.c.period == period)
-    return {
-        Cell(*(row[name] for name in ROLLUP_KEY)): Sums(*(int(row[name]) for name in ROLLUP_SUMS))
-        for row in (await connection.execute(query)).mappings()
-    }
 
 
 async def _postings(connection: AsyncConnection, wanted: Conditions) -> list[Posting]:

@@ -24,6 +24,8 @@ _FLAGS: Final = msgspec.json.Decoder(tuple[str, ...])
 _ID_AT: Final = tuple(FIELDS.index(name) for name in sorted(_IDS))
 _LINES_AT: Final = FIELDS.index("lines")
 _FLAGS_AT: Final = FIELDS.index("flags")
+_TAGS_AT: Final = FIELDS.index("tags")
+_NO_TAGS: Final = "[]"
 
 
 def encode(entry: Entry) -> bytes:
@@ -37,10 +39,11 @@ def decode(text: bytes) -> Entry:
 
 
 def values(entry: Entry) -> list[Any]:
-    """The column values in FIELDS' order, lines and flags as JSON text."""
+    """The column values in FIELDS' order, lines, flags and tags as JSON text."""
     row = list(msgspec.structs.astuple(entry))
     row[_LINES_AT] = _ENCODER.encode(entry.lines).decode()
     row[_FLAGS_AT] = _ENCODER.encode(entry.flags).decode()
+    row[_TAGS_AT] = _ENCODER.encode(entry.tags).decode() if entry.tags else _NO_TAGS
     return row
 
 
@@ -62,6 +65,7 @@ def entry_of(row: RowMapping | dict[str, Any]) -> Entry:
     fields = {name: row[name] for name in FIELDS}
     fields["lines"] = _LINES.decode(fields["lines"])
     fields["flags"] = _FLAGS.decode(fields["flags"])
+    fields["tags"] = _FLAGS.decode(fields["tags"])
     fields["stream"] = bool(fields["stream"])
     return msgspec.convert(fields, Entry, builtin_types=(UUID,))
 

@@ -29,7 +29,7 @@ _pack = _HEADER.pack
 class Kind(IntEnum):
     """What a record says about its entry."""
 
-    INTENT = 1  # about to be forwarded; what to book if nothing more is heard
+    INTENT = 1  # about to be forwarded, or still running; what to book if nothing more is heard
     SETTLE = 2  # final
     VOID = 3  # nothing was consumed
 

@@ -19,7 +19,7 @@ from gateway.exchange.ports import Observer
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.kernel.errors import SpoolFull
 from gateway.ledger.entry import Entry
-from gateway.storage.backlog import Backlog, Pending, Segment, Settled
+from gateway.storage.backlog import Backlog, Pending, Segment, Settled, Written
 from gateway.storage.disk import Disk, create_home, remove_home
 from gateway.storage.segment import SUFFIX, Kind, packed, packed_void
 from gateway.storage.syncer import Syncer
@@ -47,6 +47,7 @@ class Spool:
         observer: Observer | None = None,
         disk: Disk | None = None,
         bytes_max: int = SPOOL_BYTES_MAX,
+        syncer: type[Syncer] = Syncer,
     ) -> None:
         """Create this worker's directory below ``root``. Raises OSError where that cannot be done."""
         self._clock = clock or SystemClock()
@@ -66,7 +67,7 @@ class Spool:
         self._owed = b""  # voids that found no room; written before the next record
         self._unspooled: deque[Pending] = deque()
         self._backlog = Backlog(self._segments, self._malformed)
-        self._syncer = Syncer(self._home, self._disk, self._synced)
+        self._syncer = syncer(self._home, self._disk, self._synced)
         self._broken: OSError | None = None
         self._unflushed = 0
         self._is_closed = False
@@ -80,6 +81,40 @@ class Spool:
         if self._bytes > self._bytes_max:
             raise _full("the journal has reached its limit: the database is away too long")
         self._write(record)
+        self._intents[entry.id] = record
+
+    async def intent_durable(self, entry: Entry) -> None:
+        """As ``intent``; returns once it would survive a power cut: for what passes without a hold.
+
+        Raises SpoolFull where it cannot be made durable; then, and where the wait is cancelled, the intent
+        is void already.
+        """
+        self.intent(entry)
+        segment = self._current
+        assert segment is not None
+        written = Written(asyncio.get_running_loop().create_future(), segment)
+        self._syncer.ask(written, siblings=len(self._intents))
+        is_durable = False
+        try:
+            await written.future
+            is_durable = True
+        finally:
+            if not is_durable:
+                self.void(entry.id)
+
+    def progress(self, entry: Entry) -> None:
+        """Say an open intent again with what is known by now: what a crash from here on books.
+
+        A write without fsync. Never raises: without room the record before it stands. To be called now and
+        then while a stream runs (exchange/pace.py says when); ids that are not open are passed over.
+        """
+        if entry.id not in self._intents or self._bytes > self._bytes_max:
+            return
+        record = packed(_INTENT, entry)
+        try:
+            self._write(record).is_spent = True  # the record before it is done with
+        except SpoolFull:
+            return
         self._intents[entry.id] = record
 
     async def settle(self, entry: Entry) -> None:
@@ -271,9 +306,12 @@ class Spool:
 
     # What the sync thread reports, on the loop.
 
-    def _synced(self, settled: Sequence[Settled]) -> None:
+    def _synced(self, settled: Sequence[Settled | Written]) -> None:
         for one in settled:
             assert one.segment is not None
+            if isinstance(one, Written):
+                self._forced(one)
+                continue
             if one.segment.failed is None:
                 self.settled_durable += 1
                 self._backlog.offer(one)
@@ -282,6 +320,15 @@ class Spool:
                 # Not durable here, and never will be: the database itself has to take it.
                 self._break(one.segment.failed)
                 self._unspooled.append(Pending(one.entry, one.segment, one.future))
+
+    def _forced(self, written: Written) -> None:
+        error = written.segment.failed
+        if error is None:
+            _resolve(written.future)
+            return
+        self._break(error)
+        if not written.future.done():
+            written.future.set_exception(_full("the journal's disk has failed"))
 
     def _break(self, error: OSError) -> None:
         if self._broken is None:

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Final, TypeAlias
 
-from gateway.storage.backlog import Segment, Settled
+from gateway.storage.backlog import Segment, Settled, Written
 from gateway.storage.disk import Disk
 
 JOIN_S_MAX: Final = 30
@@ -17,8 +17,9 @@ SIBLINGS_MIN: Final = 8
 PATIENCE_S: Final = 0.002
 _GO_ON: Final = "go on"
 _END: Final = "end"
-# Settlements whose segment is synced now, or has failed (segment.failed says which).
-Done: TypeAlias = Callable[[Sequence[Settled]], None]
+# What was asked and whose segment is synced now, or has failed (segment.failed says which).
+Waited: TypeAlias = Settled | Written
+Done: TypeAlias = Callable[[Sequence[Waited]], None]
 
 
 class Syncer:
@@ -28,15 +29,18 @@ class Syncer:
         self._home = home
         self._disk = disk
         self._done = done
-        self._asked: deque[Settled | Segment] = deque()
+        self._asked: deque[Waited | Segment] = deque()
         self._tokens: SimpleQueue[str] = SimpleQueue()
         self._is_roused = False
+        self.syncs = 0  # fdatasync calls: to be compared with the rows they made durable
+        self._start()
+
+    def _start(self) -> None:
         self._thread = Thread(target=self._run, name="spool-sync", daemon=True)
         self._thread.start()
-        self.syncs = 0  # fdatasync calls: to be compared with the rows they made durable
 
-    def ask(self, what: Settled | Segment, siblings: int = 0) -> None:
-        """Have a settlement (or a segment as it is now) synced; its bytes are written already.
+    def ask(self, what: Waited | Segment, siblings: int = 0) -> None:
+        """Have what somebody waits for (or a segment as it is now) synced; its bytes are written already.
 
         ``siblings``: how many others are under way. The thread is woken once for all that settle in a turn of
         the loop, or, where enough are under way, within PATIENCE_S: a switch of threads and a sync cost more
@@ -68,7 +72,7 @@ class Syncer:
             if asked:
                 self._sync(asked)
 
-    def _sync(self, asked: Sequence[Settled | Segment]) -> None:
+    def _sync(self, asked: Sequence[Waited | Segment]) -> None:
         segments = [one if isinstance(one, Segment) else one.segment for one in asked]
         for segment in dict.fromkeys(one for one in segments if one is not None):
             size = segment.size  # at least what the asking wrote: they wrote before they asked
@@ -78,9 +82,9 @@ class Syncer:
                     segment.synced = size
                 except OSError as error:
                     segment.failed = error
-        settled = [one for one in asked if isinstance(one, Settled)]
-        if settled:
-            _call(settled[0].future.get_loop(), self._done, settled)
+        waited = [one for one in asked if not isinstance(one, Segment)]
+        if waited:
+            _call(waited[0].future.get_loop(), self._done, waited)
 
     def _sync_one(self, segment: Segment) -> None:
         self.syncs += 1
@@ -90,9 +94,9 @@ class Syncer:
             segment.is_linked = True
 
 
-def _call(loop: asyncio.AbstractEventLoop, done: Done, settled: Sequence[Settled]) -> None:
+def _call(loop: asyncio.AbstractEventLoop, done: Done, waited: Sequence[Waited]) -> None:
     try:
-        loop.call_soon_threadsafe(done, settled)
+        loop.call_soon_threadsafe(done, waited)
     except RuntimeError:
         # The loop is closed: nobody waits any more, and the records are on disk for the adopter.
         return

@@ -103,6 +103,8 @@ LEDGER: Final = sa.Table(
     _column("client_call_id", sa.Text(), null=True),
     _column("client_attempt", BIGINT, null=True),
     _column("settles", sa.Text(), null=True),
+    sa.Column("attempt", sa.Integer(), nullable=False, server_default="1"),
+    sa.Column("tags", JSON_TEXT, nullable=False, server_default="[]"),
     sa.Index(None, "team", "id"),
     sa.Index(None, "user", "id"),
     sa.Index(None, "occurred_us", postgresql_using="brin"),
@@ -171,6 +173,7 @@ KEY: Final = sa.Table(
     _column("expires_us", BIGINT, null=True),
     _column("revoked_us", BIGINT, null=True),
     _column("rotated_from", sa.Text(), null=True),
+    sa.Column("tags", JSON_TEXT, nullable=False, server_default="[]"),
     sa.UniqueConstraint("digest"),
     sa.UniqueConstraint("access_key_id"),
     sqlite_strict=True,
@@ -195,6 +198,91 @@ PRICE: Final = sa.Table(
     _column("valid_from_us", BIGINT),
     _column("valid_to_us", BIGINT, null=True),
     _column("source", sa.Text()),
+    sqlite_strict=True,
+)
+
+# Every batch of rows is a link: a digest over the one before and over its rows, found by their ids.
+CHAIN: Final = sa.Table(
+    "ledger_chain",
+    METADATA,
+    sa.Column("seq", BIGINT, primary_key=True, autoincrement=False),
+    _column("digest", sa.LargeBinary()),
+    _column("ids", sa.LargeBinary()),  # 16 bytes each, in the order they were hashed
+    _column("booked_us", BIGINT),
+    sqlite_strict=True,
+)
+
+BUDGET: Final = sa.Table(
+    "quota_budget",
+    METADATA,
+    sa.Column("id", sa.Text(), primary_key=True),
+    _column("name", sa.Text()),
+    _column("document", JSON_TEXT),
+    _column("changed_us", BIGINT),
+    sa.UniqueConstraint("name"),
+    sqlite_strict=True,
+)
+
+# Who changed which budget when: appended, never edited.
+BUDGET_CHANGE: Final = sa.Table(
+    "quota_change",
+    METADATA,
+    sa.Column("id", Id(), primary_key=True),
+    _column("budget", sa.Text()),
+    _column("at_us", BIGINT),
+    _column("author", sa.Text()),
+    _column("action", sa.Text()),
+    _column("document", JSON_TEXT),
+    sqlite_strict=True,
+)
+
+COUNTER: Final = sa.Table(
+    "quota_counter",
+    METADATA,
+    sa.Column("budget", sa.Text(), primary_key=True),
+    sa.Column("subject", sa.Text(), primary_key=True),
+    sa.Column("window_us", BIGINT, primary_key=True, autoincrement=False),
+    _column("posted", BIGINT),
+    _column("pending", BIGINT),
+    _column("tat_us", BIGINT),  # of a rolling minute: when the even rate has caught up
+    _column("version", BIGINT),  # raised by every posting, so that a copy knows which is newer
+    postgresql_with={"fillfactor": 20},
+    sqlite_strict=True,
+)
+
+HOLD: Final = sa.Table(
+    "quota_hold",
+    METADATA,
+    sa.Column("request_id", Id(), primary_key=True),
+    _column("lines", JSON_TEXT),
+    _column("expires_us", BIGINT),
+    _column("entry", sa.LargeBinary()),
+    sa.Index(None, "expires_us"),
+    sqlite_strict=True,
+)
+
+ALERT: Final = sa.Table(
+    "quota_alert",
+    METADATA,
+    sa.Column("budget", sa.Text(), primary_key=True),
+    sa.Column("subject", sa.Text(), primary_key=True),
+    sa.Column("window_us", BIGINT, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text(), primary_key=True),
+    sa.Column("percent", sa.Integer(), primary_key=True, autoincrement=False),
+    _column("at_us", BIGINT),
+    _column("used", BIGINT),
+    sqlite_strict=True,
+)
+
+# Who made what is kept at a provider (files, batches, stored responses): only its team may touch it.
+RESOURCE: Final = sa.Table(
+    "resource_owner",
+    METADATA,
+    sa.Column("resource", sa.Text(), primary_key=True),
+    _column("org", sa.Text()),
+    _column("team", sa.Text()),
+    _column("key_id", sa.Text()),
+    _column("made_us", BIGINT),
     sqlite_strict=True,
 )
 

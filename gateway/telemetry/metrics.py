@@ -22,6 +22,13 @@ METRICS: Final = {
     ),
     "weighbridge_net_pico_usd_total": ("counter", "Net charges booked, in pico-USD, by provider."),
     "weighbridge_spool_pending": ("gauge", "Settled entries not yet in the ledger."),
+    "weighbridge_spool_bytes": ("gauge", "Bytes in the worker's journal."),
+    "weighbridge_spool_lag_seconds": (
+        "gauge",
+        "Age of the oldest journal file that holds an entry not yet in the ledger.",
+    ),
+    "weighbridge_orphan_spools": ("gauge", "Journals of dead workers, not yet adopted."),
+    "weighbridge_disk_free_bytes": ("gauge", "Free bytes where the journal lies."),
     "weighbridge_open_exchanges": ("gauge", "Requests in flight."),
 }
 

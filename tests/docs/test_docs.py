@@ -276,7 +276,7 @@ def test_the_readme_has_an_example_of_every_command_and_of_every_option_the_trut
 # ── configuration ────────────────────────────────────────────────────────────────────────────────
 
 
-SECTIONS = ("server", "storage", "secrets", "org", "limits", "relay", "prices")
+SECTIONS = ("server", "storage", "secrets", "org", "limits", "relay", "quotas", "prices")
 
 
 def keys_of_the_configuration() -> Iterator[tuple[str, msgspec.structs.FieldInfo]]:
@@ -366,6 +366,7 @@ def test_what_the_example_leaves_out_is_right_as_well(tmp_path: Path) -> None:
     environment = {
         "AZURE_OPENAI_API_KEY": "k",
         "GEMINI_API_KEY": "k",
+        "VALKEY_PASSWORD": "k",
         "WEIGHBRIDGE_MASTER": "m" * 32,
     }
     config = load(file, installed(), environment)

@@ -24,7 +24,7 @@ from gateway.ledger.entry import Entry
 from gateway.storage.directory import MadeKey, NewKey
 from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import upgrade
-from gateway.storage.queries import Verification
+from gateway.storage.verifying import Verification
 from tests.serving import Running, _listening, _until_ready
 
 CREDENTIAL: Final = "upstream-credential-of-the-fault-tests"

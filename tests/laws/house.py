@@ -68,6 +68,14 @@ class MemorySpool:
         assert entry.id not in self.intents
         self.intents[entry.id] = entry
 
+    async def intent_durable(self, entry: Entry) -> None:
+        self.intent(entry)
+        await self.steps.reach("intent_durable")
+
+    def progress(self, entry: Entry) -> None:
+        if entry.id in self.intents:
+            self.intents[entry.id] = entry
+
     async def settle(self, entry: Entry) -> None:
         self.intents.pop(entry.id, None)
         self.settled.append(entry)

@@ -62,6 +62,8 @@ def account() -> dict[str, Any]:
 class Server:
     """A Postgres of our own in a folder of our own."""
 
+    settings: tuple[str, ...] = (*FAST, *SMALL)
+
     def __init__(self, programs: Path) -> None:
         self._programs = programs
         self._root = Path(tempfile.mkdtemp(prefix="wb-pg-"))
@@ -90,10 +92,11 @@ class Server:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **account())
 
     def start(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        settings = [part for name in (*FAST, *SMALL) for part in ("-c", name)]
+        if not self.port:  # the same again after a crash
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+        settings = [part for name in self.settings for part in ("-c", name)]
         listen = ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-k", str(self._home)]
         command = [str(self._programs / "postgres"), "-D", str(self._home), *listen, *settings]
         log = (self._root / "log").open("ab")

@@ -15,7 +15,7 @@ from gateway.kernel.errors import SpoolFull
 from gateway.ledger.entry import Entry, EntryKind
 from gateway.storage import backlog, spool as spool_module
 from gateway.storage.disk import Disk
-from gateway.storage.orphans import Malformed, orphans
+from gateway.storage.orphans import Malformed, Survey, orphans, survey
 from gateway.storage.segment import Kind, packed
 from gateway.storage.spool import SEGMENT_NS_MAX, Spool
 
@@ -298,6 +298,166 @@ async def test_a_disk_that_cannot_sync_reports_nothing_durable_and_ends_the_work
     assert observer.names == ["spool"]
 
 
+class PowerCut(Disk):
+    """A disk that knows which bytes were synced, by file."""
+
+    def __init__(self) -> None:
+        self.paths: dict[int, Path] = {}
+        self.synced: dict[Path, int] = {}
+
+    def open(self, path: Path) -> int:
+        fd = super().open(path)
+        self.paths[fd], self.synced[path] = path, 0
+        return fd
+
+    def sync(self, fd: int) -> None:
+        size = os.fstat(fd).st_size
+        super().sync(fd)
+        self.synced[self.paths[fd]] = size
+
+    def cut(self) -> None:
+        """What is left when the power comes back."""
+        for path, size in self.synced.items():
+            if path.exists():
+                os.truncate(path, size)
+
+
+async def test_a_durable_intent_survives_a_power_cut_and_a_plain_one_only_a_kill(
+    tmp_path: Path, entry: Make
+) -> None:
+    disk = PowerCut()
+    dead = Spool(tmp_path, disk=disk)
+    durable, plain = entry(), entry()
+    await dead.intent_durable(durable)
+    dead.intent(plain)
+    died(dead)
+    assert [one.id for one in adopted(tmp_path) if isinstance(one, Entry)] == [durable.id, plain.id]
+    disk.cut()
+    assert [one.id for one in adopted(tmp_path) if isinstance(one, Entry)] == [durable.id]
+
+
+async def test_durable_intents_share_their_syncs(spool: Spool, entry: Make) -> None:
+    entries = [entry() for _ in range(500)]
+    async with asyncio.TaskGroup() as group:
+        for one in entries:
+            group.create_task(spool.intent_durable(one))
+    assert (spool.open_intents, spool.unflushed) == (500, 0)
+    assert spool.syncs <= 25
+    for one in entries:
+        spool.void(one.id)
+
+
+async def test_an_intent_that_cannot_be_made_durable_is_refused_and_void(
+    spool: Spool, disk: BadDisk, entry: Make, observer: Any
+) -> None:
+    disk.sync_error = OSError(errno.EIO, "the platter is gone")
+    with pytest.raises(SpoolFull):
+        await spool.intent_durable(entry())
+    assert (spool.open_intents, spool.is_accepting) == (0, False)
+    assert observer.names == ["spool"]
+
+
+async def test_a_cancelled_wait_for_a_durable_intent_leaves_no_row(
+    tmp_path: Path, entry: Make
+) -> None:
+    dead = Spool(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(dead.intent_durable(entry()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+    died(dead)
+    assert adopted(tmp_path) == []
+
+
+async def test_an_interrupted_stream_is_booked_with_its_last_progress(
+    tmp_path: Path, entry: Make, clock: Any
+) -> None:
+    """However many segments it outlived, and however little of it each of them still held."""
+    dead = Spool(tmp_path, clock=clock)
+    long, quiet = entry(counted_output=None), entry(counted_output=None)
+    dead.intent(long)
+    dead.intent(quiet)
+    for written in range(1, 8):
+        dead.progress(entry(id=long.id, counted_output=written))
+        await dead.settle(entry())
+        clock.us += SEGMENT_NS_MAX // 1000
+        flush(dead)
+        await dead.settle(entry())
+        flush(dead)
+    assert len(segments(dead)) == 1
+    died(dead)
+    left = {one.id: one for one in adopted(tmp_path) if isinstance(one, Entry)}
+    assert (left[long.id].kind, left[long.id].counted_output) == (EntryKind.INTERRUPTED, 7)
+    assert (left[quiet.id].kind, left[quiet.id].counted_output) == (EntryKind.INTERRUPTED, None)
+
+
+async def test_progress_of_what_is_settled_or_void_books_nothing_more(
+    tmp_path: Path, entry: Make
+) -> None:
+    dead = Spool(tmp_path)
+    settled, voided, unknown = entry(), entry(), entry()
+    dead.intent(settled)
+    dead.intent(voided)
+    await dead.settle(settled)
+    dead.void(voided.id)
+    for one in (settled, voided, unknown):
+        dead.progress(one)
+    died(dead)
+    assert adopted(tmp_path) == [settled]
+
+
+async def test_progress_without_room_leaves_the_record_before_it(
+    tmp_path: Path, spool: Spool, disk: BadDisk, entry: Make
+) -> None:
+    one = entry(counted_output=None)
+    spool.intent(one)
+    spool.progress(entry(id=one.id, counted_output=1))
+    disk.room = 50
+    spool.progress(entry(id=one.id, counted_output=2))
+    disk.room = 10**9
+    died(spool)
+    (booked,) = adopted(tmp_path)
+    assert isinstance(booked, Entry)
+    assert booked.counted_output == 1
+
+
+async def test_a_progress_whose_intent_the_power_cut_took_still_says_what_was_sent(
+    tmp_path: Path, entry: Make
+) -> None:
+    """Pages reach the disk in any order. Here the record is the intent said again, so it is enough."""
+    dead = Spool(tmp_path)
+    one, after = entry(counted_output=None), entry()
+    dead.intent(one)
+    start = dead.bytes_on_disk
+    dead.progress(entry(id=one.id, counted_output=3))
+    await dead.settle(after)
+    (path,) = dead._home.glob("*.seg")
+    died(dead)
+    octets = path.read_bytes()
+    path.write_bytes(b"\0" * start + octets[start:])
+    found = [one for one in adopted(tmp_path) if isinstance(one, Entry)]
+    assert [(one.id, one.counted_output) for one in found] == [
+        (after.id, after.counted_output),
+        (one.id, 3),
+    ]
+
+
+async def test_after_half_a_record_and_a_kill_every_later_settlement_is_there(
+    tmp_path: Path, spool: Spool, disk: BadDisk, entry: Make
+) -> None:
+    """LQ-S9: whatever the disk took of each record when it had no room."""
+    after = []
+    for room in range(0, 600, 37):
+        disk.room = room
+        with pytest.raises(SpoolFull):
+            spool.intent(entry())
+        disk.room = 10**9
+        after.append(entry())
+        await spool.settle(after[-1])
+    died(spool)
+    assert adopted(tmp_path) == after
+
+
 async def test_later_syncs_of_a_failed_file_count_for_nothing(
     spool: Spool, disk: BadDisk, entry: Make
 ) -> None:
@@ -369,6 +529,38 @@ async def test_an_adopter_that_dies_is_followed_by_another(tmp_path: Path, entry
     assert left(tmp_path) == []
 
 
+async def test_an_adopter_killed_in_the_middle_costs_nothing_and_doubles_nothing(
+    tmp_path: Path, entry: Make
+) -> None:
+    """LQ-S12: the kernel drops its lock, and the next one repeats."""
+    dead = Spool(tmp_path / "spool")
+    entries = [entry() for _ in range(30)]
+    for one in entries:
+        await dead.settle(one)
+    died(dead)
+    booked: list[int] = []
+    for batches in (1, 2, 3):
+        assert _exit_of_adopter(tmp_path / "spool", batches) == -signal.SIGKILL
+        booked.append(len(adopted(tmp_path / "spool")))
+    assert booked == [30, 30, 30]
+
+
+def _exit_of_adopter(root: Path, batches: int) -> int:
+    child = os.fork()
+    if child == 0:  # pragma: no cover - killed by itself in the middle
+        _adopt_some(root, batches)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _adopt_some(root: Path, count: int) -> None:  # pragma: no cover - runs in the child
+    for orphan in orphans(root, own=""):
+        found = orphan.batches(10)
+        for _ in range(count):
+            next(found)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(1)
+
+
 async def test_a_directory_that_was_never_finished_is_cleared_away(
     tmp_path: Path, clock: Any
 ) -> None:
@@ -381,3 +573,16 @@ async def test_a_directory_that_was_never_finished_is_cleared_away(
     (orphan,) = orphans(tmp_path, own="", clock=clock)
     orphan.remove()
     assert left(tmp_path) == []
+
+
+async def test_a_survey_tells_the_living_from_the_dead_and_adopts_nobody(
+    tmp_path: Path, spool: Spool, entry: Make
+) -> None:
+    spool.intent(entry())
+    dead = Spool(tmp_path)
+    dead.intent(entry())
+    size = spool.bytes_on_disk + dead.bytes_on_disk
+    assert survey(tmp_path) == Survey(journals=2, orphaned=0, bytes=size)
+    died(dead)
+    assert survey(tmp_path) == survey(tmp_path) == Survey(journals=2, orphaned=1, bytes=size)
+    assert survey(tmp_path / "nowhere") == Survey(0, 0, 0)

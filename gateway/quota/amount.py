@@ -1,0 +1,79 @@
+"""What counts towards a budget: of a row that was booked, and of a request that is still to be sent.
+
+To add a measure: its word in quota.budget, its line in ``amount`` and in ``bounded``.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from gateway.kernel.money import ceil_nano
+from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind
+from gateway.metering.units import UNITS
+from gateway.quota.budget import (
+    CONCURRENT,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    REQUESTS,
+    TOKENS,
+    UNIT,
+    USD_LIST,
+    USD_NET,
+    Budget,
+)
+
+_ONCE: Final = frozenset({EntryKind.USAGE, EntryKind.INTERRUPTED, EntryKind.UNCONFIRMED})
+_DIRECTION: Final = {INPUT_TOKENS: "input", OUTPUT_TOKENS: "output"}
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """The most a request may use. Amounts in pico-USD, None where it has no price; ``units``: unit → quantity."""
+
+    list_pico: int | None = None
+    net_pico: int | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    units: dict[str, int] = {}
+
+
+def amount(budget: Budget, entry: Entry) -> int:
+    """What a row posts to a budget: nano-USD rounded up, tokens, or requests; negative for a correction."""
+    measure = budget.measure
+    if measure == USD_NET:
+        return ceil_nano(entry.net_pico or 0)
+    if measure == USD_LIST:
+        return ceil_nano(entry.list_pico or 0)
+    if measure == REQUESTS:
+        return int(entry.kind in _ONCE and FAILED_OVER not in entry.flags)
+    if measure == CONCURRENT:
+        return 0
+    return sum(line.quantity for line in entry.lines if _counts(measure, line.unit))
+
+
+def bounded(budget: Budget, estimate: Estimate) -> int:
+    """What a request may use of a budget at most."""
+    measure = budget.measure
+    if measure.startswith(UNIT):
+        return estimate.units.get(measure.removeprefix(UNIT), 0)
+    return _BOUNDED[measure](estimate)
+
+
+_BOUNDED: Final[dict[str, Callable[[Estimate], int]]] = {
+    USD_NET: lambda estimate: ceil_nano(estimate.net_pico or 0),
+    USD_LIST: lambda estimate: ceil_nano(estimate.list_pico or 0),
+    TOKENS: lambda estimate: estimate.input_tokens + estimate.output_tokens,
+    INPUT_TOKENS: lambda estimate: estimate.input_tokens,
+    OUTPUT_TOKENS: lambda estimate: estimate.output_tokens,
+    REQUESTS: lambda _: 1,
+    CONCURRENT: lambda _: 1,
+}
+
+
+def _counts(measure: str, unit: str) -> bool:
+    if measure.startswith(UNIT):
+        return measure == UNIT + unit
+    known = UNITS.get(unit)
+    if known is None or not known.is_token:
+        return False
+    return measure == TOKENS or _DIRECTION[measure] == known.direction

@@ -1,0 +1,264 @@
+"""The budgets in the database: kept by name, every change with its author; and this process's snapshot.
+
+An edit takes the version row exclusively, restates the counters that its definition changed, and raises
+the version; a flush reads that row shared in its own transaction. So posted equals the rows at every
+commit, whoever edits while whoever books. To add a property of a budget: a field of quota.budget.Budget,
+and its name in ``_DEFINITION`` where it decides which rows count how much.
+"""
+
+from collections.abc import Collection
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.kernel.clock import Clock, SystemClock
+from gateway.kernel.errors import BadRequest, NotFound
+from gateway.kernel.ids import new_id
+from gateway.quota.budget import Budget, Subject
+from gateway.quota.hold import Balance, CounterKey
+from gateway.storage.engine import Database
+from gateway.storage.restating import restate
+from gateway.storage.snapshots import BudgetSnapshot
+from gateway.storage.tables import ALERT, BUDGET, BUDGET_CHANGE, COUNTER, VERSION
+
+BUDGETS: Final = "budgets"  # the name of the version row
+_BUDGET: Final = msgspec.json.Decoder(Budget)
+_ENCODER: Final = msgspec.json.Encoder()
+# What decides which rows count how much in which window; a change of anything else keeps the counters.
+_DEFINITION: Final = ("scope", "measure", "window", "each", "timezone", "year_start")
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One line of a budget's history. ``budget``: as it was after, or before it was removed."""
+
+    at_us: int
+    author: str
+    action: str
+    budget: Budget
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """An alert that was raised: once per counter, ``kind`` (actual, forecast) and percentage."""
+
+    key: CounterKey
+    kind: str
+    percent: int
+    at_us: int
+    used: int
+
+
+class BudgetStore:
+    """The budgets. Implements the exchange's port Budgets. All but the port raise StoreUnavailable."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+        self._current = BudgetSnapshot()
+
+    # The exchange's side: memory only, but for refresh.
+
+    @property
+    def version(self) -> int:
+        """Raised by every change of a budget; -1 before the first refresh."""
+        return self._current.version
+
+    @property
+    def current(self) -> BudgetSnapshot:
+        """The budgets as last loaded."""
+        return self._current
+
+    def over(self, subject: Subject) -> tuple[Budget, ...]:
+        """The budgets whose scope covers a request."""
+        return self._current.over(subject)
+
+    async def refresh(self) -> bool:
+        """Load them again if they changed; whether they did. Raises StoreUnavailable."""
+        async with self._database.snapshot() as connection:
+            version = await _version(connection)
+            if version == self._current.version:
+                return False
+            self._current = await loaded(connection, version)
+        return True
+
+    # The administrator's side.
+
+    async def put(self, budget: Budget, author: str, action: str = "set") -> Budget:
+        """Create a budget, or edit the one of its id (or, where it has none, of its name); as it is kept.
+
+        Usage is kept: where the definition changed, the counters of the current and the previous window
+        are restated from the ledger. Raises BadRequest where another budget has the name.
+        """
+        now = self._clock.wall_us()
+        async with self._database.write() as connection:
+            version = await locked_version(connection)
+            before = await _found(connection, budget)
+            kept = _identified(budget, before and before[0], now)
+            restated_us = now
+            if before is not None and _definition(before[0]) == _definition(kept):
+                restated_us = before[1]
+            await _write(connection, kept, restated_us, known=before is not None)
+            await _log(connection, kept, now, author, action)
+            if restated_us == now:
+                await restate(connection, BudgetSnapshot(version, [(kept, now)]))
+            await _raise_version(connection, version)
+        return kept
+
+    async def remove(self, budget_id: str, author: str) -> None:
+        """End a budget; its history stays. Raises NotFound."""
+        now = self._clock.wall_us()
+        async with self._database.write() as connection:
+            version = await locked_version(connection)
+            query = sa.select(BUDGET).where(BUDGET.c.id == budget_id)
+            row = (await connection.execute(query)).mappings().one_or_none()
+            if row is None:
+                raise NotFound(_missing(budget_id))
+            await connection.execute(sa.delete(BUDGET).where(BUDGET.c.id == budget_id))
+            await _log(connection, _BUDGET.decode(row["document"]), now, author, "remove")
+            await _raise_version(connection, version)
+
+    async def named(self, name: str) -> Budget:
+        """The budget of a name (or an id). Raises NotFound."""
+        wanted = sa.or_(BUDGET.c.name == name, BUDGET.c.id == name)
+        async with self._database.read() as connection:
+            texts = (await connection.execute(sa.select(BUDGET.c.document).where(wanted))).scalars()
+            found = [_BUDGET.decode(text) for text in texts]
+        if not found:
+            raise NotFound(_missing(name))
+        return next((budget for budget in found if budget.name == name), found[0])
+
+    async def history(self, budget_id: str) -> list[Change]:
+        """Who changed it when, oldest first; of removed budgets too."""
+        query = sa.select(BUDGET_CHANGE).where(BUDGET_CHANGE.c.budget == budget_id)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(BUDGET_CHANGE.c.id))).mappings()
+            return [
+                Change(row["at_us"], row["author"], row["action"], _BUDGET.decode(row["document"]))
+                for row in rows
+            ]
+
+    async def counters(self, budget_ids: Collection[str] | None = None) -> list[Balance]:
+        """Every counter of these budgets (of all), by key: all windows that are kept.
+
+        ``limit`` is the budget's own, without raises and carry-over: ask the engine for those.
+        """
+        async with self._database.snapshot() as connection:
+            budgets = (await loaded_now(connection)).budgets
+            wanted = [one for one in budgets if budget_ids is None or one in budget_ids]
+            query = sa.select(COUNTER).where(COUNTER.c.budget.in_(wanted))
+            rows = (await connection.execute(query.order_by(*COUNTER.primary_key))).mappings().all()
+        return [
+            Balance(_key(row), row["posted"], row["pending"], budgets[row["budget"]].limit)
+            for row in rows
+        ]
+
+    async def alerts(self, budget_id: str) -> list[Alert]:
+        """The alerts a budget raised, oldest first."""
+        query = sa.select(ALERT).where(ALERT.c.budget == budget_id)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(ALERT.c.at_us))).mappings()
+            return [
+                Alert(_key(row), row["kind"], row["percent"], row["at_us"], row["used"])
+                for row in rows
+            ]
+
+    async def list(self) -> list[Budget]:
+        """Every budget, by name."""
+        async with self._database.read() as connection:
+            found = await loaded_now(connection)
+        return sorted(found.budgets.values(), key=lambda budget: budget.name)
+
+
+async def loaded(connection: AsyncConnection, version: int) -> BudgetSnapshot:
+    """The budgets as the connection's transaction sees them."""
+    query = sa.select(BUDGET.c.document, BUDGET.c.changed_us).order_by(BUDGET.c.id)
+    return snapshot_of(version, [tuple(row) for row in await connection.execute(query)])
+
+
+async def loaded_now(connection: AsyncConnection) -> BudgetSnapshot:
+    """The budgets with their version, as the connection's transaction sees them."""
+    return await loaded(connection, await _version(connection))
+
+
+def snapshot_of(version: int, rows: Collection[tuple[Any, ...]]) -> BudgetSnapshot:
+    """A snapshot from rows of document and changed_us."""
+    return BudgetSnapshot(version, [(_BUDGET.decode(text), changed) for text, changed in rows])
+
+
+async def locked_version(connection: AsyncConnection) -> int:
+    """Take the version row exclusively: flushes and other edits wait. SQLite has one writer anyway."""
+    query = sa.select(VERSION.c.version).where(VERSION.c.name == BUDGETS).with_for_update()
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def _version(connection: AsyncConnection) -> int:
+    query = sa.select(VERSION.c.version).where(VERSION.c.name == BUDGETS)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def _raise_version(connection: AsyncConnection, version: int) -> None:
+    raised = sa.update(VERSION).where(VERSION.c.name == BUDGETS)
+    await connection.execute(raised.values(version=version + 1))
+
+
+async def _found(connection: AsyncConnection, budget: Budget) -> tuple[Budget, int] | None:
+    """The budget that is edited and when it was restated; None where a new one is made."""
+    query = sa.select(BUDGET).where(sa.or_(BUDGET.c.id == budget.id, BUDGET.c.name == budget.name))
+    rows = (await connection.execute(query)).mappings().all()
+    if budget.id and any(row["id"] != budget.id for row in rows):
+        raise BadRequest(f"another budget is named {budget.name!r} already: choose another name")
+    if not rows:
+        return None
+    return _BUDGET.decode(rows[0]["document"]), rows[0]["changed_us"]
+
+
+def _identified(budget: Budget, before: Budget | None, now: int) -> Budget:
+    if before is not None:
+        return msgspec.structs.replace(budget, id=before.id, created_us=before.created_us)
+    return msgspec.structs.replace(
+        budget,
+        id=budget.id or f"bgt-{uuid4().hex[:20]}",
+        created_us=budget.created_us or now,
+    )
+
+
+def _definition(budget: Budget) -> tuple[Any, ...]:
+    return tuple([getattr(budget, name) for name in _DEFINITION])
+
+
+async def _write(
+    connection: AsyncConnection, budget: Budget, restated_us: int, *, known: bool
+) -> None:
+    row = {
+        "name": budget.name,
+        "document": _ENCODER.encode(budget).decode(),
+        "changed_us": restated_us,
+    }
+    if known:
+        await connection.execute(sa.update(BUDGET).where(BUDGET.c.id == budget.id).values(row))
+    else:
+        await connection.execute(sa.insert(BUDGET), {"id": budget.id, **row})
+
+
+async def _log(
+    connection: AsyncConnection, budget: Budget, now: int, author: str, action: str
+) -> None:
+    row = {
+        "id": new_id(),
+        "budget": budget.id,
+        "at_us": now,
+        "author": author,
+        "action": action,
+        "document": _ENCODER.encode(budget).decode(),
+    }
+    await connection.execute(sa.insert(BUDGET_CHANGE), row)
+
+
+def _key(row: sa.RowMapping) -> CounterKey:
+    return CounterKey(row["budget"], row["subject"], row["window_us"])
+
+
+def _missing(name: str) -> str:
+    return f"there is no budget {name!r}: `weighbridge budgets list` shows them"

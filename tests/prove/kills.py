@@ -1,0 +1,213 @@
+"""kill -9, power cuts and database crashes, again and again, under load: 0 lost, 0 doubled, 0 without a row.
+
+Real processes, real sockets, a real SQLite file or Postgres server. The truth is the provider's own list of
+what it was asked and the clients' of what they got to the end. To add a kind of round: a method of Killing
+and its line in ``deed``.
+"""
+
+import asyncio
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gateway.config import Config
+from tests.faults.gateways import free_port, prepared, settings
+from tests.faults.origin import Origin, standing
+from tests.prove.books import Verdict, judged
+from tests.prove.database import Postgres, postgres
+from tests.prove.launch import NEVER, POINTS, Launcher, launcher
+from tests.prove.load import Load, answer
+
+CLIENTS: Final = 50  # 25 a worker
+WORKERS: Final = 2
+POINT_S_MAX: Final = 4.0  # a point that is not reached by then: killed from outside
+AWAY_S_MAX: Final = 2.0
+ADOPTED_S_MAX: Final = 30.0
+
+
+class Killed(NamedTuple):
+    """What a proof of kills found. ``points``: kills at a named point."""
+
+    verdict: Verdict
+    kills: int
+    points: int
+    crashes: int
+    cut_off: int
+    refused: int
+    seconds: float
+
+
+class Place(NamedTuple):
+    """A gateway's folder, its port, and what stands around it."""
+
+    folder: Path
+    port: int
+    config: Config
+    path: Path
+    key: str
+    origin: Origin
+    store: Postgres | None
+
+    def asked(self) -> list[str]:
+        """The calls the provider was asked, in order."""
+        return [one.header("x-call") or "" for one in self.origin.asked]
+
+
+@contextmanager
+def place(engine: str) -> Iterator[Place]:
+    """A provider, a store and a configured gateway that nobody serves yet."""
+    with tempfile.TemporaryDirectory(prefix="wb-prove-") as name, postgres(engine) as store:
+        folder, port = Path(name), free_port()
+        with standing(lambda: Origin(answer).running()) as origin:
+            path = settings(folder, origin.port, port=port, abandon="drain", server_drain_s=8)
+            if store is not None:
+                text = path.read_text()
+                at = f'[storage]\nurl = "{store.url()}"'
+                path.write_text(text.replace("[storage]", at, 1))
+            config, key = prepared(path)
+            yield Place(folder, port, config, path, key.key, origin, store)
+
+
+class Killing:
+    """Rounds of deaths over one place."""
+
+    def __init__(self, where: Place, serving: Launcher, seed: int, synced: Path) -> None:
+        self._where = where
+        self._serving = serving
+        self._chance = random.Random(seed)
+        self._synced = synced
+        self.kills = 0
+        self.points = 0
+        self.crashes = 0
+
+    def start(self, count: int, *, armed: bool = True) -> None:
+        """Serving processes, each with a point to die at, or none."""
+        for _ in range(count):
+            point = self._chance.choice((*POINTS, NEVER, NEVER, NEVER)) if armed else NEVER
+            nth = self._chance.randint(1, 3 if point.startswith(("segment", "adopt")) else 60)
+            self._until_serving(self._serving.begin(point, nth))
+
+    def _until_serving(self, pid: int) -> None:
+        """It may die at its point before it listens: then the next one is started by the next round."""
+        try:
+            self._serving.until_listening(pid)
+        except AssertionError:
+            if _lives(pid):
+                raise
+
+    def one_dies(self) -> None:
+        """Wait for a death of its own hand; else kill one from outside, whatever it is doing."""
+        wait_s = POINT_S_MAX * self._chance.random() ** 2
+        end = time.monotonic() + wait_s
+        while time.monotonic() < end and not self._fallen():
+            time.sleep(0.02)
+        fallen = self._fallen()
+        for pid in fallen:
+            self._serving.alive.remove(pid)
+            self.points += 1
+        self.kills += len(fallen)
+        if not fallen:
+            self._kill(self._chance.choice(self._serving.alive))
+        self.start(WORKERS - len(self._serving.alive))
+
+    def all_but_the_last_die(self) -> None:
+        """The last lives on and adopts what the others left."""
+        for pid in list(self._serving.alive)[:-1]:
+            self._kill(pid)
+
+    def _kill(self, pid: int) -> None:
+        """SIGKILL, where it has not died by its own hand already."""
+        self.kills += 1
+        try:
+            self._serving.kill(pid)
+        except ProcessLookupError:
+            self.points += 1
+
+    def _fallen(self) -> list[int]:
+        return [pid for pid in self._serving.alive if not _lives(pid)]
+
+    def store_crashes(self) -> None:
+        """SIGQUIT to Postgres: no checkpoint, every connection gone; away for up to two seconds."""
+        assert self._where.store is not None
+        self._where.store.crash()
+        time.sleep(self._chance.random() * AWAY_S_MAX)
+        self._where.store.start()
+        self.crashes += 1
+
+    def power_cut(self) -> None:
+        """All at once, and of every journal only what was synced is left."""
+        for pid in list(self._serving.alive):
+            self._kill(pid)
+        lengths: dict[str, int] = {}
+        for line in self._synced.read_text().splitlines() if self._synced.exists() else ():
+            size, _, path = line.partition(" ")
+            lengths[path] = int(size)
+        for segment in (self._where.folder / "var" / "spool").glob("*/*.seg"):
+            os.truncate(segment, lengths.get(str(segment), 0))
+        self.start(WORKERS)
+
+    def rounds(self, kills: int, *, power: bool) -> None:
+        """Until so many have died."""
+        number = 0
+        while self.kills < kills:
+            number += 1
+            time.sleep(0.1 + self._chance.random() / 4)
+            if self._where.store is not None and number % 4 == 0:
+                self.store_crashes()
+            if power:
+                self.power_cut()
+            else:
+                self.one_dies()
+        self.start(1, armed=False)
+        time.sleep(0.5)
+
+
+def proved(engine: str, kills: int, *, seed: int = 1, power: bool = False) -> Killed:
+    """So many deaths over one engine ("sqlite" or "postgres"); ``power``: with power cuts."""
+    began = time.monotonic()
+    with place(engine) as where:
+        synced = where.folder / "synced"
+        load = Load(where.port, where.key, seed, pause_s=0.06)
+        with launcher(where.path, where.folder / "log", synced) as serving:
+            killing = Killing(where, serving, seed, synced)
+            killing.start(WORKERS)
+            asyncio.run(_under_load(load, killing, kills, power=power))
+            killing.all_but_the_last_die()
+            _until_adopted(where)
+        verdict = judged(where.config, where.asked(), load.whole, excused=power)
+        refused = sum(load.refused.values())
+        assert not load.wrong, f"bytes were changed: {load.wrong}"
+    seconds = time.monotonic() - began
+    return Killed(
+        verdict, killing.kills, killing.points, killing.crashes, load.broken, refused, seconds
+    )
+
+
+async def _under_load(load: Load, killing: Killing, kills: int, *, power: bool) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(load.run(CLIENTS))
+        try:
+            await asyncio.to_thread(killing.rounds, kills, power=power)
+        finally:
+            load.stopping = True
+
+
+def _until_adopted(where: Place) -> None:
+    """The last one has its own journal only."""
+    end = time.monotonic() + ADOPTED_S_MAX
+    folder = where.folder / "var" / "spool"
+    while len(list(folder.iterdir())) > 1 and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

@@ -1,0 +1,159 @@
+"""A database in memory behind the real Ledger: transactions that are away, conflict, or commit and say they did not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from gateway.kernel.clock import Clock
+from gateway.ledger.adjust import ESTIMATES
+from gateway.ledger.entry import Entry
+from gateway.ledger.rollup import Cell, Sums, merge
+from gateway.quota.budget import REQUESTS, USD_NET, Budget, Scope
+from gateway.quota.hold import CounterKey, HoldLine
+from gateway.storage.books import Books, Posted
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.ledger import Ledger
+
+LATENCY_S_MAX: Final = 0.02
+# Nothing is held for them here; what is posted has to be the sum of the rows.
+BUDGETS: Final = (
+    Budget(
+        id="month",
+        name="month",
+        scope=Scope(org="default"),
+        measure=USD_NET,
+        window="month",
+        limit=1,
+    ),
+    Budget(
+        id="each", name="each", scope=Scope(), each="user", measure=REQUESTS, window="day", limit=1
+    ),
+)
+
+
+class SimStore:
+    """What is committed. ``away``: nobody reaches it; ``ambiguous``: share of commits whose answer is lost."""
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+        self.rows: dict[UUID, Entry] = {}
+        self.rollup: dict[Cell, Sums] = {}
+        self.claims: dict[str, UUID] = {}
+        self.quarantine: dict[UUID, str] = {}
+        self.away = False
+        self.ambiguous = 0.0
+        self.lost_answers = 0
+        self.counters: dict[CounterKey, int] = {}
+        self.chain: list[bytes] = []
+
+    def reach(self) -> None:
+        """Raises StoreUnavailable where it is away."""
+        if self.away:
+            raise StoreUnavailable("the simulated store is away", retry_after_ms=1_000)
+
+
+class SimBooks:
+    """One transaction: sees what was committed when it began, is refused where somebody was faster."""
+
+    def __init__(self, store: SimStore) -> None:
+        self._store = store
+        self._new: dict[UUID, Entry] = {}
+        self._cells: dict[Cell, Sums] = {}
+        self._claimed: dict[str, UUID] = {}
+        self._posted: dict[CounterKey, int] = {}
+        self._linked: list[bytes] = []
+
+    async def _statement(self) -> None:
+        await asyncio.sleep(self._store.chance.random() * LATENCY_S_MAX)
+        self._store.reach()
+
+    async def claim(self, claims: Mapping[str, UUID]) -> dict[str, UUID]:
+        await self._statement()
+        for key, owner in claims.items():
+            self._claimed[key] = self._store.claims.get(key, owner)
+        return {key: self._claimed[key] for key in claims}
+
+    async def insert(self, entries: Sequence[Entry]) -> set[UUID]:
+        await self._statement()
+        known = self._store.rows.keys() | self._new.keys()
+        new = {entry.id: entry for entry in entries if entry.id not in known}
+        self._new.update(new)
+        return set(new)
+
+    async def estimates(self, ids: Sequence[UUID]) -> list[Entry]:
+        await self._statement()
+        rows = [self._store.rows[one] for one in ids if one in self._store.rows]
+        return [row for row in rows if row.kind in ESTIMATES]
+
+    async def roll(self, cells: Mapping[Cell, Sums]) -> None:
+        await self._statement()
+        merge(self._cells, dict(cells))
+
+    async def budgets_version(self) -> int:
+        return 1
+
+    async def budgets(self) -> Sequence[tuple[str, int]]:
+        return [(msgspec.json.encode(budget).decode(), 0) for budget in BUDGETS]
+
+    async def holds(self, request_ids: Collection[UUID]) -> dict[UUID, tuple[HoldLine, ...]]:
+        return {}
+
+    async def post(self, amounts: Sequence[tuple[CounterKey, int]]) -> list[Posted]:
+        await self._statement()
+        self._posted.update(amounts)
+        return [Posted(key, self._store.counters.get(key, 0) + n, 0) for key, n in amounts]
+
+    async def release(self, request_ids: Collection[UUID]) -> list[tuple[HoldLine, ...]]:
+        return []
+
+    async def give_back(self, amounts: Mapping[CounterKey, int]) -> None:
+        await self._statement()
+
+    async def link(self, rows: bytes, ids: bytes, booked_us: int) -> None:
+        await self._statement()
+        self._linked.append(ids)
+
+    async def commit(self) -> None:
+        """All at once. Raises StoreUnavailable where it did not, or where nobody will ever tell."""
+        await self._statement()
+        store = self._store
+        if self._new.keys() & store.rows.keys():
+            raise StoreUnavailable("somebody else was faster", retry_after_ms=100)
+        store.rows.update(self._new)
+        merge(store.rollup, self._cells)
+        store.claims.update(self._claimed)
+        store.chain += self._linked
+        for key, added in self._posted.items():
+            store.counters[key] = store.counters.get(key, 0) + added
+        if store.chance.random() < store.ambiguous:
+            store.lost_answers += 1
+            raise StoreUnavailable("the connection broke after the commit", retry_after_ms=100)
+
+
+class SimLedger(Ledger):
+    """The real ledger on simulated transactions; ``is_alive`` is asked before anything is committed."""
+
+    def __init__(self, store: SimStore, clock: Clock, is_alive: Callable[[], bool]) -> None:
+        super().__init__(None, clock=clock)  # type: ignore[arg-type]  # every use of it is overridden
+        self._store = store
+        self._is_alive = is_alive
+
+    async def quarantine(self, record_id: UUID, reason: str, record: bytes) -> None:
+        self._store.reach()
+        self._store.quarantine[record_id] = reason
+
+    async def creator(self, settles: str) -> Entry | None:
+        return None
+
+    @asynccontextmanager
+    async def _books(self) -> AsyncIterator[Books]:
+        self._store.reach()
+        books = SimBooks(self._store)
+        yield books
+        if self._is_alive():
+            await books.commit()
