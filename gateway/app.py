@@ -20,7 +20,6 @@ from gateway.edge.proxy import Proxy
 from gateway.exchange.admission import Admission
 from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
-from gateway.exchange.routing import Routes
 from gateway.jobs.adopt import Adopter
 from gateway.jobs.flush import Flusher
 from gateway.jobs.months import Keeper
@@ -31,7 +30,7 @@ from gateway.ledger.period import day_and_period
 from gateway.metering.ratio import Ratios
 from gateway.providers import installed
 from gateway.providers.contract import Signing, Upstream
-from gateway.shipped import counter, price_book
+from gateway.shipped import counter, price_book, routes
 from gateway.storage.backlog import Pending
 from gateway.storage.directory import Directory
 from gateway.storage.engine import Database
@@ -147,6 +146,7 @@ class Gateway:
         self.observer = Telemetry(self.metrics, self.clock)
         self.providers = installed()
         self.book = price_book(config)
+        self.routes = routes(config, self.book)
         self.counter = counter() if config.relay.count else None
         self._proxy: Proxy | None = None
         self._spool: Spool | None = None
@@ -271,11 +271,11 @@ class Gateway:
         )
 
     def _wired(self, group: asyncio.TaskGroup, parts: "_Parts") -> Proxy:
-        config, limits, book = self.config, self.config.limits, self.book
+        limits, book = self.config.limits, self.book
         counting = Counting(self.counter, Ratios(), parts.counting)
         admission = Admission(
             keys=parts.keys,
-            routes=Routes(config.upstreams, config.deployments, config.rules, config.locations),
+            routes=self.routes,
             book=lambda: book,
             canonical=book.canonical,
             counting=counting,

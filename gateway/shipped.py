@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from gateway.config import Config, load
+from gateway.exchange.routing import Routes
 from gateway.kernel.errors import ConfigurationError
 from gateway.metering import vocabulary
 from gateway.metering.count import Counter, Vocabulary
@@ -53,3 +54,21 @@ def price_book(config: Config) -> Book:
         return price_files.book(files)
     except BookInvalid as error:
         raise ConfigurationError(error.problems) from error
+
+
+def routes(config: Config, book: Book) -> Routes:
+    """The configured routes. Raises ConfigurationError with every alternative that is another model.
+
+    Which model a name means only the price book can tell, so this is not known when the file is read.
+    """
+    found = Routes(config.upstreams, config.deployments, config.rules, config.locations)
+    providers = {provider.name: provider for provider in installed()}
+    problems = tuple(
+        f"deployments: {deployment.wire}: also at {other.upstream}: model: expected the same model as the "
+        f"deployment's own ({deployment.model or deployment.wire}), as the price book names it, "
+        f"found {other.model!r}"
+        for deployment, other in found.differing(providers, book.canonical)
+    )
+    if problems:
+        raise ConfigurationError(problems)
+    return found

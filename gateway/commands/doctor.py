@@ -221,6 +221,11 @@ def _deployments(configured: Config) -> list[Finding]:
     book = shipped.price_book(configured)
     providers = {upstream.name: upstream.provider for upstream in configured.upstreams}
     findings = []
+    try:
+        shipped.routes(configured, book)
+    except ConfigurationError as error:
+        cure = "a deployment's alternatives are the same model: name it, or make it a deployment"
+        findings += [Finding("deployment", "fail", one, cure) for one in error.problems]
     for deployment in configured.deployments:
         provider = providers[deployment.upstream]
         names = (

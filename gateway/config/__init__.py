@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from gateway.config.reader import Reader, overrides, shown
+from gateway.config.routes import Places, read_deployments, read_rules
 from gateway.config.tables import (
     Config,
+    Failover,
     Limits,
     Org,
     Prices,
@@ -27,13 +29,23 @@ from gateway.config.tables import (
     Server,
     Storage,
 )
-from gateway.config.upstreams import read_deployments, read_rules, read_upstreams
+from gateway.config.upstreams import read_upstreams
 from gateway.kernel.errors import ConfigurationError
 from gateway.providers.contract import Provider
 
 __all__ = ["Config", "load"]
 
-_SECTIONS = ("server", "storage", "secrets", "org", "limits", "relay", "quotas", "prices")
+_SECTIONS = (
+    "server",
+    "storage",
+    "secrets",
+    "org",
+    "limits",
+    "relay",
+    "quotas",
+    "failover",
+    "prices",
+)
 _TABLES = ("upstreams", "deployments", "routes")
 _PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@")
 
@@ -54,6 +66,7 @@ def load(
         reader.problem(key, f"unknown table; known are {', '.join((*_SECTIONS, *_TABLES))}")
     by_name = {provider.name: provider for provider in providers}
     upstreams, credentials, locations = read_upstreams(reader, raw.get("upstreams", {}), by_name)
+    places = Places(upstreams, by_name, locations)
     config = Config(
         server=_section(reader, "server", Server, raw),
         storage=_section(reader, "storage", Storage, raw),
@@ -62,12 +75,13 @@ def load(
         limits=_section(reader, "limits", Limits, raw),
         relay=_section(reader, "relay", Relay, raw),
         quotas=_section(reader, "quotas", Quotas, raw),
+        failover=_section(reader, "failover", Failover, raw),
         prices=_section(reader, "prices", Prices, raw),
         upstreams=tuple(upstreams.values()),
         credentials=credentials,
         locations=locations,
-        deployments=read_deployments(reader, raw.get("deployments", []), upstreams),
-        rules=read_rules(reader, raw.get("routes", []), upstreams),
+        deployments=read_deployments(reader, raw.get("deployments", []), places),
+        rules=read_rules(reader, raw.get("routes", []), places),
         environment=env,
     )
     _check(reader, config, raw)

@@ -6,11 +6,12 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from gateway.exchange.routing import RouteRule
+from gateway.exchange.routing import RouteRule, Weight
 from gateway.providers.contract import Deployment, Scope, Upstream
 from gateway.upstream.credentials import CredentialSetting
 
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -81,6 +82,22 @@ class Quotas(msgspec.Struct, frozen=True):
     expose: bool = True
 
 
+class Failover(msgspec.Struct, frozen=True):
+    """When a request is tried elsewhere, and when a place is left alone.
+
+    attempts             at most, of one request
+    retry_unanswered     also where a request was sent and nothing came back: it may be billed twice
+    open_after_failures  in a row, then a place is skipped; or at ``open_error_percent`` of ten seconds
+    probe_seconds        how often a skipped place is tried again
+    """
+
+    attempts: Positive = 3
+    retry_unanswered: bool = False
+    open_after_failures: Positive = 5
+    open_error_percent: Percent = 50
+    probe_seconds: Positive = 5
+
+
 class Prices(msgspec.Struct, frozen=True):
     """Extra price files (CSV, as in gateway/pricing/seed), read after the shipped ones."""
 
@@ -99,6 +116,20 @@ class UpstreamTable(msgspec.Struct, frozen=True):
     abandon: Literal["drain", "cancel"] | None = None
 
 
+class AlternativeTable(msgspec.Struct, frozen=True):
+    """[[deployments.also]]"""
+
+    upstream: str
+    name: str | None = None
+    model: str | None = None
+    location: str | None = None
+    scope: Scope | None = None
+    geo: str | None = None
+    region: str | None = None
+    spill: Scope = "global"
+    weight: Weight | None = None
+
+
 class DeploymentTable(msgspec.Struct, frozen=True):
     """[[deployments]]"""
 
@@ -109,6 +140,8 @@ class DeploymentTable(msgspec.Struct, frozen=True):
     geo: str | None = None
     region: str | None = None
     spill: Scope = "global"
+    weight: Weight | None = None
+    also: tuple[AlternativeTable, ...] = ()
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -121,6 +154,7 @@ class Config(msgspec.Struct, frozen=True):
     limits: Limits
     relay: Relay
     quotas: Quotas
+    failover: Failover
     prices: Prices
     upstreams: tuple[Upstream, ...]
     credentials: dict[str, CredentialSetting]

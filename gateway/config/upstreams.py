@@ -1,4 +1,4 @@
-"""The tables that speak of providers: upstreams with their credentials, deployments, routes."""
+"""The upstreams, with their credentials and the locations each may serve."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -6,9 +6,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.config.reader import Reader, shown
-from gateway.config.tables import DeploymentTable, UpstreamTable
-from gateway.exchange.routing import RouteRule
-from gateway.providers.contract import Deployment, Provider, Upstream
+from gateway.config.tables import UpstreamTable
+from gateway.providers.contract import Provider, Upstream
 from gateway.upstream.credentials import Anonymous, AwsChain, CredentialSetting, Entra, GoogleAdc
 
 _MISSING = "missing"  # stands for a secret that is reported already
@@ -125,44 +124,3 @@ def _ambient(provider: Provider) -> CredentialSetting:
             return AwsChain()
         case "adc":
             return GoogleAdc()
-
-
-def read_deployments(
-    reader: Reader, raw: object, upstreams: Mapping[str, Upstream]
-) -> tuple[Deployment, ...]:
-    """[[deployments]]: what wire names mean."""
-    found: list[Deployment] = []
-    for index, table in enumerate(raw if isinstance(raw, list) else []):
-        where = f"deployments[{index}]"
-        fields = reader.table(DeploymentTable, table, where)
-        named = table.get("upstream") if isinstance(table, dict) else None
-        if named is not None and named not in upstreams:
-            reader.problem(f"{where}.upstream", f"no such upstream: {shown(named)}")
-        if fields is None:
-            continue
-        row = DeploymentTable(**fields)
-        found.append(
-            Deployment(row.name, row.upstream, row.model, row.scope, row.geo, row.region, row.spill)
-        )
-    if not isinstance(raw, list):
-        reader.problem("deployments", "expected [[deployments]] tables")
-    return tuple(found)
-
-
-def read_rules(
-    reader: Reader, raw: object, upstreams: Mapping[str, Upstream]
-) -> tuple[RouteRule, ...]:
-    """[[routes]]: which upstream serves which names."""
-    found: list[RouteRule] = []
-    for index, table in enumerate(raw if isinstance(raw, list) else []):
-        where = f"routes[{index}]"
-        fields = reader.table(RouteRule, table, where)
-        if fields is None:
-            continue
-        rule = RouteRule(**fields)
-        if rule.upstream not in upstreams:
-            reader.problem(f"{where}.upstream", f"no such upstream: {shown(rule.upstream)}")
-        found.append(rule)
-    if not isinstance(raw, list):
-        reader.problem("routes", "expected [[routes]] tables")
-    return tuple(found)

@@ -81,7 +81,8 @@ class Admission:
             )
         request = await self._read(call, inbound)
         wire_model = call.wire_model or request.model
-        upstream, deployment = self.routes.find(provider, call, wire_model, self._canonical)
+        first, *_ = self.routes.find(provider, call, wire_model, self._canonical)
+        upstream, deployment = first.upstream, first.deployment
         if deployment is not None and not principal.may_use(
             deployment.wire, deployment.model or ""
         ):

@@ -1,7 +1,11 @@
-"""Where a call goes and what it is priced as: configured deployments first, then what the name itself says."""
+"""Where a call goes and what it is priced as: configured deployments first, then what the name itself says.
 
-from collections.abc import Callable, Sequence
+A call may have several candidates: the same model at other upstreams, in the order in which they are tried.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -13,13 +17,38 @@ DEPLOYMENTS_CACHED_MAX = 4096  # names come from clients: bounded, then started 
 Canonical = Callable[[str, Sequence[str]], str | None]
 """(provider, candidate names) → the price book's name, or None. Exact, never fuzzy."""
 
+WEIGHT_MAX = 1_000
+Weight: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=WEIGHT_MAX)]
+
+
+class RouteAlternative(msgspec.Struct, frozen=True):
+    """Another upstream of a route: the same names there, at ``location`` where that is given."""
+
+    upstream: str
+    location: str | None = None
+    weight: Weight | None = None
+
 
 class RouteRule(msgspec.Struct, frozen=True):
-    """A configured route: calls of ``provider`` whose wire model matches ``models`` go to ``upstream``."""
+    """A configured route: calls of ``provider`` whose wire model matches ``models`` go to ``upstream``.
+
+    weight  its share of the first attempts; None: it is the first
+    also    tried where it cannot serve
+    """
 
     provider: str
     models: str
     upstream: str
+    weight: Weight | None = None
+    also: tuple[RouteAlternative, ...] = ()
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A place that may serve a call; no deployment for calls that name no model."""
+
+    upstream: Upstream
+    deployment: Deployment | None
+    weight: int | None = None
 
 
 class Routes:
@@ -40,25 +69,32 @@ class Routes:
             self._deployments.setdefault((provider, deployment.wire), []).append(deployment)
         self._rules = tuple(rules)
         self._locations = locations
-        self._seen: dict[tuple[str, str, str, str | None], tuple[Upstream, Deployment]] = {}
+        self._seen: dict[tuple[str, str, str, str | None], tuple[Candidate, ...]] = {}
 
     def find(
-        self, provider: Provider, call: Call, wire_model: str | None, canonical: Canonical
-    ) -> tuple[Upstream, Deployment | None]:
-        """The upstream and deployment of a call; no deployment for calls that name no model.
+        self,
+        provider: Provider,
+        call: Call,
+        wire_model: str | None,
+        canonical: Canonical,
+        draw: int = 0,
+    ) -> tuple[Candidate, ...]:
+        """The places that serve a call, in the order in which they are to be tried; at least one.
 
+        ``draw``: any number of 64 bits; by it weighted candidates take turns, each by its share.
         Raises UnknownDeployment (nothing configured serves it) or BadRequest (a location not allowed).
         """
         if wire_model is None:
-            return self._placed(self._upstream(provider, call, ""), call), None
+            upstream, _ = self._upstream(provider, call, "")
+            return (Candidate(self._placed(upstream, call), None),)
         key = (call.provider, call.service, wire_model, call.location)
         known = self._seen.get(key)
         if known is None:
-            known = self._resolve(provider, call, wire_model, canonical)
+            known = tuple(self._resolve(provider, call, wire_model, canonical))
             if len(self._seen) >= DEPLOYMENTS_CACHED_MAX:
                 self._seen.clear()
             self._seen[key] = known
-        return known
+        return known if len(known) == 1 else in_turn(known, draw)
 
     def of_model(
         self, provider: Provider, upstream: Upstream, names: Sequence[str], canonical: Canonical
@@ -69,7 +105,9 @@ class Routes:
         """
         model = canonical(provider.name, names)
         found = {
-            msgspec.structs.replace(named, wire=names[0])
+            msgspec.structs.replace(
+                named, wire=names[0], named=None, location=None, weight=None, also=()
+            )
             for deployments in self._deployments.values()
             for deployment in deployments
             if deployment.upstream == upstream.name
@@ -77,39 +115,72 @@ class Routes:
         }
         return found.pop() if model is not None and len(found) == 1 else None
 
+    def differing(
+        self, providers: Mapping[str, Provider], canonical: Canonical
+    ) -> Iterator[tuple[Deployment, Deployment]]:
+        """Deployments with alternatives that are, by the price book's name, not the same model."""
+        for (provider, _), deployments in self._deployments.items():
+            for deployment in deployments:
+                model = _named(providers[provider], deployment, canonical).model
+                for other in deployment.also:
+                    there = _named(providers[provider], other, canonical).model
+                    if there is None or there != model:
+                        yield deployment, other
+
     def _resolve(
         self, provider: Provider, call: Call, wire_model: str, canonical: Canonical
-    ) -> tuple[Upstream, Deployment]:
+    ) -> Iterator[Candidate]:
         for deployment in self._deployments.get((call.provider, wire_model), ()):
             upstream = self._upstreams[deployment.upstream]
             if not call.service or upstream.service == call.service:
-                return self._placed(upstream, call), _named(provider, deployment, canonical)
+                yield from self._deployed(provider, call, deployment, canonical)
+                return
         if not provider.free_names:
             raise UnknownDeployment(
                 f"no deployment named {wire_model[:80]!r} is configured: add it to [[deployments]] with its "
                 "upstream, model and scope, or ask your platform team"
             )
-        upstream = self._placed(self._upstream(provider, call, wire_model), call)
-        wire = provider.wire(wire_model, call.location, upstream.location or upstream.region)
-        deployment = Deployment(
-            wire=wire_model,
-            upstream=upstream.name,
-            model=canonical(call.provider, wire.names),
-            scope=wire.scope,
-            geo=wire.geo,
-            region=wire.region,
-        )
-        return upstream, deployment
+        upstream, rule = self._upstream(provider, call, wire_model)
+        places = [(self._placed(upstream, call), rule.weight if rule else None)]
+        for other in rule.also if rule else ():
+            placed = self._elsewhere(self._upstreams[other.upstream], call, other.location)
+            places.append((placed, other.weight))
+        for placed, weight in places:
+            location = None if call.location is None else placed.location
+            wire = provider.wire(wire_model, location, placed.location or placed.region)
+            deployment = Deployment(
+                wire=wire_model,
+                upstream=placed.name,
+                model=canonical(call.provider, wire.names),
+                scope=wire.scope,
+                geo=wire.geo,
+                region=wire.region,
+            )
+            yield Candidate(placed, deployment, weight)
 
-    def _upstream(self, provider: Provider, call: Call, wire_model: str) -> Upstream:
+    def _deployed(
+        self, provider: Provider, call: Call, deployment: Deployment, canonical: Canonical
+    ) -> Iterator[Candidate]:
+        """A configured deployment and its alternatives."""
+        upstream = self._upstreams[deployment.upstream]
+        named = _named(provider, deployment, canonical)
+        yield Candidate(self._placed(upstream, call), named, deployment.weight)
+        for other in deployment.also:
+            placed = self._elsewhere(self._upstreams[other.upstream], call, other.location)
+            yield Candidate(placed, _named(provider, other, canonical), other.weight)
+
+    def _upstream(
+        self, provider: Provider, call: Call, wire_model: str
+    ) -> tuple[Upstream, RouteRule | None]:
+        """The upstream of a name that no deployment has, and the route that says so."""
         for rule in self._rules:
             upstream = self._upstreams[rule.upstream]
             fits = rule.provider == call.provider and fnmatchcase(wire_model, rule.models)
             if fits and upstream.service == call.service:
-                return upstream
+                return upstream, rule
         for upstream in self._in_order:
             if upstream.provider == call.provider and upstream.service == call.service:
-                return upstream
+                return upstream, None
         service = f" service {call.service!r}" if call.service else ""
         raise UnknownDeployment(
             f"no upstream for {call.provider}{service} is configured: add [upstreams.<name>] with "
@@ -118,15 +189,47 @@ class Routes:
 
     def _placed(self, upstream: Upstream, call: Call) -> Upstream:
         """The upstream at the location the path names, where it may serve that location."""
-        location = call.location or upstream.location or upstream.region
         allowed = self._locations.get(upstream.name, ())
         if call.location is not None and allowed and call.location not in allowed:
             raise BadRequest(
                 f"location {call.location[:40]!r} is not allowed here: use {', '.join(allowed)}"
             )
-        if location == upstream.location:
-            return upstream
-        return msgspec.structs.replace(upstream, location=location)
+        return _at(upstream, call.location)
+
+    def _elsewhere(self, upstream: Upstream, call: Call, location: str | None) -> Upstream:
+        """An alternative at its own location; else at the client's, where it may serve that; else at its region."""
+        allowed = self._locations.get(upstream.name, ())
+        if location is None and call.location is not None:
+            location = call.location if not allowed or call.location in allowed else None
+        return _at(upstream, location)
+
+
+def _at(upstream: Upstream, location: str | None) -> Upstream:
+    place = location or upstream.location or upstream.region
+    return (
+        upstream
+        if place == upstream.location
+        else msgspec.structs.replace(upstream, location=place)
+    )
+
+
+def in_turn(candidates: tuple[Candidate, ...], draw: int) -> tuple[Candidate, ...]:
+    """Weighted candidates in a drawn order, each first by its share; of unweighted ones the configured order.
+
+    The rest is drawn in the same way, so that what one cannot serve is shared by weight too. A weight of
+    zero is a last resort.
+    """
+    left = list(candidates)
+    ordered: list[Candidate] = []
+    while total := sum([candidate.weight or 0 for candidate in left]):
+        draw, place = divmod(draw, total)
+        for candidate in left:
+            place -= candidate.weight or 0
+            if place < 0:
+                break
+        left.remove(candidate)
+        ordered.append(candidate)
+    return (*ordered, *left)
 
 
 def _named(provider: Provider, deployment: Deployment, canonical: Canonical) -> Deployment:

@@ -31,6 +31,7 @@ from gateway.providers.contract import (
     Upstream,
     Wire,
     find,
+    path_for,
     spoken,
 )
 from gateway.wire import headers as header_lists
@@ -180,7 +181,7 @@ class AzureOpenAI:
         query = b"?" + inbound.query if inbound.query else b""
         return Target(
             method=inbound.method,
-            path_and_query=call.path + query,
+            path_and_query=path_for(_ROUTES, inbound.method, call.path, deployment) + query,
             headers=header_lists.forwardable(inbound.headers),
             body=body,
             key_header=_KEY_HEADER,

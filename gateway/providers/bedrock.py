@@ -27,6 +27,7 @@ from gateway.providers.contract import (
     Upstream,
     Wire,
     find,
+    path_for,
     spoken,
 )
 from gateway.wire import headers as header_lists
@@ -181,7 +182,7 @@ class Bedrock:
         region = upstream.location or upstream.region or "us-east-1"
         return Target(
             method=inbound.method,
-            path_and_query=call.path + query,
+            path_and_query=path_for(_ROUTES, inbound.method, call.path, deployment) + query,
             headers=header_lists.forwardable(inbound.headers),
             body=body,
             key_header=_BEARER,

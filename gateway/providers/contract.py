@@ -8,12 +8,14 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Literal, Protocol
+from urllib.parse import quote
 
 import msgspec
 
 from gateway.dialects.contract import Dialect, Request
 from gateway.kernel.errors import GatewayError, OperationRefused
 from gateway.metering.meter import Reading
+from gateway.wire.jsondoc import MalformedJson, replace_member
 from gateway.wire.messages import Head, Headers, Inbound
 
 PATHS_KEPT_MAX: Final = (
@@ -76,6 +78,10 @@ class Deployment(msgspec.Struct, frozen=True):
     model   canonical name in the price book; None where it cannot be known (unpriced)
     wire    the name as the client sends it
     spill   where scope is provisioned: the scope its overflow (and its shadow list cost) is priced under
+    named   its name at the upstream, where that is another than ``wire``
+    location  where it is sent to, whatever the path says; None: as the path or the upstream says
+    weight  its share of the first attempts; None: it has its place in the order
+    also    the same model elsewhere, tried where this one cannot serve
     """
 
     wire: str
@@ -85,6 +91,10 @@ class Deployment(msgspec.Struct, frozen=True):
     geo: str | None = None
     region: str | None = None
     spill: Scope = "global"
+    named: str | None = None
+    location: str | None = None
+    weight: int | None = None
+    also: tuple["Deployment", ...] = ()
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -185,6 +195,34 @@ def find(routes: Sequence[Route], method: str, path: bytes) -> tuple[Route, re.M
                 )
             return route, found
     return None
+
+
+def path_for(
+    routes: Sequence[Route], method: bytes, path: bytes, deployment: Deployment | None
+) -> bytes:
+    """The path with the name that a deployment has at its upstream; the same bytes where it has no other."""
+    if deployment is None or deployment.named is None:
+        return path
+    found = find(routes, method.decode("latin-1"), path)
+    if found is None or "model" not in found[1].groupdict():
+        return path
+    start, end = found[1].span("model")
+    return (
+        path if start < 0 else path[:start] + quote(deployment.named, safe="").encode() + path[end:]
+    )
+
+
+def body_for(call: Call, deployment: Deployment | None, body: bytes) -> bytes | None:
+    """The body with the name that a deployment has at its upstream, where the path names none.
+
+    None where that name cannot be put into it: no JSON object, or one without a model.
+    """
+    if deployment is None or deployment.named is None or call.wire_model is not None:
+        return body
+    try:
+        return replace_member(body, "model", msgspec.json.encode(deployment.named))
+    except (MalformedJson, KeyError):
+        return None
 
 
 class Provider(Protocol):

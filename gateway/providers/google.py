@@ -25,6 +25,7 @@ from gateway.providers.contract import (
     Upstream,
     Wire,
     find,
+    path_for,
     spoken,
 )
 from gateway.wire import headers as header_lists
@@ -46,7 +47,7 @@ _PUBLISHED: Final = _VERSION + _PLACE + rb"/publishers/google/models/" + _NAME_I
 _GEMINI_MODEL: Final = _VERSION + rb"/models/" + _NAME_IN_PATH
 _ENDPOINT: Final = _VERSION + _PLACE + rb"/endpoints/(?P<model>[0-9A-Za-z_-]+)"
 _OPENAPI: Final = _VERSION + _PLACE + rb"/endpoints/openapi"
-_PROJECT_PART: Final = re.compile(rb"/projects/[^/]+/")
+_PROJECT_PART: Final = re.compile(rb"/projects/[^/]+/locations/([^/]+)/")
 
 # Google's system parameters can take the usage out of an answer (fields, callback, alt=proto), bring a key, name
 # another payer or another method: what is metered passes with these only, whatever else there may be.
@@ -199,7 +200,9 @@ class Google:
         deployment: Deployment | None,
         body: bytes,
     ) -> Target:
-        path = _placed(call.path, upstream) if call.service == _VERTEX else call.path
+        path = path_for(_ROUTES, inbound.method, call.path, deployment)
+        if call.service == _VERTEX:
+            path = _placed(path, upstream)
         query = b"?" + inbound.query if inbound.query else b""
         return Target(
             method=inbound.method,
@@ -256,14 +259,20 @@ def _call(method: bytes, path: bytes) -> Call | None:
 
 
 def _placed(path: bytes, upstream: Upstream) -> bytes:
-    """Our project in the path: express paths have none, and a client does not choose who pays."""
+    """Our project and the upstream's location in the path: a client does not choose who pays.
+
+    The location is the client's own but where the call is sent elsewhere than it said; express paths have none.
+    """
     project = (upstream.project or "").encode()
     if not project:
         raise BadRequest(
             "the gateway's Vertex upstream has no project: set project (and region, for express mode) on it"
         )
-    if b"/projects/" in path:
-        return _PROJECT_PART.sub(b"/projects/" + project + b"/", path, count=1)
+    there = _PROJECT_PART.search(path)
+    if there is not None:
+        location = there[1] if upstream.location is None else upstream.location.encode()
+        ours = b"/projects/%b/locations/%b/" % (project, location)
+        return path[: there.start()] + ours + path[there.end() :]
     version, rest = path[1:].split(b"/", 1)
     location = (upstream.location or upstream.region or _GLOBAL).encode()
     return b"/%b/projects/%b/locations/%b/%b" % (version, project, location, rest)

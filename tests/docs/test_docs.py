@@ -17,7 +17,7 @@ import typer
 import gateway
 from gateway.__main__ import command_line
 from gateway.config import load, tables
-from gateway.exchange.routing import RouteRule
+from gateway.exchange.routing import RouteAlternative, RouteRule
 from gateway.kernel.errors import ConfigurationError, GatewayError
 from gateway.ledger.entry import Entry
 from gateway.providers import installed
@@ -276,7 +276,9 @@ def test_the_readme_has_an_example_of_every_command_and_of_every_option_the_trut
 # ── configuration ────────────────────────────────────────────────────────────────────────────────
 
 
-SECTIONS = ("server", "storage", "secrets", "org", "limits", "relay", "quotas", "prices")
+SECTIONS = (
+    "server", "storage", "secrets", "org", "limits", "relay", "quotas", "failover", "prices",
+)  # fmt: skip
 
 
 def keys_of_the_configuration() -> Iterator[tuple[str, msgspec.structs.FieldInfo]]:
@@ -317,6 +319,21 @@ def test_every_key_is_described_with_its_default_and_no_other() -> None:
     assert described.keys() == there.keys() | {"upstreams.credential"}
     for key, field in there.items():
         assert described[key][1] in shown(field), key
+
+
+def test_every_key_of_an_alternative_is_described_with_its_default_and_no_other() -> None:
+    described = {
+        key: cells
+        for key, cells in rows(section(CONFIG_PAGE, "deployments")).items()
+        if key.startswith("also.")
+    }
+    there = {f"also.{f.name}": f for f in msgspec.structs.fields(tables.AlternativeTable)}
+    assert described.keys() == there.keys()
+    for key, field in there.items():
+        assert described[key][1] in shown(field), key
+    route = {f.name for f in msgspec.structs.fields(RouteAlternative)}
+    (line,) = [line for line in CONFIG_PAGE.splitlines() if line.startswith("| `routes.also`")]
+    assert route <= set(re.findall(r"`(\w+)`", line))
 
 
 def credential_kinds() -> dict[str, type[msgspec.Struct]]:
@@ -378,6 +395,9 @@ def test_what_the_example_leaves_out_is_right_as_well(tmp_path: Path) -> None:
 def test_every_key_stands_in_the_example() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     there = [key.rsplit(".", 1)[1] for key, _ in keys_of_the_configuration()]
+    there += [field.name for field in msgspec.structs.fields(tables.AlternativeTable)]
+    tabular = {"also"}
+    there = [key for key in there if key not in tabular]
     assert [key for key in there if not re.search(rf"^#? ?{key} = ", text, re.MULTILINE)] == []
 
 

@@ -1,0 +1,151 @@
+"""What the file says of places: alternatives and weights, and every mistake at once."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import load
+from gateway.kernel.errors import ConfigurationError
+from gateway.pricing.book import Book
+from gateway.providers import installed
+from gateway.shipped import routes
+
+UPSTREAMS = """
+[upstreams.us]
+provider = "azure"
+base_url = "https://us.example.com"
+[upstreams.eu]
+provider = "azure"
+base_url = "https://eu.example.com"
+[upstreams.aws]
+provider = "bedrock"
+region = "us-east-1"
+[upstreams.vertex]
+provider = "google"
+service = "vertex"
+project = "p"
+region = "us-central1"
+locations = ["us-central1", "us-east5"]
+"""
+GOOD = """
+[failover]
+attempts = 2
+
+[[deployments]]
+name = "chat"
+upstream = "us"
+model = "gpt-4o-2024-11-20"
+scope = "global"
+weight = 3
+
+[[deployments.also]]
+upstream = "eu"
+name = "chat-eu"
+scope = "data_zone"
+geo = "eu"
+weight = 1
+
+[[deployments]]
+name = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+upstream = "aws"
+[[deployments.also]]
+upstream = "aws"
+name = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+[[routes]]
+provider = "google"
+models = "*"
+upstream = "vertex"
+also = [{ upstream = "vertex", location = "us-east5" }]
+"""
+BAD = """
+[failover]
+attempts = 0
+open_error_percent = 101
+
+[[deployments]]
+name = "a"
+upstream = "us"
+weight = 1
+[[deployments.also]]
+upstream = "nowhere"
+colour = "blue"
+[[deployments.also]]
+upstream = "aws"
+[[deployments.also]]
+name = "no upstream"
+
+[[deployments]]
+name = "b"
+upstream = "us"
+weight = 0
+[[deployments.also]]
+upstream = "eu"
+weight = 0
+
+[[deployments]]
+name = "c"
+upstream = "us"
+weight = 1001
+also = "eu"
+
+[[routes]]
+provider = "google"
+models = "*"
+upstream = "vertex"
+also = [{ upstream = "vertex", location = "mars" }, { upstream = "vertex", name = "x" }]
+"""
+
+
+def loaded(folder: Path, text: str) -> object:
+    file = folder / "w.toml"
+    file.write_text(UPSTREAMS + text)
+    return load(file, installed(), {})
+
+
+def test_alternatives_say_what_differs_and_take_the_rest_from_the_first(
+    tmp_path: Path, book: Book
+) -> None:
+    file = tmp_path / "w.toml"
+    file.write_text(UPSTREAMS + GOOD)
+    config = load(file, installed(), {})
+    chat, claude = config.deployments
+    (eu,) = chat.also
+    assert (eu.wire, eu.named, eu.model) == ("chat", "chat-eu", "gpt-4o-2024-11-20")
+    assert (eu.upstream, eu.scope, eu.geo, eu.weight) == ("eu", "data_zone", "eu", 1)
+    (world,) = claude.also
+    assert world.model == world.named == "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    (rule,) = config.rules
+    assert rule.also[0].location == "us-east5"
+    assert config.failover.attempts == 2
+    assert not config.failover.retry_unanswered
+    routes(config, book)
+
+
+def test_every_mistake_is_reported_at_once_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        loaded(tmp_path, BAD)
+    places = [problem.split(": ")[1] for problem in raised.value.problems]
+    assert places == [
+        "failover.attempts",
+        "failover.open_error_percent",
+        "deployments[0].also[0].colour",
+        "deployments[0].also[2].upstream",
+        "deployments[0].also[0].upstream",
+        "deployments[0].also[1].upstream",
+        "deployments[0].weight",
+        "deployments[1].weight",
+        "deployments[2].also",
+        "deployments[2].weight",
+        "routes[0].also[1].name",
+        "routes[0].also[0].location",
+    ]
+
+
+def test_an_alternative_of_another_model_stops_the_start(tmp_path: Path, book: Book) -> None:
+    file = tmp_path / "w.toml"
+    wrong = GOOD.replace('name = "chat-eu"', 'model = "gpt-4o-mini-2024-07-18"')
+    file.write_text(UPSTREAMS + wrong)
+    with pytest.raises(ConfigurationError, match="expected the same model") as raised:
+        routes(load(file, installed(), {}), book)
+    assert len(raised.value.problems) == 1
