@@ -14,6 +14,7 @@ from gateway.metering import vocabulary
 from gateway.metering.count import Counter, Vocabulary
 from gateway.pricing import load as price_files
 from gateway.pricing.book import Book
+from gateway.pricing.ceilings import Ceilings
 from gateway.pricing.row import BookInvalid
 from gateway.providers import installed
 from gateway.providers.contract import Provider
@@ -39,6 +40,11 @@ def counter() -> Counter:
     folder = resources.files(vocabulary)
     files = {name: (folder / file).read_bytes() for name, file in vocabulary.FILES.items()}
     return Counter(Vocabulary.from_bytes(files))
+
+
+def ceilings() -> Ceilings:
+    """The shipped output ceilings of models. Raises CeilingsInvalid with every bad line."""
+    return Ceilings.from_bytes((resources.files("gateway.pricing") / "ceilings.csv").read_bytes())
 
 
 def price_book(config: Config) -> Book:

@@ -13,6 +13,7 @@ import msgspec
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.metering.asking import TurnBuilder, as_json, asked_number, largest, read_object
 from gateway.metering.guardrails import guardrail_component, traced_usages
+from gateway.metering.hosted import hosted_tools, tool_units
 from gateway.metering.invocation import (
     METRICS,
     TRACE,
@@ -22,6 +23,7 @@ from gateway.metering.invocation import (
     runtime_usage,
     served_tier,
 )
+from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Turn
 from gateway.metering.reader import as_raw
@@ -65,6 +67,7 @@ _BLOCKS_NESTING_MAX: Final = 4
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     speed = string(asked, "speed")
+    hosted = hosted_tools(arr(asked, "tools"))
     return Request(
         model=string(asked, "model"),
         stream=asked.get("stream") is True,
@@ -74,6 +77,9 @@ def _read_request(body: bytes) -> Request:
             asked_number(asked.get("max_tokens")), asked_number(asked.get("max_tokens_to_sample"))
         ),
         tier=string(asked, "service_tier") if speed in (None, _BASE_SPEED) else speed,
+        writes=asked_writes(asked, body, "cache_control"),
+        hosted=len(hosted) + len(arr(asked, "mcp_servers")),
+        tool_units=tool_units(hosted),
     )
 
 

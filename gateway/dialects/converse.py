@@ -13,6 +13,7 @@ from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.metering.asking import TurnBuilder, as_json, asked_number, largest, read_object
 from gateway.metering.guardrails import guardrail_component, traced_usages
 from gateway.metering.invocation import runtime_usage, served_tier, tier_of
+from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Schema, Turn
 from gateway.metering.reader import as_raw
@@ -52,6 +53,7 @@ def _read_request(body: bytes) -> Request:
             *(asked_number(each.get(name)) for each in (own, obj(own, "inferenceConfig")) for name in _OWN_LIMITS),
         ),
         tier=tier_of(asked.get("serviceTier"), asked.get("performanceConfig")),
+        writes=asked_writes(asked, body, "cachePoint") + asked_writes(own, body, "cache_control"),
     )  # fmt: skip
 
 

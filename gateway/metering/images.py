@@ -66,6 +66,7 @@ _PREFIXES: Final = tuple(sorted(_BY_PREFIX, key=len, reverse=True))
 _SMALL: Final = frozenset({"mini", "nano"})  # the small models of a line keep the small budget
 _UNLISTED: Final = Tiles(85, 170)
 TILES_UNKNOWN_SIZE: Final = 4
+TILES_MOST: Final = 8  # 2048 by 768
 
 
 def image_tokens(name: str, image: Image) -> int:
@@ -76,6 +77,14 @@ def image_tokens(name: str, image: Image) -> int:
     if is_small(name):
         kind = Patches(kind.percent)
     return _patched(kind, image)
+
+
+def image_tokens_most(name: str, image: Image) -> int:
+    """The most tokens that image can have, whatever its size turns out to be."""
+    kind = _kind(name)
+    if isinstance(kind, Tiles) and image.detail != "low" and not (image.width and image.height):
+        return kind.base + kind.tile * TILES_MOST
+    return image_tokens(name, image)
 
 
 def is_small(name: str) -> bool:

@@ -25,6 +25,7 @@ from gateway.pricing.dimensions import (
     place_of,
     standing_of,
 )
+from gateway.pricing.ladder import Ladder, ladder_of
 from gateway.pricing.resolve import Names, canonical
 from gateway.pricing.row import BookInvalid, Row, complaints
 from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Whereabouts, shelf_of
@@ -59,6 +60,7 @@ class Book:
         # A pure function of few arguments (configured places), asked for on every request.
         self._whereabouts = lru_cache(maxsize=_PLACES_MAX)(self._look_around)
         self._stands: dict[Standing, tuple[Shelf, Callable[[], Whereabouts]]] = {}
+        self._ladders: dict[Standing, Ladder] = {}
         self._canonical = lru_cache(maxsize=_PLACES_MAX)(self._named)
 
     @classmethod
@@ -117,6 +119,18 @@ class Book:
             found = self._stands[standing] = self._shelf(key), look
         shelf, look_around = found
         return Quotes(shelf, at.at_us, context_tokens, look_around)
+
+    def ladder(self, at: Circumstances) -> Ladder:
+        """The dearest prices a request may meet, by context tier; remembered while no price changes."""
+        standing = standing_of(at)
+        found = self._ladders.get(standing)
+        if found is None or not found.holds(at.at_us):
+            key = key_of(at)
+            around = self._whereabouts(key, at.provider, place_of(at))
+            if len(self._ladders) >= _PLACES_MAX:
+                self._ladders.clear()
+            found = self._ladders[standing] = ladder_of(self._shelf(key), around, at.at_us)
+        return found
 
     def _shelf(self, key: Key) -> Shelf:
         return self._shelves.get(key, NOTHING)

@@ -47,21 +47,21 @@ def book(files: Mapping[str, bytes]) -> Book:
     rows: list[Row] = []
     for name, content in sorted(files.items()):
         if name == ALIASES:
-            aliases += _read(name, content, ALIAS_COLUMNS, _alias, problems)
+            aliases += lines_of(name, content, ALIAS_COLUMNS, _alias, problems)
         elif name == REGIONS:
-            regions += _read(name, content, REGION_COLUMNS, _region, problems)
+            regions += lines_of(name, content, REGION_COLUMNS, _region, problems)
         else:
-            rows += _read(name, content, COLUMNS, _row, problems)
+            rows += lines_of(name, content, COLUMNS, _row, problems)
     return Book.compile(rows, aliases=aliases, regions=regions, problems=problems)
 
 
 def rows(name: str, content: bytes) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     """The rows of one price file, and what is wrong with the lines that gave none."""
     problems: list[str] = []
-    return tuple(_read(name, content, COLUMNS, _row, problems)), tuple(problems)
+    return tuple(lines_of(name, content, COLUMNS, _row, problems)), tuple(problems)
 
 
-def _read(
+def lines_of(
     name: str,
     content: bytes,
     columns: tuple[str, ...],

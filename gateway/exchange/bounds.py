@@ -1,0 +1,326 @@
+"""The most a request may use and cost, before it is sent: what its hold is sized by.
+
+Each direction at the dearest price it may meet, in every context tier and service tier it may end in, every choice
+to its ceiling. What tiktoken cannot know is covered by ``Margins``, whose figures come from recorded traffic
+(exchange/README.md). To cover another kind of input: its classes in ``_classes``; another billed piece: ``_pieces``.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from gateway.dialects.contract import Request
+from gateway.exchange.booking import Counts
+from gateway.metering.count import Confidence, Count
+from gateway.metering.families import family_of, plain_name
+from gateway.metering.images import image_tokens, image_tokens_most
+from gateway.metering.prompt import Image
+from gateway.metering.units import UNITS
+from gateway.pricing.book import Book
+from gateway.pricing.ceilings import Ceilings
+from gateway.pricing.charged import Price
+from gateway.pricing.dimensions import DISCOUNTED, STANDARD, Circumstances
+from gateway.pricing.ladder import Ladder, dearer
+from gateway.quota.amount import Estimate
+
+_PERCENT: Final = 100
+_KEPT_MAX: Final = 1024
+_SECONDS: Final = "audio_seconds"
+_IMAGES: Final = "images_out"
+_CHARACTERS: Final = "characters_in"
+_POLICY_CHARACTERS: Final = 1000  # of text, in one unit of a guardrail's policy
+_PICTURES: Final = frozenset({"image"})
+_UNSEEN: Final = frozenset({"image", "audio", "video", "document"})
+# Writes that a model makes unasked; the other lifetimes come from marks in a request.
+_UNASKED: Final = frozenset({"cache_write_30m", "cache_write_12h"})
+_WRITES: Final = frozenset(name for name, unit in UNITS.items() if unit.cache == "write")
+_TOLD_NOT: Final = frozenset({"cache_write", "cache_write_5m"})  # also where a longer one was asked
+
+
+class Slack(msgspec.Struct, frozen=True, gc=False):
+    """What a count may be below the provider's own: a percentage of it, and so many tokens."""
+
+    percent: int = 0
+    tokens: int = 0
+
+    def over(self, counted: int) -> int:
+        """The most a count may turn out to be."""
+        return counted + -(-counted * self.percent // _PERCENT) + self.tokens
+
+
+class Margins(msgspec.Struct, frozen=True):
+    """How far beyond its count a request may go.
+
+    exact, formula, estimate  by the confidence of the count
+    image              tokens of one image beyond its count, where no formula is published
+    unseen             tokens of one part that tiktoken cannot see (sound, files, kept conversations), and of one
+                       tool that the provider runs itself; together at most the model's context, where it is known
+    bytes_per_second   the thinnest sound there is: what tells how long a file lasts at most
+    seconds            how long sound lasts at most whose size is not known
+    trusts_discounts   whether a discounted tier is taken at its word; False: it may be served and charged as standard
+    """
+
+    exact: Slack = Slack()
+    formula: Slack = Slack(percent=5, tokens=512)
+    estimate: Slack = Slack(percent=25, tokens=1024)
+    image: int = 4096
+    unseen: int = 32_768
+    bytes_per_second: int = 500
+    seconds: int = 7200
+    trusts_discounts: bool = False
+
+    def slack(self, confidence: Confidence) -> Slack:
+        """The slack of a count."""
+        if confidence is Confidence.EXACT:
+            return self.exact
+        return self.formula if confidence is Confidence.FORMULA else self.estimate
+
+
+MARGINS: Final = Margins()
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """The most a request may use.
+
+    estimate       for the budgets; its amounts are None where a price is missing
+    output_tokens  of the whole request, all choices
+    is_bounded     the client gave a ceiling of its own
+    priced         what it may use has a price in every tier it may end in
+    unseen         how many parts of it are covered by an allowance only
+    """
+
+    estimate: Estimate
+    output_tokens: int
+    is_bounded: bool
+    priced: bool
+    unseen: int = 0
+
+
+class _Billed(msgspec.Struct, frozen=True):
+    """What a price book bills a model by: classes of output, and pieces. ``is_writing``: it fills its cache unasked."""
+
+    written: tuple[str, ...]
+    pieces: frozenset[str]
+    is_writing: bool
+    is_known: bool
+
+
+def most(
+    book: Book,
+    under: Circumstances,
+    request: Request,
+    counts: Counts,
+    ceilings: Ceilings,
+    default_output: int,
+    margins: Margins = MARGINS,
+) -> Bound:
+    """The bound of a request that would be served under ``under``; ``default_output``: where nobody knows a ceiling."""
+    billed = _billed(book.ladder(under).units)
+    images, opaque = _parts(request)
+    unseen = opaque + request.hosted
+    read = _read(images, unseen, counts.input, under.model, ceilings, margins)
+    written = _written(request, ceilings.output(under.model), default_output, billed)
+    classes = _classes(
+        None if billed.is_writing else request.writes,
+        _UNSEEN if opaque else _PICTURES if images else frozenset(),
+    )
+    pieces = _pieces(request, billed, opaque, margins)
+    usage = _Usage(read, written, classes, pieces, max(read, under.context_tokens or 0))
+    amount = _priced(book, under, usage, margins)
+    estimate = Estimate(
+        list_pico=amount,
+        # Capacity already paid for may spill over, and is charged then: free is only what surely cannot.
+        net_pico=0 if under.provisioned is True else amount,
+        input_tokens=read,
+        output_tokens=written,
+        units={
+            **dict.fromkeys(classes, read),
+            **dict.fromkeys(billed.written, written),
+            **pieces,
+        },
+    )
+    return Bound(estimate, written, request.output_ceiling is not None, amount is not None, unseen)
+
+
+# ── how much ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _parts(request: Request) -> tuple[list[Image], int]:
+    """The images of a prompt, and how many parts of it cannot be seen."""
+    images: list[Image] = []
+    opaque = 0
+    for turn in request.prompt.turns:
+        opaque += turn.opaque
+        if turn.images:
+            images += turn.images
+    return images, opaque
+
+
+def _read(
+    images: list[Image],
+    unseen: int,
+    count: Count,
+    model: str | None,
+    ceilings: Ceilings,
+    margins: Margins,
+) -> int:
+    """The most tokens of a prompt: its count with its slack, and an allowance for what it could not see."""
+    tokens = margins.slack(count.confidence).over(count.tokens)
+    if images and count.confidence is not Confidence.EXACT:
+        tokens += _pictured(images, model or "", margins)
+    if unseen:
+        context = ceilings.context(model)
+        allowed = unseen * margins.unseen
+        tokens += allowed if context is None else min(allowed, context)
+    return tokens
+
+
+def _pictured(images: list[Image], model: str, margins: Margins) -> int:
+    """What images may weigh beyond their count."""
+    if not family_of(model).formula:
+        return margins.image * len(images)
+    name = plain_name(model)
+    return sum([image_tokens_most(name, image) - image_tokens(name, image) for image in images])
+
+
+def _written(request: Request, known: int | None, default_output: int, billed: _Billed) -> int:
+    """The most tokens of all answers. A model whose output has no price while its input has one writes none."""
+    if billed.is_known and not billed.written:
+        return 0
+    if not billed.is_known and request.prompt.shape == "embeddings":
+        return 0
+    ceiling = request.output_ceiling
+    if ceiling is None:
+        ceiling = default_output if known is None else known
+    return ceiling * request.choices
+
+
+def _pieces(request: Request, billed: _Billed, opaque: int, margins: Margins) -> dict[str, int]:
+    """What is billed by the piece: as the request says, else what the model is billed by."""
+    pieces = dict(request.units)
+    for unit, quantity in request.tool_units.items():
+        pieces[unit] = pieces.get(unit, 0) + quantity
+    for unit in billed.pieces - pieces.keys():
+        quantity = _piece(unit, request, opaque, margins)
+        if quantity:
+            pieces[unit] = quantity
+    return pieces
+
+
+def _piece(unit: str, request: Request, opaque: int, margins: Margins) -> int:
+    """How many of a unit a request may use that does not say so itself."""
+    if unit == _IMAGES:
+        return request.choices
+    if unit == _CHARACTERS:
+        return request.prompt.characters()
+    if unit == _SECONDS:
+        size = request.media_bytes
+        return size // margins.bytes_per_second + 1 if size else margins.seconds
+    if UNITS[unit].modality == "guardrail":
+        pictures = opaque + sum([len(turn.images) for turn in request.prompt.turns])
+        return pictures + request.prompt.characters() // _POLICY_CHARACTERS + 1
+    return 0
+
+
+# ── at what price ────────────────────────────────────────────────────────────────────────────────
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    """What is to be priced. ``reach``: the prompt that picks the context tier, at its longest."""
+
+    read: int
+    written: int
+    classes: frozenset[str]
+    pieces: dict[str, int]
+    reach: int
+
+
+@lru_cache(maxsize=_KEPT_MAX)
+def _billed(units: frozenset[str]) -> _Billed:
+    named = [UNITS[unit] for unit in sorted(units)]
+    return _Billed(
+        written=tuple(
+            [each.name for each in named if each.is_token and each.direction == "output"]
+        ),
+        pieces=frozenset(each.name for each in named if not each.is_token),
+        is_writing=not _UNASKED.isdisjoint(units),
+        is_known=bool(units),
+    )
+
+
+@lru_cache(maxsize=_KEPT_MAX)
+def _classes(writes: tuple[str, ...] | None, modalities: frozenset[str]) -> frozenset[str]:
+    """The classes that the tokens of a prompt may turn out to be."""
+    asked = _WRITES if writes is None else frozenset(writes)
+    if asked:
+        asked |= _TOLD_NOT
+    return asked | {
+        unit.name
+        for unit in UNITS.values()
+        if unit.is_token
+        and unit.direction == "input"
+        and unit.cache != "write"
+        and unit.modality in {"text", *modalities}
+    }
+
+
+def _priced(book: Book, under: Circumstances, usage: _Usage, margins: Margins) -> int | None:
+    """The most it may cost at the asked tier, and at standard where that is what a discount may turn into."""
+    ladder = book.ladder(under)
+    amount = _dearest(ladder, _billed(ladder.units), usage)
+    if amount is None or under.tier not in DISCOUNTED or margins.trusts_discounts:
+        return amount
+    plain = book.ladder(msgspec.structs.replace(under, tier=STANDARD))
+    return max(amount, _dearest(plain, _billed(plain.units), usage) or 0)
+
+
+def _dearest(ladder: Ladder, billed: _Billed, usage: _Usage) -> int | None:
+    """The most it may cost in pico-USD, over every context tier in reach; None where a tier has no price for it."""
+    # A direction that has no price anywhere is not what the model is billed by.
+    reads = bool(usage.read) and not usage.classes.isdisjoint(ladder.units)
+    writes = bool(usage.written and billed.written)
+    if not reads and not writes and usage.pieces.keys().isdisjoint(ladder.units):
+        return 0 if billed.is_known and not (usage.read or usage.written or usage.pieces) else None
+    dearest = 0
+    for step in ladder.within(usage.reach):
+        amount = _pieced(step.prices, usage.pieces)
+        for wanted, tokens, classes in (
+            (reads, usage.read, usage.classes),
+            (writes, usage.written, billed.written),
+        ):
+            price = _top(step.prices, classes) if wanted else None
+            if price is not None:
+                amount += _amount(tokens, price, len(classes))
+            elif wanted:
+                return None
+        dearest = max(dearest, amount)
+    return dearest
+
+
+def _pieced(prices: dict[str, Price], pieces: dict[str, int]) -> int:
+    """What the pieces cost that have a price."""
+    amount = 0
+    for unit, quantity in pieces.items():
+        price = prices.get(unit)
+        if price is not None:
+            amount += _amount(quantity, price, 1)
+    return amount
+
+
+def _top(prices: dict[str, Price], classes: Iterable[str]) -> Price | None:
+    top: Price | None = None
+    for unit in classes:
+        price = prices.get(unit)
+        if price is not None and dearer(price, top):
+            top = price
+    return top
+
+
+def _amount(quantity: int, price: Price, lines: int) -> int:
+    """Pico-USD of a quantity that may be split over so many lines, each rounded half up by itself."""
+    whole, rest = divmod(price.pico, price.per)
+    if not rest:
+        return quantity * whole
+    return -(-quantity * price.pico // price.per) + lines // 2 if quantity else 0
