@@ -120,14 +120,16 @@ class Spool:
     async def settle(self, entry: Entry) -> None:
         """Return once the entry is durable: on this disk, or, that being full, in the database itself.
 
-        Cancelling the wait does not take the entry back. Raises SpoolFull where neither takes it.
+        Cancelling the wait does not take the entry back. Raises SpoolFull where neither takes it: its intent
+        then stays for the adopter.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         record = packed(_SETTLE, entry)
         try:
             segment = self._write(record)
         except SpoolFull:
-            if len(self._unspooled) >= UNSPOOLED_MAX:
+            # Closed, nobody hands it to the database any more: who waited would wait for ever.
+            if self._is_closed or len(self._unspooled) >= UNSPOOLED_MAX:
                 raise
             self._unspooled.append(Pending(entry, None, future))
         else:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from gateway.commands.output import CONSOLE, table
-from tests.prove import full, kills, leaving, memory, outage
+from tests.prove import ambiguous, full, kills, leaving, memory, outage
 from tests.prove.books import Verdict
 from tests.sim.runs import ran, replay
 
@@ -32,11 +32,12 @@ class Bounds(NamedTuple):
     away_s: float
     rows: int
     seeds: int
+    lost_answers: int
     is_quick: bool
 
 
-QUICK: Final = Bounds(12, 8, 10, 10_000, 200, is_quick=True)
-WHOLE: Final = Bounds(100, 48, 600, 100_000, 10_000, is_quick=False)
+QUICK: Final = Bounds(12, 8, 10, 10_000, 200, 6, is_quick=True)
+WHOLE: Final = Bounds(100, 48, 600, 100_000, 10_000, 100, is_quick=False)
 
 
 class Result(NamedTuple):
@@ -102,6 +103,21 @@ def away(bounds: Bounds) -> Result:
     return Result(figures, [*_broken(found.verdict), *late, *refused])
 
 
+def commit_answers(bounds: Bounds) -> Result:
+    """Commits that are carried out and never answered."""
+    found = ambiguous.proved(bounds.lost_answers)
+    breaches = _broken(found.verdict)
+    if found.lost < bounds.lost_answers:
+        breaches.append(f"only {found.lost} answers were lost: nothing is proved")
+    if found.broken:
+        breaches.append(f"{found.broken} calls refused or cut")
+    figures = (
+        f"{found.lost} of {found.lost + found.passed} commits carried out and never answered, "
+        f"{found.verdict.forwarded:,} forwarded, {found.verdict.rows:,} rows, {found.broken} calls failed"
+    )
+    return Result(figures, breaches)
+
+
 def disk_full(bounds: Bounds) -> Result:
     """A full journal: 503 with Retry-After, and recovery without a restart."""
     found = full.proved()
@@ -163,6 +179,7 @@ PROOFS: Final[dict[str, Callable[[Bounds], Result]]] = {
     "memory-queue": blind,
     "memory": bounded,
     "away": away,
+    "commit-answers": commit_answers,
     "disk-full": disk_full,
     "drain": drained,
     "respawn": respawned,

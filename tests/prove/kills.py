@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.config import Config
+from gateway.quota.budget import Budget, Scope
+from gateway.storage.budgets import BudgetStore
+from gateway.storage.engine import Database
 from tests.faults.gateways import free_port, prepared, settings
 from tests.faults.origin import Origin, standing
 from tests.prove.books import Verdict, judged
@@ -26,6 +29,7 @@ from tests.prove.load import Load, answer
 CLIENTS: Final = 50  # 25 a worker
 WORKERS: Final = 2
 POINT_S_MAX: Final = 4.0  # a point that is not reached by then: killed from outside
+ROOMY: Final = 10**15  # no call is refused by it
 AWAY_S_MAX: Final = 2.0
 ADOPTED_S_MAX: Final = 30.0
 
@@ -70,7 +74,24 @@ def place(engine: str) -> Iterator[Place]:
                 at = f'[storage]\nurl = "{store.url()}"'
                 path.write_text(text.replace("[storage]", at, 1))
             config, key = prepared(path)
+            asyncio.run(_with_budgets(config))
             yield Place(folder, port, config, path, key.key, origin, store)
+
+
+async def _with_budgets(config: Config) -> None:
+    """Roomy budgets: what every row posts on them is compared with the rows at the end."""
+    database = Database(config.database_url())
+    budgets = BudgetStore(database)
+    for measure in ("usd_net", "tokens", "requests"):
+        name = f"team-{measure}"
+        await budgets.put(
+            Budget(
+                id=name, name=name, scope=Scope(), each="team", measure=measure,
+                limit=ROOMY, window="month",
+            ),
+            "owner-4100",
+        )  # fmt: skip
+    await database.close()
 
 
 class Killing:

@@ -174,8 +174,9 @@ class World:
             self.doom(worker)
 
     def _call(self, plan: Plan) -> None:
-        if self.workers:
-            worker = self.chance.choice(self.workers)
+        listening = [worker for worker in self.workers if not worker.is_leaving]
+        if listening:
+            worker = self.chance.choice(listening)
             self.tell(f"{plan.call} {plan.case} {plan.fault.kind} → {worker.spool.name[:4]}")
             worker.call(plan)
 

@@ -515,6 +515,21 @@ async def test_close_leaves_what_is_not_flushed_to_the_next_worker(
     assert adopted(tmp_path) == [one]
 
 
+async def test_who_settles_after_the_close_is_told_and_its_intent_is_adopted(
+    tmp_path: Path, entry: Make
+) -> None:
+    """Nobody takes anything to the database any more: who waited would wait for ever (seed 4259 of tests/sim)."""
+    leaving = Spool(tmp_path)
+    one = entry()
+    leaving.intent(one)
+    leaving.close()
+    with pytest.raises(SpoolFull, match="closed"):
+        await asyncio.wait_for(leaving.settle(one), 1)
+    (row,) = adopted(tmp_path)
+    assert isinstance(row, Entry)
+    assert (row.id, row.kind) == (one.id, EntryKind.INTERRUPTED)
+
+
 async def test_an_adopter_that_dies_is_followed_by_another(tmp_path: Path, entry: Make) -> None:
     dead = Spool(tmp_path)
     one = entry()

@@ -15,12 +15,14 @@ ZONES = (
     "UTC",
     "Europe/Berlin",
     "America/New_York",
+    "Asia/Kolkata",
     "Australia/Lord_Howe",
     "Pacific/Apia",
     "America/Santiago",
     "Asia/Kathmandu",
     "Africa/Cairo",
 )
+HOUR_US = 3_600_000_000
 CALENDAR = ("day", "week", "month", "quarter", "year")
 MOMENTS = st.integers(
     epoch_us(datetime(2005, 1, 1, tzinfo=UTC)), epoch_us(datetime(2037, 1, 1, tzinfo=UTC))
@@ -70,12 +72,50 @@ def test_a_window_begins_with_a_local_day(moment: int, zone: str, window: str) -
 
 
 @pytest.mark.parametrize(
-    ("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-11-22", 24)]
+    ("zone", "day", "hours"),
+    [
+        ("Europe/Berlin", "2026-03-29", 23),
+        ("Europe/Berlin", "2026-10-25", 25),
+        ("Europe/Berlin", "2026-11-22", 24),
+        ("America/New_York", "2026-03-08", 23),
+        ("America/New_York", "2026-11-01", 25),
+        ("America/New_York", "2026-03-29", 24),
+        ("Asia/Kolkata", "2026-03-29", 24),
+        ("Asia/Kolkata", "2026-11-01", 24),
+    ],
 )
-def test_a_day_has_23_or_25_hours_when_the_clocks_change(day: str, hours: int) -> None:
-    span = window_of(budget("day", "Europe/Berlin"), at(f"{day}T12:00", "Europe/Berlin"))
+def test_a_day_has_23_or_25_hours_when_the_clocks_change(zone: str, day: str, hours: int) -> None:
+    span = window_of(budget("day", zone), at(f"{day}T12:00", zone))
     assert span.end_us is not None
-    assert span.end_us - span.start_us == hours * 3600 * 1_000_000
+    assert span.end_us - span.start_us == hours * HOUR_US
+
+
+@pytest.mark.parametrize(
+    ("zone", "midnight_utc"),
+    [
+        ("America/New_York", "2026-01-31T05:00"),
+        ("America/New_York", "2026-07-31T04:00"),
+        ("Asia/Kolkata", "2026-01-30T18:30"),
+        ("Europe/Berlin", "2026-01-30T23:00"),
+    ],
+)
+def test_a_day_turns_at_local_midnight_to_the_microsecond(zone: str, midnight_utc: str) -> None:
+    midnight = at(midnight_utc, "UTC")
+    before, after = (window_of(budget("day", zone), midnight + us) for us in (-1, 0))
+    assert before.end_us == after.start_us == midnight
+
+
+@pytest.mark.parametrize(
+    ("month", "hours"),
+    [("2026-02", 28 * 24), ("2028-02", 29 * 24), ("2026-04", 30 * 24), ("2026-03", 31 * 24 - 1),
+     ("2026-11", 30 * 24 + 1), ("2026-12", 31 * 24)],
+)  # fmt: skip
+def test_a_month_is_as_long_as_its_days_and_clock_changes_make_it(month: str, hours: int) -> None:
+    span = window_of(
+        budget("month", "America/New_York"), at(f"{month}-15T12:00", "America/New_York")
+    )
+    assert span.end_us is not None
+    assert span.end_us - span.start_us == hours * HOUR_US
 
 
 def test_a_midnight_that_does_not_exist_is_the_moment_the_clock_landed_on() -> None:
