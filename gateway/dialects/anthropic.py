@@ -11,7 +11,14 @@ from typing import Final
 import msgspec
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
-from gateway.metering.asking import TurnBuilder, as_json, asked_number, largest, read_object
+from gateway.metering.asking import (
+    TurnBuilder,
+    as_json,
+    asked_number,
+    largest,
+    read_object,
+    with_thoughts,
+)
 from gateway.metering.guardrails import guardrail_component, traced_usages
 from gateway.metering.hosted import hosted_tools, tool_units
 from gateway.metering.invocation import (
@@ -42,9 +49,8 @@ from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, at, obj, string
 from gateway.wire.messages import Head
 
-_SENSITIVE: Final = (
-    "model", "stream", "max_tokens", "max_tokens_to_sample", "service_tier", "speed",
-)  # fmt: skip
+_LIMITS: Final = ("max_tokens", "max_tokens_to_sample")
+_SENSITIVE: Final = ("model", "stream", *_LIMITS, "thinking", "service_tier", "speed")
 _BASE_SPEED: Final = "standard"
 _TOOL_UNITS: Final = {
     "web_search_requests": "web_search_requests",
@@ -72,9 +78,9 @@ def _read_request(body: bytes) -> Request:
         model=string(asked, "model"),
         stream=asked.get("stream") is True,
         prompt=_prompt(asked),
-        # Thinking is part of max_tokens; the second name is that of the older text completions.
-        output_ceiling=largest(
-            asked_number(asked.get("max_tokens")), asked_number(asked.get("max_tokens_to_sample"))
+        # The second name is that of the older text completions.
+        output_ceiling=with_thoughts(
+            largest(*(asked_number(asked.get(name)) for name in _LIMITS)), asked.get("thinking")
         ),
         tier=string(asked, "service_tier") if speed in (None, _BASE_SPEED) else speed,
         writes=asked_writes(asked, body, "cache_control"),

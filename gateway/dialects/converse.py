@@ -10,7 +10,14 @@ from typing import Final
 import msgspec
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
-from gateway.metering.asking import TurnBuilder, as_json, asked_number, largest, read_object
+from gateway.metering.asking import (
+    TurnBuilder,
+    as_json,
+    asked_number,
+    largest,
+    read_object,
+    with_thoughts,
+)
 from gateway.metering.guardrails import guardrail_component, traced_usages
 from gateway.metering.invocation import runtime_usage, served_tier, tier_of
 from gateway.metering.marks import asked_writes
@@ -48,13 +55,22 @@ def _read_request(body: bytes) -> Request:
     own = obj(asked, "additionalModelRequestFields")
     return Request(
         prompt=_prompt(asked),
-        output_ceiling=largest(
-            asked_number(obj(asked, "inferenceConfig").get("maxTokens")),
-            *(asked_number(each.get(name)) for each in (own, obj(own, "inferenceConfig")) for name in _OWN_LIMITS),
-        ),
+        output_ceiling=with_thoughts(_ceiling(asked, own), own.get("thinking")),
         tier=tier_of(asked.get("serviceTier"), asked.get("performanceConfig")),
         writes=asked_writes(asked, body, "cachePoint") + asked_writes(own, body, "cache_control"),
-    )  # fmt: skip
+        hosted=sum(1 for tool in arr(obj(asked, "toolConfig"), "tools") if at(tool, "systemTool")),
+    )
+
+
+def _ceiling(asked: dict[str, Json], own: dict[str, Json]) -> int | None:
+    """The largest limit by any of the names that may reach the model."""
+    given = [asked_number(obj(asked, "inferenceConfig").get("maxTokens"))]
+    given += [
+        asked_number(each.get(name))
+        for each in (own, obj(own, "inferenceConfig"))
+        for name in _OWN_LIMITS
+    ]
+    return largest(*given)
 
 
 def _prompt(asked: dict[str, Json]) -> Prompt:

@@ -12,6 +12,7 @@ from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import asked_number, largest, read_object
 from gateway.metering.chat_prompt import chat_prompt
 from gateway.metering.choices import ChoicesReader
+from gateway.metering.hosted import search_units
 from gateway.metering.meter import Filter
 from gateway.metering.plain_prompt import plain_prompt, texts_in
 from gateway.wire.jsondoc import Json, member_span, replace_member, splice_member, string
@@ -42,6 +43,8 @@ def _read_chat(body: bytes) -> Request:
         ),
         choices=asked_number(asked.get("n")) or 1,
         tier=string(asked, "service_tier"),
+        hosted=int(asked.get("web_search_options") is not None),
+        tool_units=search_units(asked),
         opted_body=_opted(body, asked) if stream else None,
     )
 

@@ -281,7 +281,8 @@ class _FormDialect(DocumentDialect, frozen=True):
         else:
             asked = _asked_in_form(body, content_type)
         # What the files weigh is not known before the provider says it.
-        return _request(asked, Turn("user", asked.prompt, opaque=1))
+        request = _request(asked, Turn("user", asked.prompt, opaque=1))
+        return replace(request, media_bytes=len(body))
 
 
 class _SpeechDialect(DocumentDialect, frozen=True):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody, OperationRefused
 from gateway.metering.asking import asked_number, read_object
+from gateway.metering.hosted import tool_units
 from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.item_prompt import item_prompt
 from gateway.metering.meter import Reading
@@ -60,6 +61,8 @@ def _read_request(body: bytes) -> Request:
         prompt=item_prompt(asked),
         output_ceiling=asked_number(asked.get("max_output_tokens")),
         tier=string(asked, "service_tier"),
+        # The tools themselves are parts of the prompt that cannot be seen.
+        tool_units=tool_units(arr(asked, "tools"), asked_number(asked.get("max_tool_calls"))),
     )
 
 

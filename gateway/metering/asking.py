@@ -46,6 +46,14 @@ def largest(*values: int | None) -> int | None:
     return max(given) if given else None
 
 
+def with_thoughts(ceiling: int | None, thinking: Json) -> int | None:
+    """A ceiling that thoughts are part of; a budget that is not below it comes on top (interleaved with tool use)."""
+    budget = asked_number(thinking.get("budget_tokens")) if isinstance(thinking, dict) else None
+    if ceiling is None or budget is None or budget < ceiling:
+        return ceiling
+    return ceiling + budget
+
+
 def as_json(value: Json) -> str:
     """A value as compact JSON text, for counting."""
     try:

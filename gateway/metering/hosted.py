@@ -19,13 +19,20 @@ def hosted_tools(tools: Iterable[Json]) -> list[Json]:
     return [tool for tool in tools if string(tool, "type") not in _OWN]
 
 
-def tool_units(hosted: Iterable[Json]) -> dict[str, int]:
-    """What these tools may bill by the use at most."""
+def tool_units(hosted: Iterable[Json], uses_max: int | None = None) -> dict[str, int]:
+    """What these tools may bill by the use at most; ``uses_max``: of all of them together, where the request says."""
     units: dict[str, int] = {}
     for tool in hosted:
         kind = string(tool, "type") or ""
         for word, unit in _UNITS.items():
             if kind.startswith(word):
-                uses = asked_number(at(tool, "max_uses")) or TOOL_USES_MAX
+                uses = asked_number(at(tool, "max_uses")) or uses_max or TOOL_USES_MAX
                 units[unit] = units.get(unit, 0) + uses
     return units
+
+
+def search_units(asked: dict[str, Json]) -> dict[str, int]:
+    """What a chat's own search may bill at most: one search for every answer."""
+    if asked.get("web_search_options") is None:
+        return {}
+    return {"web_search_requests": asked_number(asked.get("n")) or 1}

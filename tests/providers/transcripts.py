@@ -37,9 +37,9 @@ class Case(NamedTuple):
         return Head(self.meta["http"]["status"], headers)
 
 
-def cases() -> list[Case]:
+def cases(folder: Path = FOLDER) -> list[Case]:
     found = []
-    for meta in sorted(FOLDER.glob("*/*.meta.json")):
+    for meta in sorted(folder.glob("*/*.meta.json")):
         stem = meta.name.removesuffix(".meta.json")
         found.append(
             Case(

@@ -9,10 +9,21 @@ from typing import Final
 
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import TurnBuilder
+from gateway.metering.hosted import TOOL_USES_MAX
 from gateway.metering.prompt import Function, Turn
 from gateway.wire.jsondoc import Json, string
 
 _Part = dict[str, Json]
+_DECLARED: Final = frozenset({"functionDeclarations", "function_declarations"})
+_SEARCHED: Final = {"grounding_google_search": TOOL_USES_MAX, "grounding_google_search_prompts": 1}
+# Built-in tools, by name without case and underscores: the units they bill, at most.
+_GROUNDING: Final = {
+    "googlesearch": _SEARCHED,
+    "googlesearchretrieval": _SEARCHED,
+    "googlemaps": {"grounding_google_maps": 1},
+    "retrieval": {"grounding_retrieval": 1},
+    "enterprisewebsearch": {"grounding_enterprise_web_search": 1},
+}
 
 
 def either(value: Json, camel: str) -> Json:
@@ -60,6 +71,18 @@ def functions_of(tools: Json) -> tuple[Function, ...]:
     return tuple(functions)
 
 
+def hosted_of(tools: Json) -> tuple[int, dict[str, int]]:
+    """How many tools the service runs itself, and what they may bill by the use at most."""
+    hosted = 0
+    units: dict[str, int] = {}
+    for tool in listed(tools):
+        for member in tool if isinstance(tool, dict) else ():
+            if member not in _DECLARED:
+                hosted += 1
+                units |= _GROUNDING.get(member.replace("_", "").lower(), {})
+    return hosted, units
+
+
 def _function(declared: Json) -> Function:
     parameters = either(declared, "parameters") or either(declared, "parametersJsonSchema")
     return Function(string(declared, "name") or "", string(declared, "description"), parameters)
@@ -102,6 +125,11 @@ def _call(turn: TurnBuilder, value: Json) -> None:
 def _response(turn: TurnBuilder, value: Json) -> None:
     turn.text(string(value, "name"))
     turn.json(value.get("response") if isinstance(value, dict) else None)
+    for part in listed(either(value, "parts")):  # files that a function answers with
+        for member, read in (("inlineData", _inline), ("fileData", _file)):
+            held = either(part, member)
+            if held is not None:
+                read(turn, held)
 
 
 _PARTS: Final[dict[str, Callable[[TurnBuilder, Json], None]]] = {

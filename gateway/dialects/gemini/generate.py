@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
-from gateway.dialects.gemini.asked import content_turn, either, functions_of, listed
+from gateway.dialects.gemini.asked import content_turn, either, functions_of, hosted_of, listed
 from gateway.dialects.gemini.counts import GENERATED, modal_counts
 from gateway.dialects.gemini.grounding import Grounding
 from gateway.dialects.gemini.tier import tier_of
@@ -33,6 +33,7 @@ def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     config = either(asked, "generationConfig")
     tier = either(asked, "serviceTier")
+    hosted, units = hosted_of(either(asked, "tools"))
     return Request(
         prompt=Prompt(
             "chat", tuple(_turns(asked)), functions_of(either(asked, "tools")), _schema(config)
@@ -41,6 +42,8 @@ def _read_request(body: bytes) -> Request:
         output_ceiling=asked_number(either(config, "maxOutputTokens")),
         choices=asked_number(either(config, "candidateCount")) or 1,
         tier=tier if isinstance(tier, str) else None,
+        hosted=hosted,
+        tool_units=units,
     )
 
 
