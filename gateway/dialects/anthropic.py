@@ -17,6 +17,7 @@ from gateway.metering.asking import (
     asked_number,
     largest,
     read_object,
+    refuse_twins_inside,
     with_thoughts,
 )
 from gateway.metering.guardrails import guardrail_component, traced_usages
@@ -30,6 +31,7 @@ from gateway.metering.invocation import (
     runtime_usage,
     served_tier,
 )
+from gateway.metering.lowering import at_top
 from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Turn
@@ -73,6 +75,7 @@ _BLOCKS_NESTING_MAX: Final = 4
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     speed = string(asked, "speed")
+    refuse_twins_inside(body, asked, "thinking", ("budget_tokens",))
     hosted = hosted_tools(arr(asked, "tools"))
     return Request(
         model=string(asked, "model"),
@@ -385,11 +388,12 @@ class _Invoked(_Anthropic):
 
 
 MESSAGES: Final[Dialect] = DocumentDialect(
-    "anthropic", _read_request, lambda request, head: _Anthropic()
+    "anthropic", _read_request, lambda request, head: _Anthropic(), lower=at_top(*_LIMITS)
 )
 INVOKE: Final[Dialect] = DocumentDialect(
     "anthropic_invoke",
     _read_request,
     lambda request, head: _Invoked(head),
     salvaged=("usage", TRACE),
+    lower=at_top(*_LIMITS),
 )

@@ -11,7 +11,14 @@ from typing import Final
 import msgspec
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
-from gateway.metering.asking import TurnBuilder, as_json, asked_number, largest, read_object
+from gateway.metering.asking import (
+    TurnBuilder,
+    as_json,
+    asked_number,
+    largest,
+    read_object,
+    refuse_twins_inside,
+)
 from gateway.metering.choices import ChoicesReader
 from gateway.metering.guardrails import guardrail_component, traced_usages
 from gateway.metering.invocation import (
@@ -23,6 +30,7 @@ from gateway.metering.invocation import (
     runtime_usage,
     served_tier,
 )
+from gateway.metering.lowering import lower_family
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Shape, Turn
 from gateway.metering.reader import as_raw
@@ -60,6 +68,8 @@ _NESTING_MAX: Final = 6
 
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
+    for name in _CONFIGS:
+        refuse_twins_inside(body, asked, name, _LIMITS)
     configs = (asked, *(obj(asked, name) for name in _CONFIGS))
     return Request(
         model=string(asked, "model"),
@@ -379,7 +389,11 @@ class _Started:
 
 
 FAMILIES: Final[Dialect] = DocumentDialect(
-    "invoke_families", _read_request, _Answer, salvaged=("usage", METRICS, TRACE)
+    "invoke_families",
+    _read_request,
+    _Answer,
+    salvaged=("usage", METRICS, TRACE),
+    lower=lambda body, ceiling, model: lower_family(body, ceiling, model, _LIMITS, _CONFIGS),
 )
 ASYNC: Final[Dialect] = DocumentDialect(
     "invoke_async", _read_async, lambda request, head: _Started(request)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.metering.lowering import Lower
 from gateway.metering.meter import Filter, Meter
 from gateway.metering.prompt import EMPTY, Prompt
 from gateway.metering.reader import DocumentMeter, Reader
@@ -71,6 +72,14 @@ class Dialect(Protocol):
         """
         ...
 
+    def clamp(self, body: bytes, ceiling: int, model: str = "") -> bytes | None:
+        """The same request with at most so many output tokens per choice; every other byte as it was.
+
+        ``model``: canonical name, which decides where a ceiling goes that the body does not have. None: this
+        request cannot be lowered so far, or has no ceiling. Raises MalformedBody as ``read_request`` does.
+        """
+        ...
+
 
 class DocumentDialect(msgspec.Struct, frozen=True):
     """A dialect whose answers are JSON documents in any framing, with nothing to opt into and nothing to strip.
@@ -79,6 +88,7 @@ class DocumentDialect(msgspec.Struct, frozen=True):
     reader    a fresh reader of one answer
     salvaged  the objects worth finding in an answer beyond the bound
     document_bytes_max  the bound: of one event, or of a whole body
+    lower     lowers a body's output ceiling, given a model's name; None where the operation has none
     """
 
     name: str
@@ -86,6 +96,7 @@ class DocumentDialect(msgspec.Struct, frozen=True):
     reader: Callable[[Request, Head], Reader]
     salvaged: tuple[str, ...] = ("usage",)
     document_bytes_max: int = DOCUMENT_BYTES_MAX
+    lower: Lower | None = None
 
     def read_request(self, body: bytes, content_type: bytes) -> Request:
         """See Dialect."""
@@ -99,3 +110,7 @@ class DocumentDialect(msgspec.Struct, frozen=True):
     def strip(self, request: Request) -> Filter | None:
         """See Dialect: never anything."""
         return None
+
+    def clamp(self, body: bytes, ceiling: int, model: str = "") -> bytes | None:
+        """See Dialect."""
+        return None if self.lower is None or ceiling < 1 else self.lower(body, ceiling, model)

@@ -16,10 +16,12 @@ from gateway.metering.asking import (
     asked_number,
     largest,
     read_object,
+    refuse_twins_inside,
     with_thoughts,
 )
 from gateway.metering.guardrails import guardrail_component, traced_usages
 from gateway.metering.invocation import runtime_usage, served_tier, tier_of
+from gateway.metering.lowering import lower_inside, set_inside, thinks_beyond
 from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Schema, Turn
@@ -30,12 +32,9 @@ from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, at, obj, string
 from gateway.wire.messages import Head
 
-_SENSITIVE: Final = (
-    "inferenceConfig",
-    "additionalModelRequestFields",
-    "serviceTier",
-    "performanceConfig",
-)
+_CONFIG: Final = "inferenceConfig"
+_OWN: Final = "additionalModelRequestFields"
+_SENSITIVE: Final = (_CONFIG, _OWN, "serviceTier", "performanceConfig")
 # What a model's own fields may call its limit: they reach it beside inferenceConfig.
 _OWN_LIMITS: Final = (
     "max_tokens",
@@ -52,7 +51,9 @@ _NESTING_MAX: Final = 4
 
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
-    own = obj(asked, "additionalModelRequestFields")
+    refuse_twins_inside(body, asked, _CONFIG, ("maxTokens",))
+    refuse_twins_inside(body, asked, _OWN, (*_OWN_LIMITS, _CONFIG, "thinking"))
+    own = obj(asked, _OWN)
     return Request(
         prompt=_prompt(asked),
         output_ceiling=with_thoughts(_ceiling(asked, own), own.get("thinking")),
@@ -64,13 +65,26 @@ def _read_request(body: bytes) -> Request:
 
 def _ceiling(asked: dict[str, Json], own: dict[str, Json]) -> int | None:
     """The largest limit by any of the names that may reach the model."""
-    given = [asked_number(obj(asked, "inferenceConfig").get("maxTokens"))]
+    given = [asked_number(obj(asked, _CONFIG).get("maxTokens"))]
     given += [
-        asked_number(each.get(name))
-        for each in (own, obj(own, "inferenceConfig"))
-        for name in _OWN_LIMITS
+        asked_number(each.get(name)) for each in (own, obj(own, _CONFIG)) for name in _OWN_LIMITS
     ]
     return largest(*given)
+
+
+def _lower(body: bytes, ceiling: int, model: str) -> bytes | None:
+    """The config's own limit, and whatever a model's own fields say beside it."""
+    asked = read_object(body, _SENSITIVE)
+    own = obj(asked, _OWN)
+    effort = string(own.get("reasoningConfig"), "maxReasoningEffort")
+    # The highest effort takes no limit; a limit two levels down is not worth a way to change it.
+    if thinks_beyond(own.get("thinking"), ceiling) or effort == "high" or obj(own, _CONFIG):
+        return None
+    lowered, given = lower_inside(body, asked, _CONFIG, ("maxTokens",), ceiling)
+    lowered, beside = lower_inside(lowered, asked, _OWN, _OWN_LIMITS, ceiling)
+    if given or beside:
+        return lowered
+    return set_inside(body, asked, _CONFIG, "maxTokens", ceiling)
 
 
 def _prompt(asked: dict[str, Json]) -> Prompt:
@@ -279,6 +293,7 @@ CONVERSE: Final[Dialect] = DocumentDialect(
     _read_request,
     lambda request, head: _Conversed(head),
     salvaged=("usage", "trace", "serviceTier"),
+    lower=_lower,
 )
 GUARDRAIL: Final[Dialect] = DocumentDialect(
     "guardrail", _read_guarded, lambda request, head: _Guarded()

@@ -12,7 +12,9 @@ from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import asked_number, largest, read_object
 from gateway.metering.chat_prompt import chat_prompt
 from gateway.metering.choices import ChoicesReader
+from gateway.metering.families import family_of
 from gateway.metering.hosted import search_units
+from gateway.metering.lowering import at_top, lower_top
 from gateway.metering.meter import Filter
 from gateway.metering.plain_prompt import plain_prompt, texts_in
 from gateway.wire.jsondoc import Json, member_span, replace_member, splice_member, string
@@ -22,9 +24,10 @@ from gateway.wire.withheld import WithheldEvents
 _OPTIONS: Final = "stream_options"
 _WISH: Final = "include_usage"
 _ASKED: Final = b'{"include_usage":true}'
+_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+_COMPLETED_DEFAULT: Final = 16  # what a text completion without a ceiling writes at most
 _SENSITIVE: Final = (
-    "model", "stream", _OPTIONS, "n", "best_of", "max_tokens", "max_completion_tokens",
-    "service_tier", "data_sources",
+    "model", "stream", _OPTIONS, "n", "best_of", *_LIMITS, "service_tier", "data_sources",
 )  # fmt: skip
 
 
@@ -38,9 +41,7 @@ def _read_chat(body: bytes) -> Request:
         model=_model(asked),
         stream=stream,
         prompt=chat_prompt(asked),
-        output_ceiling=largest(
-            asked_number(asked.get("max_completion_tokens")), asked_number(asked.get("max_tokens"))
-        ),
+        output_ceiling=largest(*(asked_number(asked.get(name)) for name in _LIMITS)),
         choices=asked_number(asked.get("n")) or 1,
         tier=string(asked, "service_tier"),
         hosted=int(asked.get("web_search_options") is not None),
@@ -90,6 +91,23 @@ def _streams(asked: dict[str, Json]) -> bool:
     if stream is not None and not isinstance(stream, bool):
         raise MalformedBody('"stream" must be true, false or null')
     return stream is True
+
+
+# ── lowering the ceiling ─────────────────────────────────────────────────────────────────────────
+
+
+def _lower_chat(body: bytes, ceiling: int, model: str) -> bytes | None:
+    """Models that think refuse the older name, servers of other vendors do not know the newer one."""
+    name = model or string(read_object(body, _SENSITIVE), "model") or ""
+    return lower_top(body, ceiling, _LIMITS, _LIMITS[0 if family_of(name).reasoning else 1])
+
+
+def _lower_completions(body: bytes, ceiling: int, model: str) -> bytes | None:
+    """Without a ceiling few tokens are written: that must not become more."""
+    asked = read_object(body, _SENSITIVE)
+    if asked.get("max_tokens") is None:
+        ceiling = min(ceiling, _COMPLETED_DEFAULT)
+    return lower_top(body, ceiling, ("max_tokens",), "max_tokens")
 
 
 # ── the opt-in ───────────────────────────────────────────────────────────────────────────────────
@@ -143,6 +161,13 @@ def _reader(request: Request, head: Head) -> ChoicesReader:
     return ChoicesReader()
 
 
-CHAT: Final[Dialect] = _Opting("openai_chat", _read_chat, _reader)
-COMPLETIONS: Final[Dialect] = _Opting("openai_completions", _read_completions, _reader)
-MISTRAL: Final[Dialect] = DocumentDialect("mistral_chat", _read_unasked, _reader)
+CHAT: Final[Dialect] = _Opting("openai_chat", _read_chat, _reader, lower=_lower_chat)
+COMPLETIONS: Final[Dialect] = _Opting(
+    "openai_completions", _read_completions, _reader, lower=_lower_completions
+)
+MISTRAL: Final[Dialect] = DocumentDialect(
+    "mistral_chat",
+    _read_unasked,
+    _reader,
+    lower=at_top("max_tokens"),
+)

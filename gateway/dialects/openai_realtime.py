@@ -172,5 +172,9 @@ class _Realtime:
         """See Dialect: never anything."""
         return None
 
+    def clamp(self, body: bytes, ceiling: int, model: str = "") -> bytes | None:
+        """See Dialect: never."""
+        return None
+
 
 REALTIME: Final[Dialect] = _Realtime()

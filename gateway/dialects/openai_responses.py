@@ -1,4 +1,4 @@
-"""The Responses API: RESPONSES creates (streamed or not) and compacts.
+"""The Responses API: RESPONSES creates (streamed or not), COMPACT compacts.
 
 The usage is in the terminal event and needs no asking. What hosted tools used stands beside it, not inside.
 To observe another streamed part: one line in ``_DELTAS``; another whole item: one in ``_ITEMS``;
@@ -16,6 +16,7 @@ from gateway.metering.asking import asked_number, read_object
 from gateway.metering.hosted import tool_units
 from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.item_prompt import item_prompt
+from gateway.metering.lowering import lower_top
 from gateway.metering.meter import Reading
 from gateway.metering.reader import as_raw
 from gateway.metering.transcript import Transcript
@@ -37,7 +38,9 @@ _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "resp
 _ITEM_TURNS: Final = {"response.output_item.added": False, "response.output_item.done": True}
 _PENDING: Final = frozenset({"queued", "in_progress"})
 _FAILED: Final = frozenset({"response.failed", "error"})
-_SENSITIVE: Final = ("model", "stream", "max_output_tokens", "service_tier", "background")
+_LIMIT: Final = "max_output_tokens"
+_LIMIT_MIN: Final = 16  # the API refuses less
+_SENSITIVE: Final = ("model", "stream", _LIMIT, "service_tier", "background")
 
 
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
@@ -59,7 +62,7 @@ def _read_request(body: bytes) -> Request:
         model=model,
         stream=stream is True,
         prompt=item_prompt(asked),
-        output_ceiling=asked_number(asked.get("max_output_tokens")),
+        output_ceiling=asked_number(asked.get(_LIMIT)),
         tier=string(asked, "service_tier"),
         # The tools themselves are parts of the prompt that cannot be seen.
         tool_units=tool_units(arr(asked, "tools"), asked_number(asked.get("max_tool_calls"))),
@@ -246,6 +249,15 @@ _ITEMS: Final[dict[str, Callable[[Transcript, int, Json], None]]] = {
     "code_interpreter_call": _call,
 }
 
+
+def _lower(body: bytes, ceiling: int, model: str) -> bytes | None:
+    return lower_top(body, ceiling, (_LIMIT,), _LIMIT) if ceiling >= _LIMIT_MIN else None
+
+
 RESPONSES: Final[Dialect] = DocumentDialect(
+    "openai_responses", _read_request, _Reader, salvaged=("usage", "tool_usage"), lower=_lower
+)
+# Compacting has no ceiling of its own.
+COMPACT: Final[Dialect] = DocumentDialect(
     "openai_responses", _read_request, _Reader, salvaged=("usage", "tool_usage")
 )

@@ -11,11 +11,12 @@ import orjson
 
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.prompt import Image, ToolCall, Turn
-from gateway.wire.jsondoc import Json, MalformedJson, parse_object
+from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object
 from gateway.wire.pixels import pixels_of
 
 ASKED_MAX: Final = 2**31 - 1  # no provider takes more; larger values are theirs to refuse
 _DIGITS_MAX: Final = 10
+_ESCAPED: Final = b"\\u00"  # a name may be spelt with escapes
 
 
 def read_object(body: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
@@ -27,6 +28,24 @@ def read_object(body: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
         return parse_object(body, sensitive)
     except MalformedJson as error:
         raise MalformedBody(f"{error}; send one JSON object as the request body") from error
+
+
+def refuse_twins_inside(
+    body: bytes, asked: dict[str, Json], member: str, sensitive: tuple[str, ...]
+) -> None:
+    """Refuse an object under a top-level member that has one of the ``sensitive`` names twice, in whatever spelling.
+
+    Raises MalformedBody: which of two a provider takes, nobody knows. Looks at it only where one may be there.
+    """
+    if not isinstance(asked.get(member), dict):
+        return
+    if _ESCAPED not in body and not any(
+        body.count(b'"%b"' % each.encode()) > 1 for each in sensitive
+    ):
+        return
+    span = member_span(body, member)
+    if span is not None:
+        read_object(body[span[0] : span[1]], sensitive)
 
 
 def asked_number(value: Json) -> int | None:

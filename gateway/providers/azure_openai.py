@@ -82,7 +82,7 @@ _ROUTES: Final = (
     _route(rb"/responses", "responses", openai_responses.RESPONSES),
     _route(rb"/embeddings", "embeddings", openai_media.EMBEDDINGS),
     _route(rb"/completions", "completions", openai_chat.COMPLETIONS),
-    _route(rb"/responses/compact", "responses.compact", openai_responses.RESPONSES),
+    _route(rb"/responses/compact", "responses.compact", openai_responses.COMPACT),
     _route(rb"/images/generations", "images.generations", openai_media.IMAGES),
     _route(rb"/images/edits", "images.edits", openai_media.IMAGE_EDITS),
     _route(rb"/audio/transcriptions", "audio.transcriptions", openai_media.TRANSCRIPTION),

@@ -13,7 +13,14 @@ from gateway.dialects.gemini.asked import content_turn, either, functions_of, ho
 from gateway.dialects.gemini.counts import GENERATED, modal_counts
 from gateway.dialects.gemini.grounding import Grounding
 from gateway.dialects.gemini.tier import tier_of
-from gateway.metering.asking import TurnBuilder, as_json, asked_number, read_object
+from gateway.metering.asking import (
+    TurnBuilder,
+    as_json,
+    asked_number,
+    read_object,
+    refuse_twins_inside,
+)
+from gateway.metering.lowering import lower_inside, set_inside
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Prompt, Schema, Turn
 from gateway.metering.reader import as_raw
@@ -25,12 +32,17 @@ from gateway.wire.jsondoc import Json, arr, at, obj, string
 _SENSITIVE: Final = (
     "generationConfig", "generation_config", "serviceTier", "service_tier", "cachedContent", "cached_content",
 )  # fmt: skip
+_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
+_CONFIGS: Final = ("generationConfig", "generation_config")
+_DECISIVE: Final = (*_LIMITS, "candidateCount", "candidate_count")
 _UNFINISHED: Final = (None, 0, "FINISH_REASON_UNSPECIFIED")
 CANDIDATES_MAX: Final = 256
 
 
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
+    for name in _CONFIGS:
+        refuse_twins_inside(body, asked, name, _DECISIVE)
     config = either(asked, "generationConfig")
     tier = either(asked, "serviceTier")
     hosted, units = hosted_of(either(asked, "tools"))
@@ -45,6 +57,15 @@ def _read_request(body: bytes) -> Request:
         hosted=hosted,
         tool_units=units,
     )
+
+
+def _lower(body: bytes, ceiling: int, model: str) -> bytes | None:
+    """In the spelling that the body has; the names that it lacks as the service itself spells them."""
+    asked = read_object(body, _SENSITIVE)
+    either(either(asked, "generationConfig"), "maxOutputTokens")  # never both
+    config = "generation_config" if "generation_config" in asked else "generationConfig"
+    lowered, given = lower_inside(body, asked, config, _LIMITS, ceiling)
+    return lowered if given else set_inside(body, asked, config, _LIMITS[0], ceiling)
 
 
 def _turns(asked: dict[str, Json]) -> list[Turn]:
@@ -147,4 +168,5 @@ GENERATE: Final[Dialect] = DocumentDialect(
     _read_request,
     lambda request, head: _Generated(),
     salvaged=("usageMetadata",),
+    lower=_lower,
 )

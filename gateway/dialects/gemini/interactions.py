@@ -12,6 +12,7 @@ from gateway.dialects.gemini.asked import functions_of
 from gateway.dialects.gemini.counts import INTERACTED, modal_counts
 from gateway.dialects.gemini.grounding import search_units
 from gateway.metering.asking import TurnBuilder, as_json, asked_number, read_object
+from gateway.metering.lowering import lower_inside, set_inside
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Prompt, Turn
 from gateway.metering.reader import as_raw
@@ -21,7 +22,9 @@ from gateway.metering.usage import Source, UsageInvalid, component, count_of
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, obj, string
 
-_SENSITIVE: Final = ("model", "stream", "generation_config", "service_tier")
+_CONFIG: Final = "generation_config"
+_LIMIT: Final = "max_output_tokens"
+_SENSITIVE: Final = ("model", "stream", _CONFIG, "service_tier")
 _ENDED: Final = frozenset({"completed", "incomplete", "requires_action", "failed", "cancelled"})
 _NESTING_MAX: Final = 4
 
@@ -34,14 +37,20 @@ def _read_request(body: bytes) -> Request:
     if asked.get("previous_interaction_id"):
         turn.opaque()
     turns = (*((Turn("system", system),) if system else ()), turn.turn("user"))
-    config = obj(asked, "generation_config")
+    config = obj(asked, _CONFIG)
     return Request(
         model=string(asked, "model") or string(asked, "agent"),
         stream=asked.get("stream") is True,
         prompt=Prompt("chat", turns, functions_of(asked.get("tools"))),
-        output_ceiling=asked_number(config.get("max_output_tokens")),
+        output_ceiling=asked_number(config.get(_LIMIT)),
         tier=string(asked, "service_tier"),
     )
+
+
+def _lower(body: bytes, ceiling: int, model: str) -> bytes | None:
+    asked = read_object(body, _SENSITIVE)
+    lowered, given = lower_inside(body, asked, _CONFIG, (_LIMIT,), ceiling)
+    return lowered if given else set_inside(body, asked, _CONFIG, _LIMIT, ceiling)
 
 
 def _read_input(turn: TurnBuilder, said: Json, nesting: int) -> None:
@@ -163,5 +172,5 @@ def _grounding(said: list[Json], model: str | None) -> tuple[dict[str, int], tup
 
 
 INTERACTIONS: Final[Dialect] = DocumentDialect(
-    "gemini_interactions", _read_request, lambda request, head: _Interacted()
+    "gemini_interactions", _read_request, lambda request, head: _Interacted(), lower=_lower
 )

@@ -93,5 +93,8 @@ class _LiveDialect(msgspec.Struct, frozen=True):
     def strip(self, request: Request) -> Filter | None:
         return None
 
+    def clamp(self, body: bytes, ceiling: int, model: str = "") -> bytes | None:
+        return None
+
 
 LIVE: Final[Dialect] = _LiveDialect()
