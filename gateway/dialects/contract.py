@@ -30,6 +30,7 @@ class Request(msgspec.Struct, frozen=True):
     writes          the cache writes its marks ask for: ("cache_write_1h",); None: this protocol has no marks
     hosted          how many tools it offers that the provider runs itself: what they read is not in the prompt
     tool_units      what those may bill by the piece at most: {"web_search_requests": 5}
+    sealed          characters of thoughts that the provider handed out sealed, sent back to be read again
     media_bytes     the size of what came with it as files, 0 where it is not known
     opted_body      the body with the usage opt-in spliced in, where the protocol needs one and the client
                     did not ask; None: send the body as it came
@@ -45,6 +46,7 @@ class Request(msgspec.Struct, frozen=True):
     writes: tuple[str, ...] | None = None
     hosted: int = 0
     tool_units: dict[str, int] = {}
+    sealed: int = 0
     media_bytes: int = 0
     opted_body: bytes | None = None
 

@@ -13,11 +13,11 @@ from gateway.metering.asking import asked_number, largest, read_object
 from gateway.metering.chat_prompt import chat_prompt
 from gateway.metering.choices import ChoicesReader
 from gateway.metering.families import family_of
-from gateway.metering.hosted import search_units
+from gateway.metering.hosted import hosted_tools, search_units
 from gateway.metering.lowering import at_top, lower_top
 from gateway.metering.meter import Filter
 from gateway.metering.plain_prompt import plain_prompt, texts_in
-from gateway.wire.jsondoc import Json, member_span, replace_member, splice_member, string
+from gateway.wire.jsondoc import Json, arr, member_span, replace_member, splice_member, string
 from gateway.wire.messages import Head
 from gateway.wire.withheld import WithheldEvents
 
@@ -44,7 +44,8 @@ def _read_chat(body: bytes) -> Request:
         output_ceiling=largest(*(asked_number(asked.get(name)) for name in _LIMITS)),
         choices=asked_number(asked.get("n")) or 1,
         tier=string(asked, "service_tier"),
-        hosted=int(asked.get("web_search_options") is not None),
+        hosted=len(hosted_tools(arr(asked, "tools")))
+        + (asked.get("web_search_options") is not None),
         tool_units=search_units(asked),
         opted_body=_opted(body, asked) if stream else None,
     )

@@ -19,6 +19,7 @@ from gateway.metering.item_prompt import item_prompt
 from gateway.metering.lowering import lower_top
 from gateway.metering.meter import Reading
 from gateway.metering.reader import as_raw
+from gateway.metering.sealed import sealed_characters
 from gateway.metering.transcript import Transcript
 from gateway.metering.usage import MAIN, Component, Source, UsageInvalid, component, count_of
 from gateway.wire.documents import Document, Seen
@@ -64,6 +65,7 @@ def _read_request(body: bytes) -> Request:
         prompt=item_prompt(asked),
         output_ceiling=asked_number(asked.get(_LIMIT)),
         tier=string(asked, "service_tier"),
+        sealed=sealed_characters(asked, body, ("encrypted_content",)),
         # The tools themselves are parts of the prompt that cannot be seen.
         tool_units=tool_units(arr(asked, "tools"), asked_number(asked.get("max_tool_calls"))),
     )

@@ -57,6 +57,7 @@ class Margins(msgspec.Struct, frozen=True):
     image              tokens of one image beyond its count, where no formula is published
     unseen             tokens of one part that tiktoken cannot see (sound, files, kept conversations), and of one
                        tool that the provider runs itself; together at most the model's context, where it is known
+    sealed_characters  of sealed thoughts that are one token at the most
     bytes_per_second   the thinnest sound there is: what tells how long a file lasts at most
     seconds            how long sound lasts at most whose size is not known
     trusts_discounts   whether a discounted tier is taken at its word; False: it may be served and charged as standard
@@ -67,6 +68,7 @@ class Margins(msgspec.Struct, frozen=True):
     estimate: Slack = Slack(percent=25, tokens=1024)
     image: int = 4096
     unseen: int = 32_768
+    sealed_characters: int = 4
     bytes_per_second: int = 500
     seconds: int = 7200
     trusts_discounts: bool = False
@@ -121,6 +123,7 @@ def most(
     images, opaque = _parts(request)
     unseen = opaque + request.hosted
     read = _read(images, unseen, counts.input, under.model, ceilings, margins)
+    read += -(-request.sealed // margins.sealed_characters)
     written = _written(request, ceilings.output(under.model), default_output, billed)
     classes = _classes(
         None if billed.is_writing else request.writes,

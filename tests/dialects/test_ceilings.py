@@ -122,6 +122,7 @@ def test_a_thinking_budget_of_gemini_is_part_of_its_ceiling() -> None:
         (MESSAGES, {"tools": [{"type": "code_execution_20250522"}], "mcp_servers": [{}]}, 2, {}),
         (MESSAGES, {"tools": [{"name": "own"}, {"type": "custom", "name": "own"}]}, 0, {}),
         (CHAT, {"web_search_options": {}, "n": 2}, 1, {"web_search_requests": 2}),
+        (CHAT, {"tools": [{"type": "vendor:web_search"}]}, 1, {}),
         (CHAT, {"tools": [{"type": "function", "function": {"name": "own"}}]}, 0, {}),
         (RESPONSES, {"tools": [{"type": "web_search"}]}, 0, {"web_search_requests": 10}),
         (RESPONSES, {"tools": [{"type": "web_search_preview"}], "max_tool_calls": 2}, 0, {"web_search_requests": 2}),
@@ -148,6 +149,18 @@ def test_a_file_that_a_function_answers_with_is_a_part_of_the_prompt() -> None:
     answer = {"functionResponse": {"name": "get_file", "response": {"a": 1}, "parts": parts}}
     (turn,) = read(GENERATE, {"contents": [{"role": "user", "parts": [answer]}]}).prompt.turns
     assert (len(turn.images), turn.opaque) == (1, 1)
+
+
+def test_sealed_thoughts_that_are_sent_back_are_known_by_their_length() -> None:
+    part = {"functionCall": {"name": "f"}, "thoughtSignature": "x" * 40}
+    body = {"contents": [{"role": "model", "parts": [part, {"thought_signature": "y" * 2}]}]}
+    assert read(GENERATE, body).sealed == 42
+    items = [
+        {"type": "reasoning", "encrypted_content": "z" * 9},
+        {"role": "user", "content": "encrypted_content"},
+    ]
+    assert read(RESPONSES, {"input": items}).sealed == 9
+    assert read(RESPONSES, {"input": "a"}).sealed == 0
 
 
 def test_the_size_of_a_form_is_known() -> None:

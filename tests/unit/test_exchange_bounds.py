@@ -137,6 +137,11 @@ def test_what_cannot_be_seen_is_never_more_than_the_context() -> None:
     assert bound("azure", "gpt-4o-transcribe", 0, heard).estimate.input_tokens == 16_000
 
 
+def test_sealed_thoughts_are_held_as_text() -> None:
+    found = bound("azure", "gpt-5", 1000, Request(output_ceiling=1, sealed=4001))
+    assert found.estimate.input_tokens == 2001
+
+
 def test_an_image_of_unknown_size_is_held_at_its_largest() -> None:
     turn = Turn("user", "a", images=(Image(),))
     request = Request(prompt=Prompt("chat", (turn,)), output_ceiling=1)
@@ -198,6 +203,7 @@ requests = st.builds(
     choices=st.integers(1, 4),
     writes=st.sampled_from([None, (), ("cache_write_5m",), ("cache_write_1h",)]),
     hosted=st.integers(0, 2),
+    sealed=st.integers(0, 5000),
 )
 
 
@@ -212,6 +218,7 @@ MORE: dict[str, Callable[[Request], object]] = {
     "output_ceiling": lambda request: (request.output_ceiling or 0) + 1,
     "choices": lambda request: request.choices + 1,
     "hosted": lambda request: request.hosted + 1,
+    "sealed": lambda request: request.sealed + 4,
     "writes": lambda request: ("cache_write_1h", *(request.writes or ())),
     "prompt": lambda request: Prompt("chat", (*request.prompt.turns, Turn("user", opaque=1))),
 }

@@ -24,6 +24,7 @@ from gateway.metering.lowering import lower_inside, set_inside
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Prompt, Schema, Turn
 from gateway.metering.reader import as_raw
+from gateway.metering.sealed import sealed_characters
 from gateway.metering.transcript import Transcript
 from gateway.metering.usage import Source, UsageInvalid, component
 from gateway.wire.documents import Document, Seen
@@ -55,6 +56,7 @@ def _read_request(body: bytes) -> Request:
         choices=asked_number(either(config, "candidateCount")) or 1,
         tier=tier if isinstance(tier, str) else None,
         hosted=hosted,
+        sealed=sealed_characters(asked, body, ("thoughtSignature", "thought_signature")),
         tool_units=units,
     )
 
