@@ -16,6 +16,8 @@ COMMANDS: Final = {
     "demo": "gateway.commands.demo.run:demo",
     "doctor": "gateway.commands.doctor:doctor",
     "keys": "gateway.commands.keys:keys",
+    "budgets": "gateway.commands.budgets:budgets",
+    "apply": "gateway.commands.apply:apply",
     "usage": "gateway.commands.usage:usage",
     "statement": "gateway.commands.statement:statement",
     "count": "gateway.commands.count:count",

@@ -112,6 +112,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     carry_over_percent  how much of the limit may come over, unspent, from the window before
     burst_percent for minute: how far ahead of the even rate one may be
     alerts        percentages of the limit at which to alert, once per window each
+    forecast_alerts  the same for what the window will end with, if it goes on as it has
     store_down    what to do when the store cannot be asked; ``store_down_percent``: of what was left
     zero_priced   requests that cost nothing pass a spent money budget
     clamp         lower a request's output ceiling to what is left instead of refusing it
@@ -132,6 +133,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     carry_over_percent: int = 0
     burst_percent: int = 20
     alerts: tuple[int, ...] = ()
+    forecast_alerts: tuple[int, ...] = ()
     store_down: StoreDown = "deny"
     store_down_percent: int = 10
     zero_priced: bool = True

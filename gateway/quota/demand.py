@@ -22,7 +22,7 @@ def demand(
         wanted = bounded(budget, estimate)
         free = not wanted and budget.zero_priced and budget.measure in MONEY
         if budget.holds and not free:
-            lines.append(_line(budget, subject, wanted, at_us))
+            lines.append(line_of(budget, subject_value(budget, subject), wanted, at_us))
     return tuple(sorted(lines, key=lambda line: (line.rank, line.key)))
 
 
@@ -41,13 +41,14 @@ def limit_at(budget: Budget, at_us: int) -> int:
     )
 
 
-def _line(budget: Budget, subject: Subject, wanted: int, at_us: int) -> HoldLine:
+def line_of(budget: Budget, value: str, wanted: int, at_us: int) -> HoldLine:
+    """What a request holds of one counter of a budget. ``value``: of what the budget is split by."""
     span = window_of(budget, at_us)
     limit = limit_at(budget, at_us)
     rolls = budget.window == "minute"
     burst = max(1, limit * budget.burst_percent // _PERCENT)
     return HoldLine(
-        key=CounterKey(budget.id, subject_value(budget, subject), span.start_us),
+        key=CounterKey(budget.id, value, span.start_us),
         amount=wanted,
         limit=limit,
         carry=_carry(budget, span),

@@ -6,7 +6,7 @@ commit, whoever edits while whoever books. To add a property of a budget: a fiel
 and its name in ``_DEFINITION`` where it decides which rows count how much.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -19,9 +19,12 @@ from gateway.kernel.errors import BadRequest, NotFound
 from gateway.kernel.ids import new_id
 from gateway.quota.budget import Budget, Subject
 from gateway.quota.hold import Balance, CounterKey
+from gateway.quota.plan import Edit
+from gateway.quota.standing import Standing
 from gateway.storage.engine import Database
 from gateway.storage.restating import restate
 from gateway.storage.snapshots import BudgetSnapshot
+from gateway.storage.standings import Stand, earning, stand
 from gateway.storage.tables import ALERT, BUDGET, BUDGET_CHANGE, COUNTER, VERSION
 
 BUDGETS: Final = "budgets"  # the name of the version row
@@ -106,6 +109,32 @@ class BudgetStore:
             await _raise_version(connection, version)
         return kept
 
+    async def revise(
+        self, plan: Callable[[Sequence[Budget]], Sequence[Edit]], author: str, action: str = "set"
+    ) -> Sequence[Edit]:
+        """Carry out what ``plan`` makes of the budgets there are, all or nothing; the edits as they are kept.
+
+        Nobody edits in between, and usage is kept as in ``put``. Raises what ``plan`` raises, and
+        BadRequest where a name would be given twice.
+        """
+        now = self._clock.wall_us()
+        async with self._database.write() as connection:
+            version = await locked_version(connection)
+            before = await loaded(connection, version)
+            edits = [_kept(edit, now) for edit in plan(_by_name(before))]
+            _refuse_twins(before, edits)
+            known = await _restated(connection)
+            changed = [await _carry_out(connection, edit, known, now) for edit in edits]
+            for edit in edits:
+                done = "remove" if edit.after is None else action
+                await _log(connection, edit.budget, now, author, done)
+            redefined = [(budget, now) for budget in changed if budget is not None]
+            if redefined:
+                await restate(connection, BudgetSnapshot(version, redefined))
+            if edits:
+                await _raise_version(connection, version)
+        return edits
+
     async def remove(self, budget_id: str, author: str) -> None:
         """End a budget; its history stays. Raises NotFound."""
         now = self._clock.wall_us()
@@ -164,11 +193,85 @@ class BudgetStore:
                 for row in rows
             ]
 
+    async def stand(self, budgets: Sequence[Budget], top: int) -> Sequence[Stand]:
+        """How these stand now, each with its ``top`` fullest counters; all as of one moment."""
+        now = self._clock.wall_us()
+        async with self._database.snapshot() as connection:
+            return [await stand(connection, budget, now, top) for budget in budgets]
+
+    async def earning(self) -> Sequence[Standing]:
+        """The counters that may have earned an alert."""
+        now = self._clock.wall_us()
+        async with self._database.snapshot() as connection:
+            return await earning(connection, _by_name(await loaded_now(connection)), now)
+
+    async def alert(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Raise alerts; those that nobody had raised before. Of any number of callers one gets each."""
+        raised = []
+        async with self._database.write() as connection:
+            for one in sorted(alerts, key=lambda one: (one.key, one.kind, one.percent)):
+                done = await connection.execute(_ALERT, _alert_row(one))
+                raised += [one] if done.rowcount == 1 else []
+        return raised
+
     async def list(self) -> list[Budget]:
         """Every budget, by name."""
         async with self._database.read() as connection:
-            found = await loaded_now(connection)
-        return sorted(found.budgets.values(), key=lambda budget: budget.name)
+            return _by_name(await loaded_now(connection))
+
+
+_ALERT: Final = sa.text(
+    "INSERT INTO quota_alert (budget, subject, window_us, kind, percent, at_us, used) "
+    "VALUES (:budget, :subject, :window_us, :kind, :percent, :at_us, :used) ON CONFLICT DO NOTHING"
+)
+
+
+def _alert_row(alert: Alert) -> dict[str, Any]:
+    facts = {"kind": alert.kind, "percent": alert.percent, "at_us": alert.at_us, "used": alert.used}
+    return {**msgspec.structs.asdict(alert.key), **facts}
+
+
+def _by_name(found: BudgetSnapshot) -> list[Budget]:
+    return sorted(found.budgets.values(), key=lambda budget: budget.name)
+
+
+def _kept(edit: Edit, now: int) -> Edit:
+    """An edit with the identity of what it edits, or with a new one."""
+    after = edit.after and _identified(edit.after, edit.before, now)
+    return Edit(edit.before, after)
+
+
+def _refuse_twins(before: BudgetSnapshot, edits: Sequence[Edit]) -> None:
+    named = {budget.id: budget.name for budget in before.budgets.values()}
+    named |= {edit.budget.id: edit.budget.name for edit in edits if edit.after is not None}
+    for edit in edits:
+        if edit.after is None:
+            del named[edit.budget.id]
+    names = list(named.values())
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise BadRequest(f"another budget is named {twins[0]!r} already: choose another name")
+
+
+async def _restated(connection: AsyncConnection) -> dict[str, int]:
+    """When each budget was last restated."""
+    rows = await connection.execute(sa.select(BUDGET.c.id, BUDGET.c.changed_us))
+    return {row.id: row.changed_us for row in rows}
+
+
+async def _carry_out(
+    connection: AsyncConnection, edit: Edit, restated: dict[str, int], now: int
+) -> Budget | None:
+    """Write one edit; the budget where its counters have to be restated."""
+    before, after = edit.before, edit.after
+    if after is None:
+        await connection.execute(sa.delete(BUDGET).where(BUDGET.c.id == edit.budget.id))
+        return None
+    if before is not None and _definition(before) == _definition(after):
+        await _write(connection, after, restated[after.id], known=True)
+        return None
+    await _write(connection, after, now, known=before is not None)
+    return after
 
 
 async def loaded(connection: AsyncConnection, version: int) -> BudgetSnapshot:

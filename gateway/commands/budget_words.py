@@ -1,0 +1,58 @@
+"""Amounts, units, scopes and moments of budgets in words for people."""
+
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from gateway.kernel.clock import instant
+from gateway.kernel.money import PICO_PER_NANO, format_usd
+from gateway.quota.budget import CONCURRENT, MONEY, REQUESTS, UNIT, Budget
+from gateway.quota.form import SCOPE
+
+DASH: Final = "–"  # noqa: RUF001 - nothing to say
+MINUS: Final = "−"  # noqa: RUF001 - the true sign
+_NANO_PER_USD: Final = 10**9
+_NANO_PER_CENT: Final = 10**7
+_SMALL_DECIMALS: Final = 6
+
+
+def amount(budget: Budget, value: int) -> str:
+    """An amount for people: cents, or as many decimals as a small sum needs; counts with their thousands."""
+    if budget.measure not in MONEY:
+        return f"{value:,}"
+    if value and abs(value) < _NANO_PER_USD:
+        whole, _, rest = format_usd(value * PICO_PER_NANO).partition(".")
+        return f"{whole}.{rest[:_SMALL_DECIMALS].ljust(2, '0')}"
+    sign, cents = (MINUS if value < 0 else ""), (abs(value) + _NANO_PER_CENT // 2) // _NANO_PER_CENT
+    return f"{sign}{cents // 100:,}.{cents % 100:02}"
+
+
+def unit(budget: Budget) -> str:
+    """What is counted."""
+    if budget.measure in MONEY:
+        return "USD" if budget.measure.endswith("net") else "USD, list price"
+    if budget.measure == CONCURRENT:
+        return "requests at a time"
+    word = budget.measure.removeprefix(UNIT).replace("_", " ")
+    return f"{word if budget.measure != REQUESTS else 'requests'}{' a minute' if budget.window == 'minute' else ''}"  # fmt: skip
+
+
+def scope(budget: Budget) -> str:
+    """Who and what a budget is over, in words."""
+    named = [
+        f"{name.replace('_', ' ')} {value}"
+        for name in SCOPE
+        if (value := getattr(budget.scope, name)) is not None
+    ]
+    split = [f"for each {budget.each.replace('_', ' ')} on its own"] if budget.each else []
+    return ", ".join([*(named or ["every request"]), *split])
+
+
+def local(us: int, budget: Budget) -> str:
+    """A moment in the budget's own zone."""
+    at = instant(us).astimezone(ZoneInfo(budget.timezone))
+    return f"{at.day} {at:%b %Y %H:%M}"
+
+
+def none_yet() -> str:
+    """What to do where there is no budget."""
+    return "No budgets yet: [bold]weighbridge budgets set --team search --usd 500 --window month[/]"
