@@ -21,6 +21,7 @@ from gateway.exchange.admission import Admission
 from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
 from gateway.jobs.adopt import Adopter
+from gateway.jobs.alert import Alerter
 from gateway.jobs.flush import Flusher
 from gateway.jobs.months import Keeper
 from gateway.jobs.reload import Reloader
@@ -32,6 +33,7 @@ from gateway.providers import installed
 from gateway.providers.contract import Signing, Upstream
 from gateway.shipped import counter, price_book, routes
 from gateway.storage.backlog import Pending
+from gateway.storage.budgets import BudgetStore
 from gateway.storage.directory import Directory
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
@@ -231,6 +233,7 @@ class Gateway:
             tokens=tokens,
             pool=self._pool(tokens),
             counting=ThreadPoolExecutor(1, "tiktoken"),
+            alerter=Alerter(BudgetStore(database, clock), observer, observer),
         )
 
     def _jobs(self, parts: "_Parts") -> tuple[Coroutine[Any, Any, None], ...]:
@@ -242,6 +245,7 @@ class Gateway:
             Reloader((parts.keys,), observer).run(),
             Keeper(parts.partitions, clock, observer).run(),
             parts.pool.run(),
+            parts.alerter.run(),
         )
 
     def _pool(self, tokens: RelayTransport) -> UpstreamPool:
@@ -336,6 +340,7 @@ class _Parts:
     tokens: RelayTransport
     pool: UpstreamPool
     counting: ThreadPoolExecutor
+    alerter: Alerter
 
     async def close(self) -> None:
         """In this order: what is settled is booked, the journal ends, connections close."""

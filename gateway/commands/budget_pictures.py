@@ -16,10 +16,10 @@ from rich.text import Text
 from gateway.commands.budget_words import DASH, MINUS, amount, local, none_yet, scope, unit
 from gateway.commands.output import CONSOLE, table
 from gateway.kernel.clock import US_PER_SECOND
+from gateway.quota.alert import Alert
 from gateway.quota.budget import CONCURRENT, Budget
 from gateway.quota.form import mode_of
 from gateway.quota.standing import Level, Standing
-from gateway.storage.budgets import Alert
 from gateway.storage.standings import Stand
 
 COLOURS: Final[dict[Level, str]] = {

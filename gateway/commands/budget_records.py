@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.kernel.clock import instant
+from gateway.quota.alert import Alert
 from gateway.quota.budget import MONEY, Budget
 from gateway.quota.form import amount_text, measure_word, mode_of, written
 from gateway.quota.plan import Difference, Edit
 from gateway.quota.standing import Standing
-from gateway.storage.budgets import Alert, Change
+from gateway.storage.budgets import Change
 
 Raised = tuple[Budget, Alert]
 

@@ -5,6 +5,9 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from gateway.ledger.entry import Entry
+from gateway.quota.alert import Alert
+from gateway.quota.budget import Budget
+from gateway.quota.standing import Standing
 
 
 class Waiting(Protocol):
@@ -149,4 +152,24 @@ class Extends(Protocol):
 
     async def extend(self, request_ids: Collection[UUID], expires_us: int) -> None:
         """Keep these holds until then. Raises Unavailable."""
+        ...
+
+
+class Raising(Protocol):
+    """Where budgets stand, and where their alerts are kept."""
+
+    async def earning(self) -> Sequence[Standing]:
+        """The counters that may have earned an alert. Raises Unavailable."""
+        ...
+
+    async def alert(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Raise them; those that nobody had raised before. Raises Unavailable."""
+        ...
+
+
+class Alarm(Protocol):
+    """Who hears of alerts; never raises."""
+
+    def alerted(self, budget: Budget, alert: Alert) -> None:
+        """An alert was raised, by us and for the first time."""
         ...

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.kernel.errors import BadRequest, NotFound
 from gateway.kernel.ids import new_id
+from gateway.quota.alert import Alert
 from gateway.quota.budget import Budget, Subject
 from gateway.quota.hold import Balance, CounterKey
 from gateway.quota.plan import Edit
@@ -41,16 +42,6 @@ class Change(msgspec.Struct, frozen=True):
     author: str
     action: str
     budget: Budget
-
-
-class Alert(msgspec.Struct, frozen=True):
-    """An alert that was raised: once per counter, ``kind`` (actual, forecast) and percentage."""
-
-    key: CounterKey
-    kind: str
-    percent: int
-    at_us: int
-    used: int
 
 
 class BudgetStore:

@@ -21,6 +21,7 @@ METRICS: Final = {
         "Entries by flag: unbalanced, model_mismatch, ...",
     ),
     "weighbridge_net_pico_usd_total": ("counter", "Net charges booked, in pico-USD, by provider."),
+    "weighbridge_budget_alerts_total": ("counter", "Alerts of budgets raised, by kind."),
     "weighbridge_spool_pending": ("gauge", "Settled entries not yet in the ledger."),
     "weighbridge_spool_bytes": ("gauge", "Bytes in the worker's journal."),
     "weighbridge_spool_lag_seconds": (

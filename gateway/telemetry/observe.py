@@ -10,6 +10,10 @@ import msgspec
 
 from gateway.kernel.clock import Clock, instant
 from gateway.ledger.entry import Entry
+from gateway.quota.alert import Alert
+from gateway.quota.budget import Budget
+from gateway.quota.demand import limit_at
+from gateway.quota.form import amount_text
 from gateway.telemetry.metrics import Metrics
 
 _LOGGER = logging.getLogger("weighbridge")
@@ -57,6 +61,19 @@ class Telemetry:
         """Count and log a failure of ours; the error's own text may hold others' data, so only its type is kept."""
         self.metrics.add("weighbridge_failures_total", (("step", what),))
         self.log("step_failed", step=what, error=type(error).__name__)
+
+    def alerted(self, budget: Budget, alert: Alert) -> None:
+        """Count and log an alert of a budget, which this process was the first to raise."""
+        self.metrics.add("weighbridge_budget_alerts_total", (("kind", alert.kind),))
+        self.log(
+            "budget_alert",
+            budget=budget.name,
+            subject=alert.key.subject,
+            kind=alert.kind,
+            percent=str(alert.percent),
+            used=amount_text(budget.measure, alert.used),
+            limit=amount_text(budget.measure, limit_at(budget, alert.at_us)),
+        )
 
     def log(self, event: str, **fields: str) -> None:
         """One JSON line."""
