@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -29,10 +30,13 @@ COLOURS: Final[dict[Level, str]] = {
     "spent": "red",
     "over": "bold red",
 }
-BAR_COLUMNS: Final = 20
+BAR_COLUMNS: Final = 16
 LONG_BAR_COLUMNS: Final = 60
-NAME_COLUMNS: Final = 40
-WIDE_COLUMNS: Final = 122
+NAME_COLUMNS: Final = 36
+NAME_COLUMNS_MIN: Final = 12
+COLUMNS_MAX: Final = 1000
+PADDING: Final = 2  # at the edges, which measuring leaves out
+WIDE_COLUMNS: Final = 128
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -49,27 +53,43 @@ def overview(stands: Sequence[Stand]) -> RenderableType:
     """Every budget on a line of its own; the fullest counters of split ones below it."""
     if not stands:
         return none_yet()
+    shown = _overview(stands, NAME_COLUMNS)
+    # Where it does not fit a name is cut, never a figure.
+    endless = CONSOLE.options.update_width(COLUMNS_MAX)
+    needed = Measurement.get(CONSOLE, endless, shown).maximum + PADDING
+    if needed <= CONSOLE.width:
+        return shown
+    names = min(NAME_COLUMNS, max(len(one.budget.name) for one in stands))
+    return _overview(stands, max(NAME_COLUMNS_MIN, names - (needed - CONSOLE.width)))
+
+
+def _overview(stands: Sequence[Stand], name_columns: int) -> Table:
     everything = CONSOLE.width >= WIDE_COLUMNS
     counts = (("spent", "right"), ("held", "right"), ("limit", "right"))
-    outlook = (("left", "right"), ("forecast", "right"), ("frees", "left"))
-    columns = (("budget", "left"), *(counts if everything else counts[::2]), ("", "left"), ("", "right"), ("", "left"), *(outlook if everything else ()))  # fmt: skip
-    shown = table("How budgets stand", columns)
-    shown.columns[0].no_wrap, shown.columns[0].overflow = True, "ellipsis"
-    shown.columns[0].max_width = NAME_COLUMNS
-    for column in shown.columns[1:]:
+    outlook = (("left", "right"), ("forecast", "right"), ("frees in", "left"))
+    levels = (("", "left"), ("", "right"), ("", "left"))
+    shown = table("How budgets stand", (("budget", "left"), *(counts if everything else counts[::2]), *levels, *(outlook if everything else ())))  # fmt: skip
+    for column in shown.columns:
         column.no_wrap = True
     for one in stands:
         if one.budget.each:
-            shown.add_row(f"{escape(one.budget.name)}", *_nothing(one, everything=everything))
+            head = _cut(one.budget.name, name_columns)
+            shown.add_row(head, *_nothing(one, everything=everything))
         for standing in one.fullest:
             name = f"  {standing.value or 'none'}" if one.budget.each else one.budget.name
-            shown.add_row(escape(name), *_cells(standing, everything=everything))
+            shown.add_row(_cut(name, name_columns), *_cells(standing, everything=everything))
     return shown
+
+
+def _cut(name: str, columns: int) -> Text:
+    drawn = Text(name)
+    drawn.truncate(columns, overflow="ellipsis")
+    return drawn
 
 
 def _nothing(one: Stand, *, everything: bool) -> tuple[str, ...]:
     """The line above a split budget's counters: how many there are, and where the limit is of each."""
-    limit = f"[dim]{amount(one.budget, one.budget.limit)}[/]"
+    limit = f"[dim]{amount(one.budget, one.budget.limit, short=True)}[/]"
     told = f"[dim]{_counted(one)}[/]"
     return ("", "", limit, told) if everything else ("", limit, told)
 
@@ -78,24 +98,27 @@ def _counted(one: Stand) -> str:
     word = one.budget.each.replace("_", " ")
     if not one.counters:
         return f"no {word} has used any"
-    more = f", fullest {len(one.fullest)}" if one.counters > len(one.fullest) else ""
+    more = f", top {len(one.fullest)}" if one.counters > len(one.fullest) else ""
     return f"{one.counters:,} {word}{'s' * (one.counters != 1)}{more}"
 
 
 def _cells(one: Standing, *, everything: bool) -> tuple[RenderableType, ...]:
-    budget = one.budget
-    spent = "" if one.is_rate else amount(budget, one.posted)
-    held = amount(budget, one.pending) if one.pending else DASH
-    counts = (spent, held, _limit(one)) if everything else (spent or held, _limit(one))
+    def short(value: int) -> str:
+        return amount(one.budget, value, short=True)
+
+    spent = "" if one.is_rate else short(one.posted)
+    held = short(one.pending) if one.pending else DASH
     colour = COLOURS[one.level]
-    percent = Text(f"{one.percent} %", style=colour)
-    state = Text(one.level, style=colour)
+    mode = mode_of(one.budget)
+    aside = "" if mode == "hard" else f" · {mode}"
+    said = Text.assemble((one.level, colour), (aside, "dim"))
+    level = (Text(f"{one.percent} %", style=colour), said)
+    drawn = bar(one, BAR_COLUMNS)
     if not everything:
-        return (*counts, bar(one, BAR_COLUMNS), percent, state)
-    expected = DASH if one.forecast is None else amount(budget, one.forecast)
+        return (spent or held, short(_limit(one)), drawn, *level)
+    expected = DASH if one.forecast is None else short(one.forecast)
     ahead = Text(expected, style="yellow" if _is_beyond(one) else "")
-    left = amount(budget, one.left)
-    return (*counts, bar(one, BAR_COLUMNS), percent, state, left, ahead, _frees(one))
+    return (spent, held, short(_limit(one)), drawn, *level, short(one.left), ahead, _frees_in(one))
 
 
 def bar(one: Standing, columns: int) -> Text:
@@ -133,7 +156,7 @@ def detail(shown: Shown) -> RenderableType:
     (one,) = shown.stands
     parts: list[RenderableType] = [_headline(one.budget), ""]
     if one.budget.each:
-        parts += [f"[dim]{_counted(one)}[/]", "", _counters(one)]
+        parts += [Text(_counted(one), style="dim"), "", _counters(one)]
     else:
         parts += [_long_bar(one.fullest[0]), "", _walk(one.fullest[0])]
     return Padding(Group(*parts, "", _terms(one, shown.alerts)), (1, 2))
@@ -165,7 +188,7 @@ def _walk(one: Standing) -> Table:
             rows.add_row("carried over", f"+ {amount(budget, one.carried)}", carried)
         rows.add_row("spent", f"{MINUS} {amount(budget, one.posted)}", "booked")
     else:
-        rows.add_row("limit", _limit(one), unit(budget))
+        rows.add_row("limit", amount(budget, _limit(one)), unit(budget))
         if budget.window == "minute":
             rows.add_row("at once", amount(budget, one.limit), "the burst")
     if one.pending or one.is_rate:
@@ -187,7 +210,7 @@ def _outlook(one: Standing) -> tuple[str, str]:
 
 def _counters(one: Stand) -> Table:
     word = one.budget.each.replace("_", " ")
-    columns = ((word, "left"), ("spent", "right"), ("held", "right"), ("limit", "right"), ("", "left"), ("", "right"), ("", "left"), ("left", "right"), ("forecast", "right"), ("frees", "left"))  # fmt: skip
+    columns = ((word, "left"), ("spent", "right"), ("held", "right"), ("limit", "right"), ("", "left"), ("", "right"), ("", "left"), ("left", "right"), ("forecast", "right"), ("frees in", "left"))  # fmt: skip
     shown = table("", columns)
     shown.title = None
     for standing in one.fullest:
@@ -224,25 +247,30 @@ def _window(one: Stand) -> str:
     span, standing = spans.pop(), one.fullest[0]
     assert span.end_us is not None
     ends = f"{local(span.start_us, budget)} to {local(span.end_us, budget)}, {budget.timezone}"
-    return f"{budget.window}: {ends}; frees {_in(span.end_us - standing.at_us)}"
+    return f"{budget.window}: {ends}; frees {frees(standing)}"
 
 
-def _frees(one: Standing) -> str:
+def frees(one: Standing) -> str:
+    """When what is used comes back."""
     if one.span.end_us is not None:
-        return _in(one.span.end_us - one.at_us)
+        return f"in {_time(one.span.end_us - one.at_us)}"
     if one.budget.measure == CONCURRENT:
-        return "as they end"
-    return "rolling" if one.budget.window == "minute" else "never"
+        return "as requests end"
+    return "within the minute" if one.budget.window == "minute" else "never"
 
 
-def _in(us: int) -> str:
-    """'in 14 h': the two units a person plans with."""
+def _frees_in(one: Standing) -> str:
+    return DASH if one.span.end_us is None else _time(one.span.end_us - one.at_us)
+
+
+def _time(us: int) -> str:
+    """'14 h': in the unit a person plans with."""
     minutes = max(1, -(-us // (60 * US_PER_SECOND)))
     hours, days = minutes // 60, minutes // 1440
     if days >= 2:  # noqa: PLR2004 - one day is said in hours
-        return f"in {days} days"
-    return f"in {hours} h" if hours else f"in {minutes} min"
+        return f"{days} days"
+    return f"{hours} h" if hours else f"{minutes} min"
 
 
-def _limit(one: Standing) -> str:
-    return amount(one.budget, one.budget.limit + one.raised if one.is_rate else one.limit)
+def _limit(one: Standing) -> int:
+    return one.budget.limit + one.raised if one.is_rate else one.limit

@@ -13,17 +13,28 @@ MINUS: Final = "−"  # noqa: RUF001 - the true sign
 _NANO_PER_USD: Final = 10**9
 _NANO_PER_CENT: Final = 10**7
 _SMALL_DECIMALS: Final = 6
+_MILLION: Final = 1_000_000
+_WHOLE: Final = 100
 
 
-def amount(budget: Budget, value: int) -> str:
-    """An amount for people: cents, or as many decimals as a small sum needs; counts with their thousands."""
+def amount(budget: Budget, value: int, *, short: bool = False) -> str:
+    """An amount for people: cents, or the decimals that a small budget needs; counts with their thousands.
+
+    ``short``: millions as 6.30M, where a column is narrow.
+    """
     if budget.measure not in MONEY:
-        return f"{value:,}"
-    if value and abs(value) < _NANO_PER_USD:
-        whole, _, rest = format_usd(value * PICO_PER_NANO).partition(".")
-        return f"{whole}.{rest[:_SMALL_DECIMALS].ljust(2, '0')}"
-    sign, cents = (MINUS if value < 0 else ""), (abs(value) + _NANO_PER_CENT // 2) // _NANO_PER_CENT
-    return f"{sign}{cents // 100:,}.{cents % 100:02}"
+        return _millions(value) if short and abs(value) >= _MILLION else f"{value:,}"
+    sign, size = (MINUS if value < 0 else ""), abs(value)
+    if size and budget.limit < _NANO_PER_USD:
+        whole, _, rest = format_usd(size * PICO_PER_NANO).partition(".")
+        return f"{sign}{whole}.{rest[:_SMALL_DECIMALS].ljust(2, '0')}"
+    cents = (size + _NANO_PER_CENT // 2) // _NANO_PER_CENT
+    return f"{sign}{cents // 100:,}.{cents % 100:02}" if cents or not size else f"{sign}<0.01"
+
+
+def _millions(value: int) -> str:
+    hundredths = value * _WHOLE // _MILLION
+    return f"{hundredths // _WHOLE:,}.{hundredths % _WHOLE:02}M"
 
 
 def unit(budget: Budget) -> str:

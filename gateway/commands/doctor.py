@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.budget_health import budget_health
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -77,7 +78,7 @@ def _findings(path: Path | None) -> list[Finding]:
         ]
     found = [Finding("configuration", "ok", str(path or "defaults"))]
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _database, _journal, _disk, _vocabulary, _prices, _deployments, _credentials,
+        _folder, _database, _budgets, _journal, _disk, _vocabulary, _prices, _deployments, _credentials,
         _clock,
     )  # fmt: skip
     for check in checks:
@@ -151,6 +152,14 @@ async def _waiting(configured: Config) -> tuple[int, int]:
     """Records in the quarantine, and rows that no monthly partition took."""
     async with composition.opened(configured) as database:
         return await Ledger(database).quarantined(), await Partitions(database).strays()
+
+
+def _budgets(configured: Config) -> list[Finding]:
+    """Where the database cannot be asked the check before has said so."""
+    try:
+        return [Finding("budget", *said) for said in budget_health(configured)]
+    except (ConfigurationError, Unavailable):
+        return []
 
 
 def _journal(configured: Config) -> list[Finding]:

@@ -1,6 +1,7 @@
 """weighbridge budgets and apply: what goes in, what comes out, and what is said when something is wrong."""
 
 import asyncio
+import io
 import json
 import re
 import sys
@@ -12,14 +13,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from gateway.__main__ import main
+from gateway.commands import budget_pictures
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry, Line, Outcome
+from gateway.quota.budget import Budget, Scope
+from gateway.quota.counters import Counter as CounterOf
 from gateway.quota.form import KEYS
+from gateway.quota.hold import CounterKey
+from gateway.quota.standing import standing
+from gateway.quota.window import window_of
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
+from gateway.storage.standings import Stand
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., SimpleNamespace]
@@ -164,7 +173,7 @@ def test_a_split_budget_shows_its_fullest_counters(run: Run, tmp_path: Path) -> 
     book(tmp_path, *({"user": f"user-{n % 4:04}"} for n in range(9)), {"user": "user-0003"})
     found = run("budgets", "show", "--top", "2", "--json").found
     assert [(one["subject"], one["spent"]) for one in found] == [("user-0000", 3), ("user-0003", 3)]
-    assert "4 users, fullest 2" in run("budgets", "show", "--top", "2").out
+    assert "4 users, top 2" in run("budgets", "show", "--top", "2").out
 
 
 def test_a_file_is_applied_whole_twice_and_pruned(run: Run, tmp_path: Path) -> None:
@@ -250,3 +259,59 @@ def test_every_key_of_the_file_is_described_and_no_other() -> None:
     described = [word for cell in rows for word in re.findall(r"`([^`]+)`", cell)]
     assert sorted(described) == sorted(KEYS)
     assert tomllib.loads((ROOT / "config" / "budgets.toml").read_text())["budgets"]
+
+
+def budget_findings(run: Run) -> list[tuple[str, str]]:
+    found = run("doctor", "--json").found
+    return [(one["state"], one["found"]) for one in found if one["check"] == "budget"]
+
+
+def test_the_doctor_names_budgets_near_their_limit_and_those_no_key_matches(
+    run: Run, tmp_path: Path
+) -> None:
+    run("keys", "create", "--user", "user-0001", "--team", "search")
+    assert budget_findings(run) == []
+    run("budgets", "set", *SEARCH)
+    run("budgets", "set", "--team", "search", "--model", "gpt-*", "--requests", "6", "--window", "minute")  # fmt: skip
+    assert budget_findings(run) == [("ok", "2, none near its limit")]
+    run("budgets", "set", "--team", "serach", "--usd", "5", "--window", "month")
+    book(tmp_path, {"net_pico": 450 * 10**12})
+    near, stray = budget_findings(run)
+    assert near[0] == "warn"
+    assert near[1].startswith(f"{NAME} is near its limit: 450.00 of 500.00 USD, frees in ")
+    assert stray == ("warn", "team serach · usd · month")
+    book(tmp_path, {"net_pico": 51 * 10**12})
+    assert "is over its limit: 501.00 of 500.00 USD" in budget_findings(run)[0][1]
+
+
+@pytest.mark.parametrize("columns", [80, 100, 130, 160])
+def test_a_narrow_terminal_cuts_names_and_never_a_figure(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Long names, and figures of every length."""
+    console = Console(width=columns, record=True, file=io.StringIO())
+    monkeypatch.setattr(budget_pictures, "CONSOLE", console)
+    now_us = 1_795_392_000_000_000
+    stands = []
+    for n, limit in enumerate((1, 50, 7_777, 1_234_567)):
+        one = Budget(
+            id=f"b{n}", name=f"a long name that nobody would read to its end, number {n}", scope=Scope(),
+            measure="usd_net", limit=limit * 10**9, window="month", shadow=True,
+        )  # fmt: skip
+        key = CounterKey(one.id, "", window_of(one, now_us).start_us)
+        posted = one.limit * 81 // 100
+        stood = standing(one, "", now_us, {key: CounterOf(posted, one.limit // 100)})
+        stands.append(Stand(one, (stood,), 1))
+    console.print(budget_pictures.overview(stands))
+    drawn = console.export_text()
+    assert all(len(line) <= columns for line in drawn.splitlines())
+    for figure in (
+        "0.81",
+        "40.50",
+        "6,299.37",
+        "999,999.27",
+        "1,234,567.00",
+        "82 %",
+        "near · shadow",
+    ):
+        assert figure in drawn, figure
