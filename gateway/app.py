@@ -1,8 +1,6 @@
 """The composition root: Config → a wired ASGI app with its task group. The only module that knows every room."""
 
 import asyncio
-import os
-import secrets
 from collections.abc import AsyncIterator, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,122 +18,62 @@ from gateway.edge.proxy import Proxy
 from gateway.exchange.admission import Admission
 from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
+from gateway.exchange.holding import Holding
+from gateway.exchange.reserving import Reserving
 from gateway.jobs.adopt import Adopter
 from gateway.jobs.alert import Alerter
+from gateway.jobs.expire import Extender, Sweeper
 from gateway.jobs.flush import Flusher
 from gateway.jobs.months import Keeper
 from gateway.jobs.reload import Reloader
-from gateway.kernel.clock import NS_PER_MS, Clock, SystemClock
-from gateway.kernel.errors import ConfigurationError
+from gateway.kernel.clock import NS_PER_MS, US_PER_SECOND, Clock, SystemClock
 from gateway.ledger.period import day_and_period
 from gateway.metering.ratio import Ratios
+from gateway.premises import (
+    directory,
+    master_secret,
+    opened,
+    prepare_folder,
+    probe_credential,
+    ready_store,
+)
 from gateway.providers import installed
-from gateway.providers.contract import Signing, Upstream
-from gateway.shipped import counter, price_book, routes
+from gateway.shipped import ceilings, counter, price_book, routes
 from gateway.storage.backlog import Pending
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.directory import Directory
 from gateway.storage.engine import Database
+from gateway.storage.holds import Holds
 from gateway.storage.ledger import Ledger
-from gateway.storage.migrate import upgrade
 from gateway.storage.orphans import orphans, survey
 from gateway.storage.partitions import Partitions
 from gateway.storage.prices import publish
+from gateway.storage.quota_batch import BatchedQuotas
+from gateway.storage.quotas_postgres import postgres_quotas
+from gateway.storage.quotas_sqlite import sqlite_quotas
 from gateway.storage.spool import Spool
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observe import Telemetry
-from gateway.upstream.credentials import Outbound
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.keyring import Surroundings, credential_for
 from gateway.upstream.pool import UpstreamPool
 from gateway.upstream.transport import RelayTransport
 
+__all__ = [
+    "Gateway",
+    "directory",
+    "master_secret",
+    "opened",
+    "prepare_folder",
+    "probe_credential",
+    "ready_store",
+]
+
 Scope = MutableMapping[str, Any]
-MASTER_BYTES_MIN = 32
 SETTLE_SECONDS_MAX = 10  # counting the longest text that was seen takes a second or two
 SETTLE_LOOK_S = 0.01
 NS_PER_SECOND = 1_000_000_000
 _NOT_FOUND = b"Weighbridge: providers are mounted at %b; probes at /-/live, /-/ready, /-/metrics\n"
-
-
-# -- parts that commands use on their own -------------------------------------------------------------
-
-
-def prepare_folder(config: Config) -> None:
-    """Make the folder of this machine's state. Raises ConfigurationError where that cannot be done."""
-    try:
-        config.folder().mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        problem = f"storage.folder: {config.folder()}: {error.strerror}; expected a writable folder"
-        raise ConfigurationError((problem,)) from error
-
-
-def ready_store(config: Config) -> None:
-    """What a command may rely on: the folder, and SQLite at this schema. Shared databases: weighbridge migrate."""
-    prepare_folder(config)
-    if config.database_url().startswith("sqlite"):
-        upgrade(config.database_url())
-
-
-async def probe_credential(config: Config, upstream: Upstream) -> None:
-    """Fetch an upstream's credential once. Raises UpstreamFailed naming it and the cure."""
-    clock = SystemClock()
-    transport = RelayTransport(clock=clock)
-    surroundings = Surroundings(config.environment, transport, clock)
-    credential = credential_for(upstream.name, config.credentials[upstream.name], surroundings)
-    signing = Signing("probe", upstream.region or "us-east-1")
-    try:
-        await credential.headers(
-            Outbound(
-                b"GET", b"/", ((b"host", b"localhost"),), b"", b"x-key", signing, clock.wall_us()
-            )
-        )
-    finally:
-        await credential.aclose()
-        await transport.aclose()
-
-
-def master_secret(config: Config) -> bytes:
-    """What keys derive from: configured, or made once in the folder (mode 0600).
-
-    Raises ConfigurationError where it is too short to be a secret.
-    """
-    if config.secrets.master:
-        found = config.secrets.master.encode()
-        if len(found) < MASTER_BYTES_MIN:
-            raise ConfigurationError(
-                (
-                    f"secrets.master: expected {MASTER_BYTES_MIN} or more characters, found {len(found)}",
-                )
-            )
-        return found
-    path = config.folder() / "master.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes().strip()
-    with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_urlsafe(48).encode())
-    return path.read_bytes().strip()
-
-
-@asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[Database]:
-    """The configured database, closed at the end."""
-    database = Database(config.database_url())
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-def directory(config: Config, database: Database, clock: Clock) -> Directory:
-    """The key store on a database."""
-    return Directory(database, master=master_secret(config), clock=clock)
-
-
-# -- the gateway --------------------------------------------------------------------------------------
 
 
 class Gateway:
@@ -149,6 +87,7 @@ class Gateway:
         self.providers = installed()
         self.book = price_book(config)
         self.routes = routes(config, self.book)
+        self.ceilings = ceilings()
         self.counter = counter() if config.relay.count else None
         self._proxy: Proxy | None = None
         self._spool: Spool | None = None
@@ -209,6 +148,9 @@ class Gateway:
         config, clock, observer = self.config, self.clock, self.observer
         keys = directory(config, database, clock)
         await keys.refresh()
+        budgets = BudgetStore(database, clock)
+        await budgets.refresh()
+        quotas = self._quotas(database)
         await publish(database, self.book.rows)
         partitions = Partitions(database)
         await partitions.ensure(clock.wall_us())
@@ -223,8 +165,14 @@ class Gateway:
         self.metrics.gauge("weighbridge_orphan_spools", lambda: survey(spools).orphaned)
         self.metrics.gauge("weighbridge_disk_free_bytes", lambda: disk_usage(spools).free)
         self.metrics.gauge("weighbridge_open_exchanges", self._open)
+        hold_us = config.quotas.hold_seconds * US_PER_SECOND
+        holding = Holding(budgets, quotas, clock=clock, observer=observer, hold_us=hold_us)
         return _Parts(
             keys=keys,
+            budgets=budgets,
+            quotas=quotas,
+            holding=holding,
+            holds=Holds(database, ledger),
             partitions=partitions,
             ledger=ledger,
             spools=spools,
@@ -233,20 +181,35 @@ class Gateway:
             tokens=tokens,
             pool=self._pool(tokens),
             counting=ThreadPoolExecutor(1, "tiktoken"),
-            alerter=Alerter(BudgetStore(database, clock), observer, observer),
+            alerter=Alerter(budgets, observer, observer),
         )
 
     def _jobs(self, parts: "_Parts") -> tuple[Coroutine[Any, Any, None], ...]:
         clock, observer, ledger = self.clock, self.observer, parts.ledger
         own = parts.spool.name
+        self.metrics.gauge("weighbridge_open_holds", lambda: len(parts.holding.live))
+        self.metrics.gauge("weighbridge_quota_waiting", lambda: parts.quotas.waiting)
         return (
             parts.flusher.run(),
             Adopter(lambda: orphans(parts.spools, own, clock=clock), ledger, observer).run(),
-            Reloader((parts.keys,), observer).run(),
+            Reloader((parts.keys, parts.budgets), observer).run(),
+            parts.quotas.run(),
+            Extender(
+                lambda: parts.holding.live,
+                parts.quotas,
+                clock,
+                observer,
+                ttl_us=self.config.quotas.hold_seconds * US_PER_SECOND,
+            ).run(),
+            Sweeper(parts.holds, ledger, clock, observer).run(),
             Keeper(parts.partitions, clock, observer).run(),
             parts.pool.run(),
             parts.alerter.run(),
         )
+
+    def _quotas(self, database: Database) -> BatchedQuotas:
+        make = postgres_quotas if database.is_postgres else sqlite_quotas
+        return make(self.config.database_url(), clock=self.clock, observer=self.observer)
 
     def _pool(self, tokens: RelayTransport) -> UpstreamPool:
         """``tokens``: the transport credentials are fetched with."""
@@ -295,6 +258,13 @@ class Gateway:
             zone=self._zone,
             clock=self.clock,
             observer=self.observer,
+            reserving=Reserving(
+                parts.holding,
+                book=lambda: book,
+                ceilings=self.ceilings,
+                default_output=self.config.quotas.default_output_tokens,
+                expose=self.config.quotas.expose,
+            ),
         )
         return Proxy(
             self.providers,
@@ -332,6 +302,10 @@ class _Parts:
     """What a running gateway is made of; ``tokens`` is the transport credentials are fetched with."""
 
     keys: Directory
+    budgets: BudgetStore
+    quotas: BatchedQuotas
+    holding: Holding
+    holds: Holds
     partitions: Partitions
     ledger: Ledger
     spools: Path
@@ -344,8 +318,10 @@ class _Parts:
 
     async def close(self) -> None:
         """In this order: what is settled is booked, the journal ends, connections close."""
+        await self.quotas.drain()
         await self.flusher.drain()
         self.spool.close()
+        await self.quotas.close()
         await self.pool.aclose()
         await self.tokens.aclose()
         self.counting.shutdown()

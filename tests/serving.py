@@ -18,6 +18,9 @@ from gateway.config import Config
 from gateway.edge.server import Tls, listening, server_config
 from gateway.kernel.clock import SystemClock
 from gateway.ledger.entry import Entry
+from gateway.quota.budget import Budget
+from gateway.quota.hold import Balance
+from gateway.storage.budgets import BudgetStore
 from gateway.storage.directory import MadeKey, NewKey
 from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import upgrade
@@ -87,6 +90,26 @@ class Running(NamedTuple):
                 if len(found) >= count or time.monotonic() > deadline:
                     return found
                 await asyncio.sleep(0.05)
+
+    def put_budgets(self, *budgets: Budget) -> None:
+        """Set budgets; the running gateway knows them within two seconds, so wait for that."""
+
+        async def put() -> None:
+            async with composition.opened(self.config) as database:
+                for budget in budgets:
+                    await BudgetStore(database).put(budget, "owner-4100")
+
+        asyncio.run(put())
+        time.sleep(2.3)
+
+    def counters(self) -> dict[str, Balance]:
+        """The counters as the database has them, by budget (and the value it is split by)."""
+
+        async def read() -> list[Balance]:
+            async with composition.opened(self.config) as database:
+                return await BudgetStore(database).counters()
+
+        return {one.key.budget + one.key.subject: one for one in asyncio.run(read())}
 
     def make_key(self, **properties: Any) -> MadeKey:
         """Another key; the running gateway knows it within two seconds, so wait for that."""

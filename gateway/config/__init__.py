@@ -122,13 +122,8 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         reader.problem(
             "org.timezone", f"expected an IANA zone such as 'Europe/Berlin', found {found}"
         )
-    for section, key in (("storage", "url"), ("quotas", "valkey")):
-        table = raw.get(section)
-        if isinstance(table, dict) and _PASSWORD.search(str(table.get(key, ""))):
-            reader.problem(
-                f"{section}.{key}", "a password is given as ${env:NAME}, never as a literal"
-            )
-    if config.quotas.engine == "valkey" and not config.quotas.valkey:
-        reader.problem("quotas.valkey", "missing; expected valkey://host:6379 with engine valkey")
+    storage = raw.get("storage")
+    if isinstance(storage, dict) and _PASSWORD.search(str(storage.get("url", ""))):
+        reader.problem("storage.url", "a password is given as ${env:NAME}, never as a literal")
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):
         reader.problem("server.tls_key", "tls_certificate and tls_key go together")

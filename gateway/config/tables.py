@@ -68,15 +68,13 @@ class Relay(msgspec.Struct, frozen=True):
 
 
 class Quotas(msgspec.Struct, frozen=True):
-    """How budgets are held. ``engine``: 'sql' (the storage's own) or 'valkey' at ``valkey``, an accelerator.
+    """How budgets are held.
 
     hold_seconds           when a hold whose worker is gone is given up
     default_output_tokens  held for the answer of a model whose maximum is not known
     expose                 say what is left of budgets in the answer's headers
     """
 
-    engine: Literal["sql", "valkey"] = "sql"
-    valkey: str = ""
     hold_seconds: Positive = 900
     default_output_tokens: Positive = 16_384
     expose: bool = True

@@ -50,21 +50,18 @@ from gateway.metering.usage import (
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, at, obj, string
 from gateway.wire.messages import Head
+from gateway.wire.sse import error_event
 
 _LIMITS: Final = ("max_tokens", "max_tokens_to_sample")
 _SENSITIVE: Final = ("model", "stream", *_LIMITS, "thinking", "service_tier", "speed")
 _BASE_SPEED: Final = "standard"
-_TOOL_UNITS: Final = {
-    "web_search_requests": "web_search_requests",
-    "web_fetch_requests": "web_fetch_requests",
-}
+_TOOL_UNITS: Final = {name: name for name in ("web_search_requests", "web_fetch_requests")}
 _LIFETIMES: Final = {
     "ephemeral_5m_input_tokens": "cache_write_5m",
     "ephemeral_1h_input_tokens": "cache_write_1h",
 }
-_OUTSIDE: Final = frozenset(
-    {"advisor_message", "compaction"}
-)  # iterations no top-level count holds
+# Iterations that no top-level count holds.
+_OUTSIDE: Final = frozenset({"advisor_message", "compaction"})
 _NO_GEO: Final = "not_available"
 _BLOCKS_NESTING_MAX: Final = 4
 
@@ -388,7 +385,11 @@ class _Invoked(_Anthropic):
 
 
 MESSAGES: Final[Dialect] = DocumentDialect(
-    "anthropic", _read_request, lambda request, head: _Anthropic(), lower=at_top(*_LIMITS)
+    "anthropic",
+    _read_request,
+    lambda request, head: _Anthropic(),
+    lower=at_top(*_LIMITS),
+    sse_end=lambda words: error_event({"error": {"type": "rate_limit_error", "message": words}}),
 )
 INVOKE: Final[Dialect] = DocumentDialect(
     "anthropic_invoke",

@@ -67,6 +67,11 @@ class Dialect(Protocol):
         """A fresh meter for one successful (2xx) response with that head."""
         ...
 
+    @property
+    def sse_end(self) -> Callable[[str], bytes] | None:
+        """The events that end a running event stream, by the words that say why; None where it has none."""
+        ...
+
     def strip(self, request: Request) -> Filter | None:
         """The filter that takes out the usage event we asked for; None where nothing is to be stripped.
 
@@ -91,6 +96,7 @@ class DocumentDialect(msgspec.Struct, frozen=True):
     salvaged  the objects worth finding in an answer beyond the bound
     document_bytes_max  the bound: of one event, or of a whole body
     lower     lowers a body's output ceiling, given a model's name; None where the operation has none
+    sse_end   see Dialect
     """
 
     name: str
@@ -99,6 +105,7 @@ class DocumentDialect(msgspec.Struct, frozen=True):
     salvaged: tuple[str, ...] = ("usage",)
     document_bytes_max: int = DOCUMENT_BYTES_MAX
     lower: Lower | None = None
+    sse_end: Callable[[str], bytes] | None = None
 
     def read_request(self, body: bytes, content_type: bytes) -> Request:
         """See Dialect."""

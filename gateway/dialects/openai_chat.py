@@ -7,6 +7,8 @@ To add an operation of the same answer shape: a function that reads its request,
 
 from typing import Final
 
+import orjson
+
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import asked_number, largest, read_object
@@ -162,13 +164,42 @@ def _reader(request: Request, head: Head) -> ChoicesReader:
     return ChoicesReader()
 
 
-CHAT: Final[Dialect] = _Opting("openai_chat", _read_chat, _reader, lower=_lower_chat)
+def _end_chat(words: str) -> bytes:
+    """A choice cut for its length, as this protocol says it, with our words beside it."""
+    choice: dict[str, Json] = {"index": 0, "delta": {}, "finish_reason": "length"}
+    return _end("chat.completion.chunk", choice, words)
+
+
+def _end_completions(words: str) -> bytes:
+    return _end("text_completion", {"index": 0, "text": "", "finish_reason": "length"}, words)
+
+
+def _end(kind: str, choice: dict[str, Json], words: str) -> bytes:
+    event = {
+        "id": "weighbridge",
+        "object": kind,
+        "created": 0,
+        "model": "",
+        "choices": [choice],
+        "weighbridge": words,
+    }
+    return b"data: %b\n\ndata: [DONE]\n\n" % orjson.dumps(event)
+
+
+CHAT: Final[Dialect] = _Opting(
+    "openai_chat", _read_chat, _reader, lower=_lower_chat, sse_end=_end_chat
+)
 COMPLETIONS: Final[Dialect] = _Opting(
-    "openai_completions", _read_completions, _reader, lower=_lower_completions
+    "openai_completions",
+    _read_completions,
+    _reader,
+    lower=_lower_completions,
+    sse_end=_end_completions,
 )
 MISTRAL: Final[Dialect] = DocumentDialect(
     "mistral_chat",
     _read_unasked,
     _reader,
     lower=at_top("max_tokens"),
+    sse_end=_end_chat,
 )

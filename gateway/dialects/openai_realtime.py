@@ -168,6 +168,8 @@ class _Realtime:
         """See Dialect."""
         return _Meter()
 
+    sse_end = None
+
     def strip(self, request: Request) -> Filter | None:
         """See Dialect: never anything."""
         return None

@@ -25,6 +25,7 @@ from gateway.metering.usage import MAIN, Component, Source, UsageInvalid, compon
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, obj, string
 from gateway.wire.messages import Head
+from gateway.wire.sse import error_event
 
 ROLE_IMAGE_GEN: Final = "tool_image_gen"
 _READ_TOOLS: Final = frozenset({"image_gen", "web_search"})
@@ -256,8 +257,18 @@ def _lower(body: bytes, ceiling: int, model: str) -> bytes | None:
     return lower_top(body, ceiling, (_LIMIT,), _LIMIT) if ceiling >= _LIMIT_MIN else None
 
 
+def _end(words: str) -> bytes:
+    """The protocol's own error event."""
+    return error_event({"code": "insufficient_quota", "message": words, "param": None})
+
+
 RESPONSES: Final[Dialect] = DocumentDialect(
-    "openai_responses", _read_request, _Reader, salvaged=("usage", "tool_usage"), lower=_lower
+    "openai_responses",
+    _read_request,
+    _Reader,
+    salvaged=("usage", "tool_usage"),
+    lower=_lower,
+    sse_end=_end,
 )
 # Compacting has no ceiling of its own.
 COMPACT: Final[Dialect] = DocumentDialect(

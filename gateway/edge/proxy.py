@@ -150,6 +150,7 @@ class _Request:
             strip=exchange.filter,
             bodiless=self.inbound.method == b"HEAD",
             headers=exchange.headers,
+            growth=exchange.growth,
         )
 
     def _cancel_when_gone(self) -> None:

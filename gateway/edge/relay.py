@@ -19,6 +19,7 @@ from starlette.types import Send
 
 from gateway.edge.abandon import Abandonment, Departure, Policy
 from gateway.edge.presence import ClientPresence
+from gateway.exchange.growth import Growth
 from gateway.exchange.ports import Response
 from gateway.kernel.clock import Clock
 from gateway.kernel.errors import UpstreamFailed, UpstreamMalformed
@@ -76,6 +77,7 @@ class Way(msgspec.Struct, frozen=True):
     outlasts  asked when the client leaves: True where so little is still to come that it is read on even
               under "cancel"
     headers  the gateway's own, added to the head
+    growth  asked after every chunk whether the stream may go on; where not, it ends in its protocol's way
     """
 
     tap: Callable[[bytes], None]
@@ -85,6 +87,7 @@ class Way(msgspec.Struct, frozen=True):
     bodiless: bool = False
     outlasts: Callable[[], bool] | None = None
     headers: Headers = ()
+    growth: Growth | None = None
 
 
 def passing_headers(headers: Headers, *, framed: bool) -> list[Header]:
@@ -154,6 +157,7 @@ class _Passage:
         "_response",
         "_send",
         "_started",
+        "_stopped",
         "_way",
     )
 
@@ -172,6 +176,7 @@ class _Passage:
         self._first_byte_ns: int | None = None
         self._held = b""
         self._started = False
+        self._stopped = False  # by us: what is held back stays back
 
     async def start(self) -> None:
         """Send the head now, unless it is the end already."""
@@ -189,7 +194,7 @@ class _Passage:
     async def pump(self, departure: Departure) -> UpstreamFailed | None:
         """Pass the body on. Returns what the upstream died of, None where it ended."""
         presence, way = self._presence, self._way
-        strip, tap = way.strip, way.tap
+        strip, tap, growth = way.strip, way.tap, way.growth
         try:
             async for chunk in self._response.body():
                 if presence.gone:
@@ -200,10 +205,21 @@ class _Passage:
                 self._bytes_in += len(chunk)
                 if presence.gone:
                     departure.spend(len(chunk))
+                if growth is not None and not await growth.step(len(chunk)):
+                    return await self._stop(growth)
         except UpstreamFailed as failure:
             return failure
         if self._bytes_left and not presence.gone:
             return UpstreamMalformed("the upstream's body is shorter than it announced")
+        return None
+
+    async def _stop(self, growth: Growth) -> UpstreamFailed | None:
+        """End a stream that may not go on: in its own protocol's way, or, where it has none, by a break."""
+        if growth.ending is None:
+            return UpstreamFailed("a budget ran out under the stream")
+        self._stopped = True
+        if not self._presence.gone:
+            await self._forward(growth.ending)
         return None
 
     async def _forward(self, chunk: bytes) -> None:
@@ -228,7 +244,7 @@ class _Passage:
     async def finish(self, failure: UpstreamFailed | None, *, whole: bool) -> Relayed:
         """Settle, then give the client the end it is due: the rest, or the sight of a break."""
         strip, present = self._way.strip, not self._presence.gone
-        if strip is not None and present:
+        if strip is not None and present and not self._stopped:
             await self._forward(strip.flush())
         if whole and present:
             return await self._complete()

@@ -5,23 +5,30 @@ Order of closing: read the meter → rate → ``Spool.settle`` (durable) → the
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.exchange import booking, entries
 from gateway.exchange.admission import Admission, Admitted
 from gateway.exchange.booking import Counts
 from gateway.exchange.counting import Counting
+from gateway.exchange.deferring import Deferring
+from gateway.exchange.growth import Growth, written_by
+from gateway.exchange.holding import Held
+from gateway.exchange.pace import Pace
 from gateway.exchange.ports import Client, Deferred, Observer, Response, Spool, Upstreams
+from gateway.exchange.reserving import Reserved, Reserving
 from gateway.exchange.routing import Canonical
-from gateway.exchange.whole import read_whole
+from gateway.exchange.sending import Sending
 from gateway.kernel.clock import NS_PER_MS, Clock
 from gateway.kernel.errors import UpstreamUnreachable
 from gateway.kernel.ids import new_id
-from gateway.ledger.entry import Entry, EntryKind, Outcome
-from gateway.metering.count import Confidence
-from gateway.metering.meter import Filter, Meter, Reading, has_written
+from gateway.ledger.entry import STOPPED, Entry, EntryKind, Outcome
+from gateway.metering.meter import Filter, Glancing, Meter, Reading, has_written
 from gateway.metering.usage import Source
 from gateway.pricing.book import Book
 from gateway.providers.contract import Call, Deployment, Kind, Provider, Served, Upstream
@@ -29,15 +36,10 @@ from gateway.wire import headers as header_lists
 from gateway.wire.encoding import Decoded
 from gateway.wire.messages import Head, Headers, Inbound
 
-CREATED_MAX = 1024  # batches created lately, for who asks before the ledger knows them
-OPT_IN_REFUSED_MAX = 4096  # deployments remembered that refuse the usage opt-in
-OPT_IN_REFUSED = ("usage_opt_in_refused",)
-BAD_REQUEST = 400
 # Named once: looking a member up in its enum is a call, and these are looked up on every request.
 _METERED, _FREE, _DEFERRED = Kind.METERED, Kind.FREE, Kind.DEFERRED
 _USAGE = EntryKind.USAGE
 _BY_PROVIDER = Source.PROVIDER
-_ESTIMATE = Confidence.ESTIMATE
 _SILENT = Reading(source=Source.NONE, final=False, complete=False)
 _ERROR = Reading(source=Source.NONE, final=True)
 
@@ -61,19 +63,19 @@ class Exchanges:
         zone: Zone,
         clock: Clock,
         observer: Observer,
+        reserving: Reserving,
     ) -> None:
         self.admission = admission
-        self.upstreams = upstreams
+        self.reserving = reserving
+        self.sending = Sending(upstreams)
         self.spool = spool
-        self.deferred = deferred
+        self.deferring = Deferring(deferred)
         self.counting = counting
         self.book = book
         self.canonical = canonical
         self.zone = zone
         self.clock = clock
         self.observer = observer
-        self.created: dict[str, Entry] = {}
-        self.opt_in_refused: set[tuple[str, str | None, bytes]] = set()
 
     def open(
         self, provider: Provider, call: Call, inbound: Inbound, request_id: UUID, client: Client
@@ -108,15 +110,22 @@ class Exchange:
         self._started_ns = shared.clock.ticks_ns()
         self._first_ns: int | None = None
         self._admitted: Admitted | None = None
+        self._reserved: Reserved | None = None
         self._response: Response | None = None
         self._meter: Meter | None = None
         self._decoded: Decoded | None = None
+        self._pace: Pace | None = None
         self._frame: Entry | None = None
         self._sent = False
         self._settled = False
         self._flags: tuple[str, ...] = ()
+        self.growth: Growth | None = None
         self.filter: Filter | None = None
-        self.headers: Headers = ()  # what is left of its budgets, for the answer
+
+    @property
+    def headers(self) -> Headers:
+        """The gateway's own headers of the answer: what is left of its budgets."""
+        return () if self._reserved is None else self._reserved.headers
 
     @property
     def admitted(self) -> Admitted:
@@ -145,19 +154,44 @@ class Exchange:
         self._admitted = await self._shared.admission.admit(
             self._provider, self._call, self._inbound, self._started_us
         )
+        if self._call.kind is _METERED or self._call.reserved:
+            await self._reserve()
         return self
+
+    async def _reserve(self) -> None:
+        """Hold the most it may use. Raises the refusal of the budget that has no room."""
+        self._frame = self._framed()
+        reserved = self._reserved = await self._shared.reserving.reserve(
+            self._request_id, self.admitted, self._inbound.body, self._frame
+        )
+        if reserved is not None and reserved.clamped is not None:
+            clamped = reserved.clamped
+            self._inbound = replace(self._inbound, body=clamped.body)
+            self._admitted = replace(self.admitted, request=clamped.request)
 
     async def forward(self) -> Response:
         """Record the intent, send, and make the meter. Raises UpstreamFailed and its kinds."""
         if self._call.kind is _METERED:
-            self._frame = self._framed()
-            self._shared.spool.intent(entries.interrupted(self._frame, self.admitted))
+            await self._intend()
         self._sent = True
-        response = await self._send()
-        self._response = response
+        sent = await self._shared.sending.send(
+            self._provider, self._call, self._inbound, self.admitted
+        )
+        response = self._response = sent.response
+        self.filter, self._flags = sent.filter, sent.flags
         if self.metered and response.head.status < booking.NOT_AN_ANSWER:
             self._prepare(response.head)
+            self._let_grow(response.head)
         return response
+
+    async def _intend(self) -> None:
+        """Say in the journal what is about to be sent; what passes without its hold, durably."""
+        assert self._frame is not None
+        spool, intent = self._shared.spool, entries.interrupted(self._frame, self.admitted)
+        if self._reserved is not None and self._reserved.held.is_open:
+            await spool.intent_durable(intent)
+        else:
+            spool.intent(intent)
 
     def observe(self, chunk: bytes) -> None:
         """The tap: called after the chunk was sent. Never raises on what others sent."""
@@ -165,6 +199,19 @@ class Exchange:
             self._first_ns = self._shared.clock.ticks_ns()
         if self._meter is not None:
             self._meter.feed(chunk if self._decoded is None else self._decoded.feed(chunk))
+            pace = self._pace
+            if pace is not None and pace.due(len(chunk), self._shared.clock.ticks_ns()):
+                self._record_progress()
+
+    def _record_progress(self) -> None:
+        """Say in the journal what a worker that dies now will have used."""
+        meter: object = self._meter
+        assert isinstance(meter, Glancing)
+        reading, counts = meter.glance(), self.admitted.counts
+        if counts is not None:
+            counts = Counts(counts.input, self._shared.counting.roughly(reading.observed))
+        entry = self._entry(reading, counts, Outcome.INTERRUPTED)
+        self._shared.spool.progress(replace(entry, kind=EntryKind.INTERRUPTED))
 
     def outlasts(self) -> bool:
         """Whether a client that leaves now has its answer, and only the usage is still to come."""
@@ -181,17 +228,27 @@ class Exchange:
         reading = self._read()
         counts = await self._count(reading)
         outcome = booking.outcome_of(reading, self._status(), outcome, saw_all=saw_all)
+        if self.growth is not None and self.growth.is_stopped:
+            outcome, self._flags = Outcome.INTERRUPTED, (*self._flags, STOPPED)
         entry = self._entry(reading, counts, outcome)
         if self._call.kind is _DEFERRED:
-            deferred = await self._deferred(entry, reading)
+            deferred = await self._shared.deferring.entry_of(
+                self._call, self.upstream, entry, reading
+            )
             if deferred is None:
                 self._settled = True
+                self._withdraw()
                 return
             entry = deferred
         # No await between here and the spool's own queueing: a cancellation cannot fall in between.
         self._settled = True
+        held = self._held
+        entry = self._shared.reserving.holding.flagged(held, entry)
         self._shared.observer.settled(entry)
-        await self._shared.spool.settle(entry)
+        try:
+            await self._shared.spool.settle(entry)
+        finally:
+            self._shared.reserving.holding.settle(held, entry)
 
     async def __aexit__(
         self,
@@ -200,7 +257,9 @@ class Exchange:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self._sent and not self._settled and self.metered:
+            if not self._sent:
+                self._withdraw()
+            elif not self._settled and self.metered:
                 await self._close(error)
         finally:
             if self._response is not None:
@@ -211,6 +270,7 @@ class Exchange:
         if self._response is None and isinstance(error, UpstreamUnreachable):
             self._settled = True
             self._shared.spool.void(self._id)
+            self._withdraw()
             return
         outcome = Outcome.UPSTREAM_FAILED
         if isinstance(error, asyncio.CancelledError):
@@ -218,52 +278,35 @@ class Exchange:
             outcome = Outcome.CLIENT_LEFT if self._client.gone else Outcome.INTERRUPTED
         await self.settle(outcome)
 
-    # -- sending ---------------------------------------------------------------------------------
+    @property
+    def _held(self) -> Held | None:
+        if self.growth is not None:
+            return self.growth.held
+        return None if self._reserved is None else self._reserved.held
 
-    async def _send(self) -> Response:
-        """Send once; a refused usage opt-in is remembered and sent again without."""
-        admitted = self.admitted
-        opted = admitted.request.opted_body
-        if opted is None:
-            return await self._send_body(self._inbound.body)
-        # With the query: it holds the api-version, and an old one must not silence the streams of the others.
-        key = (admitted.upstream.name, admitted.wire_model, self._inbound.query)
-        if key in self._shared.opt_in_refused:
-            self._flags = OPT_IN_REFUSED
-            return await self._send_body(self._inbound.body)
-        response = await self._send_body(opted)
-        if response.head.status == BAD_REQUEST:
-            refusal = await read_whole(response)
-            if b"stream_options" not in refusal.chunk:
-                return refusal
-            return await self._send_unopted(key)
-        compressed = header_lists.first(response.head.headers, b"content-encoding") is not None
-        if admitted.call.dialect is not None and not compressed:
-            self.filter = admitted.call.dialect.strip(admitted.request)
-        return response
-
-    async def _send_unopted(self, key: tuple[str, str | None, bytes]) -> Response:
-        """Send the client's own body; only where that passes was the opt-in to blame, and is remembered."""
-        self._flags = OPT_IN_REFUSED
-        response = await self._send_body(self._inbound.body)
-        remembered = self._shared.opt_in_refused
-        if response.head.status < booking.NOT_AN_ANSWER and len(remembered) < OPT_IN_REFUSED_MAX:
-            remembered.add(key)
-        return response
-
-    async def _send_body(self, body: bytes) -> Response:
-        admitted = self.admitted
-        target = self._provider.target(
-            self._call, self._inbound, admitted.upstream, admitted.deployment, body
-        )
-        return await self._shared.upstreams.send(admitted.upstream, target)
+    def _withdraw(self) -> None:
+        """Nothing was used: what is held is free again."""
+        self._shared.reserving.holding.void(self._held)
 
     def _prepare(self, head: Head) -> None:
         assert self._call.dialect is not None
         self._meter = self._call.dialect.meter(self.admitted.request, head)
+        if self.streams and isinstance(self._meter, Glancing):
+            self._pace = Pace(self._shared.clock.ticks_ns())
         encoding = header_lists.first(head.headers, b"content-encoding")
         if encoding is not None and encoding.strip().lower() != b"identity":
             self._decoded = Decoded(encoding)
+
+    def _let_grow(self, head: Head) -> None:
+        """Where only a first step is held, the hold grows as the answer does."""
+        reserved, meter = self._reserved, self._meter
+        if reserved is None or reserved.tokens >= reserved.most or meter is None:
+            return
+        written = partial(written_by, meter, self._shared.counting)
+        self.growth = self._shared.reserving.growth(
+            reserved, self.admitted, self._started_us, written
+        )
+        self.filter = self.growth.cut(head, self.filter, self.admitted.call.dialect)
 
     # -- closing ---------------------------------------------------------------------------------
 
@@ -308,7 +351,7 @@ class Exchange:
         if head is not None:
             served = self._provider.served(self._call, admitted.upstream, head, reading)
         deployment, flags = booking.served_deployment(
-            name, admitted.deployment or self._deferred_deployment(served), served, shared.canonical
+            name, admitted.deployment or self._deployment_of(served), served, shared.canonical
         )
         tier, doubts = booking.tier_of(served.tier, admitted.tier)
         flags = (*flags, *doubts) if status else flags
@@ -319,7 +362,10 @@ class Exchange:
         if head is None and outcome is Outcome.UPSTREAM_FAILED:
             # Sent, and nothing came back: whether the provider bills it only its invoice can tell.
             kind, used = EntryKind.UNCONFIRMED, booking.Used((), used.provenance)
-        self._learn(reading, counts, used)
+        if counts is not None and reading.source is _BY_PROVIDER:
+            shared.counting.taught(
+                counts.input, used.components, self._model_counted(), admitted.principal.org
+            )
         now_ns = shared.clock.ticks_ns()
         first_ns = self._first_ns
         ending = entries.Ending(
@@ -344,38 +390,10 @@ class Exchange:
             return ()
         return ("blind",) * decoded.blind + ("coding_broken",) * decoded.broken
 
-    def _learn(self, reading: Reading, counts: Counts | None, used: booking.Used) -> None:
-        """Teach the ratio of estimated models what the provider counted."""
-        if counts is None or reading.source is not _BY_PROVIDER:
-            return
-        if counts.input.confidence is _ESTIMATE:
-            reported = booking.reported_input(used.components)
-            tenant = self.admitted.principal.org
-            self._shared.counting.learn(
-                self._model_counted(), tenant, counts.input.tokens, reported
-            )
-
-    def _deferred_deployment(self, served: Served) -> Deployment | None:
+    def _deployment_of(self, served: Served) -> Deployment | None:
         """A finished batch names its model only: priced as the deployments of that model, if they agree."""
         if self._call.kind is not _DEFERRED or not served.model:
             return None
         shared = self._shared
         routes = shared.admission.routes
         return routes.of_model(self._provider, self.upstream, served.model, shared.canonical)
-
-    async def _deferred(self, entry: Entry, reading: Reading) -> Entry | None:
-        """Batch work: its creation is a row of its own; its usage is booked once, to whoever created it."""
-        work = reading.work_id
-        if work is None or entry.status >= booking.NOT_AN_ANSWER:
-            return None
-        key = f"{self._provider.name}/{self.upstream.name}/{work}"
-        created = self._shared.created
-        if self._call.reserved:
-            if len(created) >= CREATED_MAX:
-                created.pop(next(iter(created)))
-            return created.setdefault(key, entries.created(entry, f"{key}/created"))
-        if not reading.final or not reading.components:
-            return None
-        # Its creation may still be on its way to the ledger.
-        creator = created.get(key) or await self._shared.deferred.creator(f"{key}/created")
-        return entries.deferred(entry, f"{key}/usage", creator)

@@ -110,7 +110,7 @@ class Holding:
                 request_id, lines, expires_us, _ENCODER.encode(entry), self._budgets.version
             )
             try:
-                verdict = await self._quotas.reserve(hold)
+                verdict = await self._asked(hold)
                 if isinstance(verdict, Stale):
                     await self._budgets.refresh()
                     continue
@@ -121,6 +121,17 @@ class Holding:
             "the budgets are being changed: try again", retry_after_ms=RETRY_AFTER_MS
         )
 
+    async def _asked(self, hold: Hold) -> Verdict:
+        """Ask the engine; who is cancelled while waiting, or right after the verdict, holds nothing."""
+        is_told = False
+        try:
+            verdict = await self._quotas.reserve(hold)
+            is_told = True
+            return verdict
+        finally:
+            if not is_told:
+                self._quotas.void(hold.request_id)
+
     def _concluded(self, held: Held, verdict: Granted | Exhausted) -> Held | Refused:
         if isinstance(verdict, Exhausted):
             return Refused(held, verdict.balances)
@@ -129,19 +140,30 @@ class Holding:
         flags = (SHADOW_REFUSED,) if verdict.exceeded else ()
         return msgspec.structs.replace(held, balances=verdict.balances, flags=flags)
 
-    async def grow(self, held: Held, estimate: Estimate, at_us: int) -> bool:
-        """Hold more for a request that is running; whether there was room. Without a store: as it began."""
-        if not held.lines:
-            return True
+    async def grow(self, held: Held, estimate: Estimate, at_us: int) -> Held | None:
+        """Hold more for a request that is running; None where there is no room.
+
+        What began without its hold goes on without, and what runs while the store is away is marked.
+        """
+        if not held.lines or held.is_open:
+            return held
         lines = demand(held.budgets, held.subject, estimate, at_us)
         try:
             verdict: Verdict = await self._quotas.grow(held.request_id, lines)
-        except Unavailable:
-            return True
-        return not isinstance(verdict, Exhausted)
+        except Unavailable as error:
+            self._observer.failed("quota.grow", error)
+            flags = tuple(dict.fromkeys((*held.flags, FAIL_OPEN)))
+            return msgspec.structs.replace(held, flags=flags)
+        if isinstance(verdict, Exhausted):
+            return None
+        return msgspec.structs.replace(held, lines=lines)
 
-    def flags(self, held: Held | None, entry: Entry) -> tuple[str, ...]:
-        """What the row of the request has to say about its hold."""
+    def flagged(self, held: Held | None, entry: Entry) -> Entry:
+        """The row of the request, with what there is to say about its hold."""
+        flags = self._flags(held, entry)
+        return msgspec.structs.replace(entry, flags=(*entry.flags, *flags)) if flags else entry
+
+    def _flags(self, held: Held | None, entry: Entry) -> tuple[str, ...]:
         if held is None or not held.lines:
             return ()
         spent = used(held.lines, held.budgets, entry)

@@ -10,6 +10,7 @@ from typing import Final
 from gateway.kernel.clock import US_PER_SECOND, instant
 from gateway.kernel.money import PICO_PER_NANO, format_usd
 from gateway.quota.budget import CONCURRENT, MONEY, REQUESTS, UNIT, Budget
+from gateway.quota.demand import limit_at
 from gateway.quota.hold import Balance
 from gateway.wire.messages import Headers
 
@@ -75,7 +76,7 @@ def headers(
         end_us = shown(budget.id)
         resets = None if end_us is None else max(0, -(-(end_us - at_us) // US_PER_SECOND))
         policies.append(
-            f"{name};q={_counted(budget, balance.limit)}{_unit_of(budget)}{_span(budget)}"
+            f"{name};q={_counted(budget, _quota(budget, balance, at_us))}{_unit_of(budget)}{_span(budget)}"
         )
         left.append(
             f"{name};r={_counted(budget, balance.left)}"
@@ -90,6 +91,11 @@ def headers(
         (b"ratelimit", ", ".join(left).encode()),
         (b"x-weighbridge-budgets", ", ".join(exact).encode()),
     )
+
+
+def _quota(budget: Budget, balance: Balance, at_us: int) -> int:
+    """What the policy allows in a window: of a rolling minute the minute's, not the burst that is left of it."""
+    return limit_at(budget, at_us) if budget.window == "minute" else balance.limit
 
 
 def shown(budget: Budget, amount: int) -> str:

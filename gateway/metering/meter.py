@@ -66,6 +66,15 @@ class Finishing(Protocol):
         ...
 
 
+@runtime_checkable
+class Glancing(Protocol):
+    """A meter that can be asked in the middle: for the journal, and for what a running stream has used."""
+
+    def glance(self) -> Reading:
+        """What is known while more is still to come; leaves the meter as it was."""
+        ...
+
+
 def has_written(meter: object) -> bool:
     """Whether a meter or reader can tell, and says so."""
     return isinstance(meter, Finishing) and meter.written

@@ -44,6 +44,10 @@ class DocumentMeter:
     def read(self) -> Reading:
         for document in self._documents.finish():
             self._reader.take(document)
+        return self.glance()
+
+    def glance(self) -> Reading:
+        """See Glancing."""
         seen = self._documents.seen
         reading = self._reader.reading(seen)
         flags = reading.flags + _framing_flags(seen)

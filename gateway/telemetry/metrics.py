@@ -23,6 +23,11 @@ METRICS: Final = {
     "weighbridge_net_pico_usd_total": ("counter", "Net charges booked, in pico-USD, by provider."),
     "weighbridge_budget_alerts_total": ("counter", "Alerts of budgets raised, by kind."),
     "weighbridge_spool_pending": ("gauge", "Settled entries not yet in the ledger."),
+    "weighbridge_open_holds": ("gauge", "Requests that hold something of a budget."),
+    "weighbridge_quota_waiting": (
+        "gauge",
+        "Reservations and settlements that the store of budgets has not taken yet.",
+    ),
     "weighbridge_spool_bytes": ("gauge", "Bytes in the worker's journal."),
     "weighbridge_spool_lag_seconds": (
         "gauge",

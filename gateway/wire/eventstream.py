@@ -104,6 +104,40 @@ class EventStreamDecoder:
         return int(total) if fits else _UNTRUSTED
 
 
+class FrameSplitter:
+    """Cuts a stream behind its frames; nothing is lost, added or changed, and a frame under way is held back.
+
+    Where a length cannot be trusted everything passes as it comes from then on.
+    """
+
+    def __init__(self, message_bytes_max: int = MESSAGE_BYTES_MAX) -> None:
+        self._message_bytes_max = message_bytes_max
+        self._tail = bytearray()
+        self._is_lost = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The bytes up to the end of the last frame that is whole."""
+        self._tail += chunk
+        end = 0
+        while not self._is_lost and len(self._tail) - end >= _CRC.size:
+            (total,) = _CRC.unpack_from(self._tail, end)
+            self._is_lost = not _FRAME_BYTES_MIN <= total <= self._message_bytes_max
+            if self._is_lost or len(self._tail) - end < total:
+                break
+            end += total
+        if self._is_lost:
+            end = len(self._tail)
+        whole = bytes(self._tail[:end])
+        del self._tail[:end]
+        return whole
+
+    def rest(self) -> bytes:
+        """What is held back, at the end of the stream."""
+        rest = bytes(self._tail)
+        self._tail.clear()
+        return rest
+
+
 def encode(headers: Mapping[str, str], payload: bytes) -> bytes:
     """One frame with string headers. Raises ValueError where a name or value does not fit its length."""
     named = b"".join(

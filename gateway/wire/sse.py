@@ -5,9 +5,11 @@ To read a further field of an event, add it to ``SseEvent`` and to ``_read``.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+import orjson
 
 EVENT_BYTES_MAX: Final = 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
@@ -21,6 +23,11 @@ class SseEvent(msgspec.Struct, frozen=True, gc=False):
 
     data: bytes
     event: bytes = b""
+
+
+def error_event(members: Mapping[str, object]) -> bytes:
+    """The event ``error`` as several protocols have it: an object of type error, with these members."""
+    return b"event: error\ndata: %b\n\n" % orjson.dumps({"type": "error", **members})
 
 
 class RawSseSplitter:

@@ -53,7 +53,7 @@ class House(NamedTuple):
     def opened(self) -> tuple[int, int]:
         """Connections to the upstream: open, and of these idle."""
         assert self.gateway.gateway._proxy is not None
-        pool = self.gateway.gateway._proxy.exchanges.upstreams
+        pool = self.gateway.gateway._proxy.exchanges.sending.upstreams
         assert isinstance(pool, UpstreamPool)
         figures = pool.statistics().values()
         return sum(one.open for one in figures), sum(one.idle for one in figures)

@@ -35,7 +35,7 @@ class House(NamedTuple):
 
     def connections(self) -> list[Statistics]:
         assert self.gateway.gateway._proxy is not None
-        pool = self.gateway.gateway._proxy.exchanges.upstreams
+        pool = self.gateway.gateway._proxy.exchanges.sending.upstreams
         assert isinstance(pool, UpstreamPool)
         return list(pool.statistics().values())
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.jobs import flush, reload
 from tests.sdk.cloud import Cloud
-from tests.sdk.weighing import DEPLOYMENTS, Weighing
+from tests.sdk.weighing import BUDGETS, DEPLOYMENTS, Weighing
 from tests.serving import serving, serving_app
 
 C = TypeVar("C")
@@ -32,6 +32,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory, _pace: None) -> Iterato
         serving(tmp_path_factory.mktemp("sdk"), upstream, DEPLOYMENTS) as running,
         closing(Weighing(running, cloud)) as weighing,
     ):
+        running.put_budgets(*BUDGETS)
         yield weighing
         weighing.nothing_booked()
         assert weighing.unclaimed == 0

@@ -50,6 +50,7 @@ class Caller:
 
 class OpenAI(Caller):
     priced, unpriced = "gpt-4o", "gpt-unpriced"
+    spent = ("RateLimitError", 429)
     unknown_key = ("AuthenticationError", 401)
     denied = ("PermissionDeniedError", 403)
     too_large = ("APIStatusError", 413)
@@ -68,6 +69,7 @@ class OpenAI(Caller):
 
 class Foundry(Caller):
     priced, unpriced = "claude-sonnet-5", "gpt-unpriced"
+    spent = ("RateLimitError", 429)
     unknown_key = ("AuthenticationError", 401)
     denied = ("PermissionDeniedError", 403)
     too_large = ("ContentTooLargeError", 413)
@@ -88,6 +90,7 @@ class Foundry(Caller):
 
 class BedrockAnthropic(Foundry):
     priced, unpriced = "anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-none-v9:0"
+    spent = ("BadRequestError", 400)
     unknown_key = ("PermissionDeniedError", 403)  # AWS has no 401
     too_large = ("BadRequestError", 400)
 
@@ -102,6 +105,7 @@ class BedrockAnthropic(Foundry):
 
 class Boto3(Caller):
     priced, unpriced = "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.none-v1:0"
+    spent = ("ServiceQuotaExceededException", 400)
     unknown_key = ("AccessDeniedException", 403)
     denied = ("AccessDeniedException", 403)
     too_large = ("ValidationException", 400)
@@ -125,6 +129,7 @@ class Boto3(Caller):
 
 class Google(Caller):
     priced, unpriced = "gemini-2.5-flash", "gemini-none"
+    spent = ("ClientError", 429)
     unknown_key = ("ClientError", 401)
     denied = ("ClientError", 403)
     too_large = ("ClientError", 413)
@@ -192,6 +197,15 @@ def test_a_model_without_a_price(
     assert "price row" in message
 
 
+def test_a_budget_that_is_spent(
+    weighing: Weighing, caller: Any, refused: Callable[..., str]
+) -> None:
+    """Waiting does not help: the SDK does not wait, and the words say what it would have cost."""
+    message = refused("budget_spent", caller.spent, weighing.keys["broke"], caller.priced)
+    assert "budget 'team broke' has 0.000000001 of 0.000000001 USD left for this month" in message
+    assert "this request may use up to" in message
+
+
 def test_a_body_over_the_limit(
     weighing: Weighing, caller: Any, refused: Callable[..., str]
 ) -> None:
@@ -251,6 +265,18 @@ def test_a_key_in_the_url_is_refused(weighing: Weighing, opened: Opened) -> None
             model="gemini-2.5-flash", messages=[{"role": "user", "content": "weigh"}]
         )
     weighing.nothing_booked()
+
+
+@pytest.mark.parametrize("sdk", [OpenAI, Foundry], ids=lambda caller: caller.__name__)
+def test_a_rate_makes_the_sdk_wait_as_long_as_it_takes(
+    sdk: type[Any], weighing: Weighing, opened: Opened
+) -> None:
+    made, key = sdk(weighing, opened), weighing.keys["rated"]
+    before = weighing.refusals()
+    for _ in range(3):
+        made.ask(key, made.priced)
+    assert set(weighing.refusals() - before) == {"too_many_requests"}
+    assert [weighed.row.status for weighed in weighing.rows(3)] == [200, 200, 200]
 
 
 def test_upstreams_hint_to_wait_reaches_the_sdk(weighing: Weighing, opened: Opened) -> None:

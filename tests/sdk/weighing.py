@@ -22,6 +22,7 @@ from gateway import app as composition
 from gateway.commands.demo.scripted import Asked
 from gateway.kernel.clock import SystemClock
 from gateway.ledger.entry import Entry
+from gateway.quota.budget import Budget, Scope
 from gateway.storage.directory import MadeKey, NewKey
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
@@ -75,8 +76,29 @@ DEPLOYMENTS: Final = SETTINGS + deployments(
 _REFUSED: Final = re.compile(r'weighbridge_refusals_total\{code="(\w+)",[^}]*\} (\d+)')
 PEOPLE: Final = {
     "indexer": NewKey(user="user-0002", team="search", cost_centre="4100", app="indexer"),
+    "broke": NewKey(user="user-0004", team="broke"),
+    "rated": NewKey(user="user-0005", team="rated"),
     "narrow": NewKey(user="user-0003", team="support", models=("gpt-4o*", "amazon.nova-*")),
 }
+BUDGETS: Final = (
+    Budget(
+        id="bgt-broke",
+        name="team broke",
+        scope=Scope(team="broke"),
+        measure="usd_net",
+        limit=1,
+        window="month",
+    ),
+    Budget(
+        id="bgt-rated",
+        name="team rated",
+        scope=Scope(team="rated"),
+        measure="requests",
+        limit=120,  # one every half second
+        window="minute",
+        burst_percent=1,
+    ),
+)
 OWNER: Final = NewKey(user="user-0001", team="core")
 
 

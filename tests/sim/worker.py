@@ -20,6 +20,8 @@ from gateway.edge.proxy import Proxy
 from gateway.exchange.admission import Admission
 from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
+from gateway.exchange.holding import Holding
+from gateway.exchange.reserving import Reserving
 from gateway.exchange.routing import Routes
 from gateway.identity.principal import Principal
 from gateway.jobs.adopt import Adopter
@@ -30,11 +32,13 @@ from gateway.ledger.entry import Entry
 from gateway.metering.count import Counter
 from gateway.metering.ratio import Ratios
 from gateway.pricing.book import Book
+from gateway.pricing.ceilings import Ceilings
 from gateway.providers import installed
 from gateway.providers.contract import Deployment, Upstream
 from gateway.storage.backlog import Pending
 from gateway.storage.orphans import Orphan, orphans
 from gateway.storage.spool import Spool
+from tests.laws.house import FixedBudgets, MemoryQuotas, Steps
 from tests.sim.cloud import CALL, CALL_ID, CASES, Plan, SimUpstreams
 from tests.sim.disk import SimDisk, syncer_of
 from tests.sim.loop import VirtualLoop
@@ -187,6 +191,18 @@ class Worker:
             zone=lambda org, us: ("2026-12-01", 202612),
             clock=self._clock,
             observer=self.watch,
+            reserving=Reserving(
+                Holding(
+                    FixedBudgets(()),
+                    MemoryQuotas(Steps(), self._clock),
+                    clock=self._clock,
+                    observer=self.watch,
+                ),
+                book=lambda: book,
+                ceilings=Ceilings(),
+                default_output=1_000,
+                expose=False,
+            ),
         )
         return Proxy(
             installed(),

@@ -1,5 +1,6 @@
 """What is left of budgets, in words, figures and headers."""
 
+import msgspec
 from hypothesis import given, strategies as st
 
 from gateway.exchange import remaining
@@ -76,13 +77,13 @@ def test_headers_give_policy_and_remaining_in_whole_units() -> None:
 def test_a_rolling_minute_says_its_span() -> None:
     found = dict(
         remaining.headers(
-            [budget(REQUESTS, window="minute")],
+            [msgspec.structs.replace(budget(REQUESTS, window="minute"), limit=300)],
             [balance(0, 0, 60)],
             NOW,
             shown=lambda _: None,
         )
     )
-    assert found[b"ratelimit-policy"] == b'"team search";q=60;qu="requests";w=60'
+    assert found[b"ratelimit-policy"] == b'"team search";q=300;qu="requests";w=60'
     assert found[b"ratelimit"] == b'"team search";r=60'
 
 

@@ -7,6 +7,7 @@ To observe another kind of part: one line in ``_Generated._part``.
 from typing import Final
 
 import msgspec
+import orjson
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.dialects.gemini.asked import content_turn, either, functions_of, hosted_of, listed
@@ -165,10 +166,22 @@ class _Generated:
         )
 
 
+def _end(words: str) -> bytes:
+    """A candidate cut for its length, as this protocol says it, with our words beside it."""
+    candidate = {
+        "index": 0,
+        "content": {"role": "model", "parts": []},
+        "finishReason": "MAX_TOKENS",
+        "finishMessage": words,
+    }
+    return b"data: %b\r\n\r\n" % orjson.dumps({"candidates": [candidate]})
+
+
 GENERATE: Final[Dialect] = DocumentDialect(
     "gemini",
     _read_request,
     lambda request, head: _Generated(),
     salvaged=("usageMetadata",),
     lower=_lower,
+    sse_end=_end,
 )

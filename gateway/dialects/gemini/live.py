@@ -90,6 +90,8 @@ class _LiveDialect(msgspec.Struct, frozen=True):
     def meter(self, request: Request, head: Head) -> Meter:
         return DocumentMeter(Lines(), _Live())
 
+    sse_end = None
+
     def strip(self, request: Request) -> Filter | None:
         return None
 

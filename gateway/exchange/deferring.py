@@ -1,0 +1,38 @@
+"""Deferred work (batches): its creation is a row of its own, its usage is booked once, to whoever created it."""
+
+from typing import Final
+
+from gateway.exchange import booking, entries
+from gateway.exchange.ports import Deferred
+from gateway.ledger.entry import Entry
+from gateway.metering.meter import Reading
+from gateway.providers.contract import Call, Upstream
+
+CREATED_MAX: Final = 1024  # created lately, for who asks before the ledger knows them
+
+
+class Deferring:
+    """Which entry an answer about deferred work becomes. One per worker."""
+
+    def __init__(self, ledger: Deferred) -> None:
+        self._ledger = ledger
+        self._created: dict[str, Entry] = {}
+
+    async def entry_of(
+        self, call: Call, upstream: Upstream, entry: Entry, reading: Reading
+    ) -> Entry | None:
+        """The row of creation, or the once-only row of usage; None where the answer tells of neither."""
+        work = reading.work_id
+        if work is None or entry.status >= booking.NOT_AN_ANSWER:
+            return None
+        key = f"{entry.provider}/{upstream.name}/{work}"
+        created = self._created
+        if call.reserved:
+            if len(created) >= CREATED_MAX:
+                created.pop(next(iter(created)))
+            return created.setdefault(key, entries.created(entry, f"{key}/created"))
+        if not reading.final or not reading.components:
+            return None
+        # Its creation may still be on its way to the ledger.
+        creator = created.get(key) or await self._ledger.creator(f"{key}/created")
+        return entries.deferred(entry, f"{key}/usage", creator)

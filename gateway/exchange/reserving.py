@@ -1,0 +1,206 @@
+"""What a call may use at most is held before it is sent: bound → hold, or clamp → hold, or the refusal.
+
+``holding`` knows budgets and the engine, ``bounds`` what a call may cost; here the two meet for one call.
+"""
+
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from gateway.dialects.contract import Request
+from gateway.exchange.admission import Admitted
+from gateway.exchange.bounds import Bound, most
+from gateway.exchange.growth import STEP_TOKENS, Growth
+from gateway.exchange.holding import Held, Holding, Refused
+from gateway.kernel.errors import Unpriced
+from gateway.ledger.entry import Entry
+from gateway.pricing.book import Book
+from gateway.pricing.ceilings import Ceilings
+from gateway.quota.amount import Estimate, bounded
+from gateway.quota.budget import MONEY, Budget
+from gateway.quota.hold import Balance
+from gateway.quota.subject import of_principal
+from gateway.wire.messages import Headers
+
+# A batch's own cost is known when it has ended: it may not begin on a budget that has nothing left.
+_BATCH: Final = Estimate(list_pico=1, net_pico=1, input_tokens=1, output_tokens=1)
+
+
+class Clamped(msgspec.Struct, frozen=True):
+    """A call whose output ceiling was lowered to what its budgets afford. ``output_tokens``: per choice."""
+
+    output_tokens: int
+    body: bytes
+    request: Request
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """What is held for a call.
+
+    headers  what is left, to say in its answer's head
+    clamped  how it was changed, if it was
+    tokens   the output that is held for; ``most``: what it may write. Where that is more, the hold has to grow
+    """
+
+    held: Held
+    headers: Headers = ()
+    clamped: Clamped | None = None
+    tokens: int = 0
+    most: int = 0
+
+
+class Reserving:
+    """One per worker."""
+
+    def __init__(
+        self,
+        holding: Holding,
+        *,
+        book: Callable[[], Book],
+        ceilings: Ceilings,
+        default_output: int,
+        expose: bool,
+    ) -> None:
+        self.holding = holding
+        self._book = book
+        self._ceilings = ceilings
+        self._default_output = default_output
+        self._expose = expose
+
+    async def reserve(
+        self, request_id: UUID, admitted: Admitted, body: bytes, entry: Entry
+    ) -> Reserved | None:
+        """Hold, on every budget over the call or on none; None where no budget is over it.
+
+        ``entry``: what a hold that nobody settles is booked as. Raises BudgetSpent, TooManyRequests,
+        QuotaUnavailable, and Unpriced where a budget in money meets a model without a price.
+        """
+        deployment = admitted.deployment
+        model = (deployment.model if deployment else None) or admitted.wire_model
+        subject = of_principal(admitted.principal, entry.provider, model)
+        budgets = self.holding.over(subject)
+        if not budgets:
+            return None
+        bound = self._most(admitted, admitted.request)
+        begun = bound and self._begun(budgets, admitted, bound, streams=entry.stream)
+        estimate = _BATCH if begun is None else begun.estimate
+        _require_price(budgets, estimate, model)
+        outcome = await self.holding.reserve(request_id, subject, estimate, entry)
+        clamped = None
+        if isinstance(outcome, Refused) and bound is not None:
+            clamped = self._clamped(outcome, admitted, body, bound)
+            if clamped is not None:
+                lowered = self._most(admitted, clamped.request)
+                assert lowered is not None
+                bound = begun = lowered
+                outcome = await self.holding.reserve(request_id, subject, lowered.estimate, entry)
+        if isinstance(outcome, Refused):
+            raise self.holding.refusal(outcome, entry.occurred_us)
+        headers = self._headers(outcome, entry.occurred_us, clamped)
+        if bound is None or begun is None:
+            return Reserved(outcome, headers)
+        return Reserved(outcome, headers, clamped, begun.output_tokens, bound.output_tokens)
+
+    def growth(
+        self, reserved: Reserved, admitted: Admitted, at_us: int, written: Callable[[], int]
+    ) -> Growth:
+        """The growing hold of a stream that was held for its first step only."""
+
+        async def grow(held: Held, tokens: int) -> Held | None:
+            bound = self._most(admitted, _ceiled(admitted.request, tokens))
+            assert bound is not None
+            return await self.holding.grow(held, bound.estimate, at_us)
+
+        return Growth(reserved.held, grow, written, tokens=reserved.tokens, most=reserved.most)
+
+    def _begun(
+        self, budgets: tuple[Budget, ...], admitted: Admitted, bound: Bound, *, streams: bool
+    ) -> Bound:
+        """What is held at first: a step only, where every budget that its length counts on stops a stream."""
+        if not streams or bound.is_bounded or bound.output_tokens <= STEP_TOKENS:
+            return bound
+        step = self._most(admitted, _ceiled(admitted.request, STEP_TOKENS))
+        assert step is not None
+        for budget in budgets:
+            grows = bounded(budget, step.estimate) != bounded(budget, bound.estimate)
+            if grows and not (budget.stop or budget.shadow):
+                return bound
+        return step
+
+    def _most(self, admitted: Admitted, request: Request) -> Bound | None:
+        """The bound of a call; None for one that is metered by another call (a batch)."""
+        if admitted.counts is None or admitted.estimate is None:
+            return None
+        return most(
+            self._book(),
+            admitted.estimate.circumstances,
+            request,
+            admitted.counts,
+            self._ceilings,
+            self._default_output,
+        )
+
+    def _clamped(
+        self, refused: Refused, admitted: Admitted, body: bytes, bound: Bound
+    ) -> Clamped | None:
+        """The call with the highest ceiling that every budget without room still affords, if all of them clamp."""
+        dialect = admitted.call.dialect
+        named = {budget.id: budget for budget in refused.held.budgets}
+        short = [(named[balance.key.budget], balance) for balance in refused.balances]
+        if dialect is None or not all(budget.clamp for budget, _ in short):
+            return None
+        deployment, request = admitted.deployment, admitted.request
+        model = (deployment.model if deployment else None) or admitted.wire_model or ""
+        high = bound.output_tokens // max(1, request.choices)
+        affords = self._affordable(short, admitted, high)
+        if not affords:
+            return None
+        lowered = dialect.clamp(body, affords, model)
+        if lowered is None:
+            return None
+        opted = None
+        if request.opted_body is not None:
+            opted = dialect.clamp(request.opted_body, affords, model)
+        changed = msgspec.structs.replace(request, output_ceiling=affords, opted_body=opted)
+        return Clamped(affords, lowered, changed)
+
+    def _affordable(
+        self, short: list[tuple[Budget, Balance]], admitted: Admitted, high: int
+    ) -> int:
+        """The highest output ceiling that fits; 0 where not even one token does."""
+        low = 0
+        while low < high:
+            middle = (low + high + 1) // 2
+            request = msgspec.structs.replace(admitted.request, output_ceiling=middle)
+            bound = self._most(admitted, request)
+            assert bound is not None
+            if all(bounded(budget, bound.estimate) <= balance.left for budget, balance in short):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _headers(self, held: Held, at_us: int, clamped: Clamped | None) -> Headers:
+        said: Headers = self.holding.headers(held, at_us) if self._expose else ()
+        if clamped is not None:
+            said = (*said, (b"x-weighbridge-clamped", b"%d" % clamped.output_tokens))
+        return said
+
+
+def _ceiled(request: Request, tokens: int) -> Request:
+    """The request with a ceiling of so many tokens over all its choices."""
+    return msgspec.structs.replace(request, output_ceiling=-(-tokens // max(1, request.choices)))
+
+
+def _require_price(budgets: tuple[Budget, ...], estimate: Estimate, model: str | None) -> None:
+    """A budget in money cannot hold what has no price: unpriced is unknown, never zero."""
+    if estimate.net_pico is not None and estimate.list_pico is not None:
+        return
+    for budget in budgets:
+        if budget.measure in MONEY and not budget.shadow:
+            raise Unpriced(
+                f"{model!r} has no price, and budget {budget.name!r} is a hard limit in money: add a price row "
+                "(weighbridge price shows what is missing), or take the model out of the budget's scope"
+            )

@@ -1,0 +1,90 @@
+"""Sending a call once, with the usage opt-in where its protocol needs one; a deployment that refuses it is remembered."""
+
+from typing import Final
+
+import msgspec
+
+from gateway.exchange import booking
+from gateway.exchange.admission import Admitted
+from gateway.exchange.ports import Response, Upstreams
+from gateway.exchange.whole import WholeResponse, read_whole
+from gateway.metering.meter import Filter
+from gateway.providers.contract import Call, Provider
+from gateway.wire import headers as header_lists
+from gateway.wire.messages import Inbound
+
+OPT_IN_REFUSED_MAX: Final = 4096  # deployments remembered that refuse the usage opt-in
+OPT_IN_REFUSED: Final = ("usage_opt_in_refused",)
+BAD_REQUEST: Final = 400
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """An answer under way. ``filter`` takes out what only we asked for; ``flags`` go on the row."""
+
+    response: Response
+    filter: Filter | None = None
+    flags: tuple[str, ...] = ()
+
+
+class Sending:
+    """One per worker; remembers which deployments refuse the opt-in."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self.upstreams = upstreams
+        self._refused: set[tuple[str, str | None, bytes]] = set()
+
+    async def send(
+        self, provider: Provider, call: Call, inbound: Inbound, admitted: Admitted
+    ) -> Sent:
+        """Send; a refused opt-in is sent again without. Raises UpstreamFailed and its kinds."""
+        attempt = _Attempt(self.upstreams, provider, call, inbound, admitted)
+        opted = admitted.request.opted_body
+        if opted is None:
+            return Sent(await attempt.send(inbound.body))
+        # With the query: it holds the api-version, and an old one must not silence the streams of the others.
+        key = (admitted.upstream.name, admitted.wire_model, inbound.query)
+        if key in self._refused:
+            return Sent(await attempt.send(inbound.body), flags=OPT_IN_REFUSED)
+        response = await attempt.send(opted)
+        if response.head.status == BAD_REQUEST:
+            return await self._unopted(attempt, key, await read_whole(response))
+        compressed = header_lists.first(response.head.headers, b"content-encoding") is not None
+        if call.dialect is None or compressed:
+            return Sent(response)
+        return Sent(response, call.dialect.strip(admitted.request))
+
+    async def _unopted(
+        self, attempt: "_Attempt", key: tuple[str, str | None, bytes], refusal: WholeResponse
+    ) -> Sent:
+        """Send the client's own body; only where that passes was the opt-in to blame, and is remembered."""
+        if b"stream_options" not in refusal.chunk:
+            return Sent(refusal)
+        response = await attempt.send(attempt.inbound.body)
+        if response.head.status < booking.NOT_AN_ANSWER and len(self._refused) < OPT_IN_REFUSED_MAX:
+            self._refused.add(key)
+        return Sent(response, flags=OPT_IN_REFUSED)
+
+
+class _Attempt:
+    """One call to one upstream, with one body or another."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        provider: Provider,
+        call: Call,
+        inbound: Inbound,
+        admitted: Admitted,
+    ) -> None:
+        self._upstreams = upstreams
+        self._provider = provider
+        self._call = call
+        self.inbound = inbound
+        self._admitted = admitted
+
+    async def send(self, body: bytes) -> Response:
+        admitted = self._admitted
+        target = self._provider.target(
+            self._call, self.inbound, admitted.upstream, admitted.deployment, body
+        )
+        return await self._upstreams.send(admitted.upstream, target)
