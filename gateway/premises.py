@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.config import Config
+from gateway.identity.keys import MASTER_BYTES_MIN
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.kernel.errors import ConfigurationError
 from gateway.providers.contract import Signing, Upstream
@@ -15,8 +16,6 @@ from gateway.storage.migrate import upgrade
 from gateway.upstream.credentials import Outbound
 from gateway.upstream.keyring import Surroundings, credential_for
 from gateway.upstream.transport import RelayTransport
-
-MASTER_BYTES_MIN = 32
 
 
 def prepare_folder(config: Config) -> None:

@@ -52,6 +52,11 @@ class Admitted(msgspec.Struct, frozen=True):
     estimate: Priced | None
     tier: str
 
+    @property
+    def model(self) -> str | None:
+        """Canonical where the price book knows it, else as the client names it."""
+        return (self.deployment.model if self.deployment else None) or self.wire_model
+
 
 class Admission:
     """The gate in front of every exchange; everything it consults is in memory."""

@@ -40,9 +40,7 @@ class Counting:
         """The tokens of what the model was seen to write."""
         if self._counter is None:
             return _UNCOUNTED
-        written = len(observed.text) + len(observed.reasoning)
-        written += sum(len(call.arguments) for call in observed.tool_calls)
-        if written <= INLINE_CHARACTERS_MAX:
+        if _characters(observed) <= INLINE_CHARACTERS_MAX:
             return self._counter.output(observed, model)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._counter.output, observed, model)
@@ -50,9 +48,7 @@ class Counting:
     @staticmethod
     def roughly(observed: Observed) -> Count:
         """The same in no time, by length: for a record that the end of the answer replaces."""
-        written = len(observed.text) + len(observed.reasoning)
-        written += sum([len(call.arguments) for call in observed.tool_calls])
-        return Count(-(-written // CHARACTERS_PER_TOKEN), _ESTIMATE)
+        return Count(-(-_characters(observed) // CHARACTERS_PER_TOKEN), _ESTIMATE)
 
     def corrected(self, counted: int, model: str, tenant: str) -> int:
         """A count times the ratio learnt for the model and tenant (1 where the formula is exact)."""
@@ -68,3 +64,9 @@ class Counting:
         """Teach the ratio of estimated models what the provider itself counted."""
         if counted.confidence is _ESTIMATE:
             self.learn(model, tenant, counted.tokens, reported_input(components))
+
+
+def _characters(observed: Observed) -> int:
+    """The length of all that a model was seen to write."""
+    written = len(observed.text) + len(observed.reasoning)
+    return written + sum([len(call.arguments) for call in observed.tool_calls])

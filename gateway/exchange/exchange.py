@@ -330,8 +330,7 @@ class Exchange:
         return Counts(counts.input, output)
 
     def _model_counted(self) -> str:
-        deployment = self.admitted.deployment
-        return (deployment.model if deployment else None) or self.admitted.wire_model or ""
+        return self.admitted.model or ""
 
     def _status(self) -> int:
         return 0 if self._response is None else self._response.head.status

@@ -77,16 +77,14 @@ class Reserving:
         ``entry``: what a hold that nobody settles is booked as. Raises BudgetSpent, TooManyRequests,
         QuotaUnavailable, and Unpriced where a budget in money meets a model without a price.
         """
-        deployment = admitted.deployment
-        model = (deployment.model if deployment else None) or admitted.wire_model
-        subject = of_principal(admitted.principal, entry.provider, model)
+        subject = of_principal(admitted.principal, entry.provider, admitted.model)
         budgets = self.holding.over(subject)
         if not budgets:
             return None
         bound = self._most(admitted, admitted.request)
         begun = bound and self._begun(budgets, admitted, bound, streams=entry.stream)
         estimate = _BATCH if begun is None else begun.estimate
-        _require_price(budgets, estimate, model)
+        _require_price(budgets, estimate, admitted.model)
         outcome = await self.holding.reserve(request_id, subject, estimate, entry)
         clamped = None
         if isinstance(outcome, Refused) and bound is not None:
@@ -151,8 +149,7 @@ class Reserving:
         short = [(named[balance.key.budget], balance) for balance in refused.balances]
         if dialect is None or not all(budget.clamp for budget, _ in short):
             return None
-        deployment, request = admitted.deployment, admitted.request
-        model = (deployment.model if deployment else None) or admitted.wire_model or ""
+        request, model = admitted.request, admitted.model or ""
         high = bound.output_tokens // max(1, request.choices)
         affords = self._affordable(short, admitted, high)
         if not affords:

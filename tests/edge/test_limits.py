@@ -11,8 +11,8 @@ import pytest
 
 FLOOD_BYTES = 8 * 1024 * 1024
 GROWTH_KIB_MAX = 256  # stock uvicorn grows by 90 MB
-# The allocator grows by one step of this size, once in the life of the server, in whichever flood comes first.
-SETTLING_KIB = 320
+# The allocator grows by one step (312 to 316 KiB seen), once in a server's life, in whichever flood comes first.
+SETTLING_KIB = 384
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -134,8 +134,8 @@ def test_a_flood_is_refused_and_forgotten(server: Server, name: str, *, kept_ali
     before = server.resident_kib()
     answer = flood(server.port, prefix, piece, HEAD + b"\r\n" if kept_alive else b"")
     grown = server.resident_kib() - before
-    if grown > GROWTH_KIB_MAX and not server.has_settled:
-        server.has_settled, grown = True, grown - SETTLING_KIB
+    if GROWTH_KIB_MAX < grown <= SETTLING_KIB and not server.has_settled:
+        server.has_settled, grown = True, 0
     assert grown <= GROWTH_KIB_MAX
     # A sender that does not stop within the linger limit is reset; it may then never read the status.
     assert answer == b"" or answer[9:12] in statuses
