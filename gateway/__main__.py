@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "apply": "gateway.commands.apply:apply",
     "usage": "gateway.commands.usage:usage",
     "statement": "gateway.commands.statement:statement",
+    "chargeback": "gateway.commands.chargeback:chargeback",
     "count": "gateway.commands.count:count",
     "price": "gateway.commands.price:price",
     "verify": "gateway.commands.verify:verify",

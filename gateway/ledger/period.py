@@ -32,6 +32,13 @@ def next_period(period: int) -> int:
     return (year + 1) * 100 + 1 if month == _MONTHS else period + 1
 
 
+def previous_period(period: int) -> int:
+    """The period before: 202701 → 202612. Raises ValueError on a month that is none."""
+    next_period(period)  # refuses a month that is none
+    year, month = divmod(period, 100)
+    return (year - 1) * 100 + _MONTHS if month == 1 else period - 1
+
+
 def period_start_us(period: int, zone_name: str = "UTC") -> int:
     """Epoch microseconds of the first instant of a period; it ends where the next one starts."""
     next_period(period)  # refuses a month that is none

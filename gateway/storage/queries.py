@@ -85,12 +85,13 @@ async def entries_of(connection: AsyncConnection, query: sa.Select[Any]) -> Asyn
 
 async def _postings(connection: AsyncConnection, wanted: Conditions) -> list[Posting]:
     keys = [DAILY.c[name] for name in _GRAIN]
-    halves = [half for name in ROLLUP_SUMS for half in _halves(DAILY.c[name], connection)]
+    halves = [half for name in ROLLUP_SUMS for half in halves(DAILY.c[name], connection)]
     query = sa.select(*keys, *halves).where(*wanted).group_by(*keys)
     return [_posting(tuple(row)) for row in await connection.execute(query)]
 
 
-def _halves(column: sa.Column[Any], connection: AsyncConnection) -> list[sa.ColumnElement[Any]]:
+def halves(column: sa.Column[Any], connection: AsyncConnection) -> list[sa.ColumnElement[Any]]:
+    """A sum in two halves, put together again by ``whole``."""
     if connection.dialect.name == "postgresql":
         return [sa.literal(0, sa.Integer), sa.func.sum(column)]
     # SQLite divides towards zero and keeps the sign on the rest: quotient * split + rest is the number.
@@ -98,6 +99,10 @@ def _halves(column: sa.Column[Any], connection: AsyncConnection) -> list[sa.Colu
 
 
 def _posting(row: tuple[Any, ...]) -> Posting:
-    halves = [int(part) for part in row[len(_GRAIN) :]]
-    sums = [high * _SPLIT + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
-    return Posting(*row[: len(_GRAIN)], *sums)
+    return Posting(*row[: len(_GRAIN)], *whole(row[len(_GRAIN) :]))
+
+
+def whole(parts: Sequence[Any]) -> list[int]:
+    """The sums of consecutive ``halves``."""
+    numbers = [int(part) for part in parts]
+    return [high * _SPLIT + low for high, low in zip(numbers[::2], numbers[1::2], strict=True)]

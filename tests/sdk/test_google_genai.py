@@ -161,7 +161,7 @@ def test_counting_tokens_is_free(weighing: Weighing, client: Client) -> None:
 
 def test_embeddings_on_the_gemini_api(weighing: Weighing, setting: Setting, opened: Opened) -> None:
     client = opened(gemini(setting))
-    answer = client.models.embed_content(model="gemini-embedding-001", contents=["one", "two"])
+    answer = client.models.embed_content(model="gemini-embedding-001", contents=["one", "two"])  # type: ignore[arg-type]  # a list of texts is right: the SDK says it as an invariant list
     weighing.booked(operation="batchEmbedContents", model="gemini-embedding-001")
     assert answer.embeddings is not None
     assert [each.values for each in answer.embeddings] == [shapes.VECTOR] * 2
@@ -169,7 +169,7 @@ def test_embeddings_on_the_gemini_api(weighing: Weighing, setting: Setting, open
 
 def test_embeddings_on_vertex(weighing: Weighing, setting: Setting, opened: Opened) -> None:
     client = opened(vertex(setting))
-    answer = client.models.embed_content(model="text-embedding-005", contents=["one", "two"])
+    answer = client.models.embed_content(model="text-embedding-005", contents=["one", "two"])  # type: ignore[arg-type]  # a list of texts is right: the SDK says it as an invariant list
     weighing.booked(operation="predict", model="text-embedding-005", price_status="priced")
     assert answer.embeddings is not None
     assert len(answer.embeddings) == 2

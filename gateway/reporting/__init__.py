@@ -1,0 +1,1 @@
+"""Statements: pure folds over the ledger's sums, and the forms they are printed in."""
