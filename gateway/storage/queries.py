@@ -85,8 +85,8 @@ async def entries_of(connection: AsyncConnection, query: sa.Select[Any]) -> Asyn
 
 async def _postings(connection: AsyncConnection, wanted: Conditions) -> list[Posting]:
     keys = [DAILY.c[name] for name in _GRAIN]
-    halves = [half for name in ROLLUP_SUMS for half in halves(DAILY.c[name], connection)]
-    query = sa.select(*keys, *halves).where(*wanted).group_by(*keys)
+    sums = [half for name in ROLLUP_SUMS for half in halves(DAILY.c[name], connection)]
+    query = sa.select(*keys, *sums).where(*wanted).group_by(*keys)
     return [_posting(tuple(row)) for row in await connection.execute(query)]
 
 
