@@ -3,7 +3,7 @@
 Light on purpose: commands that only look something up do not load the gateway.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from gateway.exchange.routing import Routes
 from gateway.kernel.errors import ConfigurationError
 from gateway.metering import vocabulary
 from gateway.metering.count import Counter, Vocabulary
-from gateway.pricing import load as price_files
 from gateway.pricing.book import Book
 from gateway.pricing.ceilings import Ceilings
-from gateway.pricing.row import BookInvalid
+from gateway.pricing.load import Listing, read
+from gateway.pricing.row import BookInvalid, Row
 from gateway.providers import installed
 from gateway.providers.contract import Provider
 
@@ -47,17 +47,23 @@ def ceilings() -> Ceilings:
     return Ceilings.from_bytes((resources.files("gateway.pricing") / "ceilings.csv").read_bytes())
 
 
-def price_book(config: Config) -> Book:
-    """The shipped price rows and the configured ones. Raises ConfigurationError with every bad row."""
+def price_files(config: Config) -> Listing:
+    """The shipped price rows and the configured ones. Raises ConfigurationError where a file is not there."""
     seed = resources.files("gateway.pricing") / "seed"
     files = {file.name: file.read_bytes() for file in seed.iterdir() if file.name.endswith(".csv")}
     missing = [name for name in config.prices.files if not Path(name).is_file()]
     if missing:
         raise ConfigurationError(tuple(f"prices.files: no such file: {name}" for name in missing))
-    for name in config.prices.files:
-        files[f"configured/{name}"] = Path(name).read_bytes()
+    return read(files, {name: Path(name).read_bytes() for name in config.prices.files})
+
+
+def price_book(config: Config, imported: Iterable[Row] = ()) -> Book:
+    """The shipped rows, the configured and the imported ones over them.
+
+    Raises ConfigurationError with every bad row.
+    """
     try:
-        return price_files.book(files)
+        return price_files(config).book(imported)
     except BookInvalid as error:
         raise ConfigurationError(error.problems) from error
 

@@ -9,7 +9,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from itertools import groupby, pairwise
 from typing import Final
 
 import msgspec
@@ -75,15 +74,14 @@ class Book:
         """Check every row and build the look-up; ``problems`` were found before.
 
         Raises BookInvalid with every problem at once: unknown words, missing sources, references that
-        lead nowhere, aliases of unknown models, two rows valid for one key and instant.
+        lead nowhere, aliases of unknown models, two rows of one layer valid for one key and instant.
         """
         rows, aliases = tuple(rows), tuple(aliases)
-        made, dangling = offers(rows)
+        made, between = offers(rows)
         found = [
             *problems,
             *(text for row in rows for text in complaints(row)),
-            *dangling,
-            *_ties(made),
+            *between,
             *_misnamed(rows, aliases),
         ]
         if found:
@@ -144,22 +142,6 @@ def _shelves(made: Iterable[Offer]) -> dict[Key, Shelf]:
     for offer in made:
         keyed[offer.named].append(offer)
     return {named: shelf_of(group) for named, group in keyed.items()}
-
-
-def _ties(made: Iterable[Offer]) -> Iterator[str]:
-    """Two rows that would both be valid for one key and instant."""
-
-    def slot(offer: Offer) -> tuple[tuple[str, ...], tuple[str, ...], str, int]:
-        return offer.named, offer.place, offer.unit, offer.price.context_gt
-
-    ordered = sorted(made, key=lambda offer: (*slot(offer), offer.price.since_us))
-    for _slot, group in groupby(ordered, key=slot):
-        for earlier, later in pairwise(group):
-            if later.price.since_us < earlier.price.until_us:
-                yield (
-                    f"{later.row.origin}: {later.row.price_id()} overlaps "
-                    f"{earlier.row.price_id()} ({earlier.row.origin})"
-                )
 
 
 def _models(rows: Iterable[Row]) -> dict[str, frozenset[str]]:

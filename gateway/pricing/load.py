@@ -6,17 +6,19 @@ One file per provider, one row per price, so that a change is a reviewable diff.
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, TypeVar
+
+import msgspec
 
 from gateway.kernel.clock import epoch_us
 from gateway.kernel.money import parse_usd
 from gateway.pricing.atlas import Region
 from gateway.pricing.book import Alias, Book
 from gateway.pricing.dimensions import ORDER
-from gateway.pricing.row import FOREVER, Row
+from gateway.pricing.row import FOREVER, Layer, Row
 
 FIGURES: Final = (
     "unit", "context_gt", "price", "per", "currency", "valid_from", "valid_to",
@@ -30,29 +32,60 @@ REGION_COLUMNS: Final = ("provider", "region", "geo", "partition")
 _CURRENCY: Final = "USD"
 _AS_UNIT: Final = "="
 _DATES_MAX: Final = 1024  # a book has few distinct dates, repeated on thousands of rows
+_NAME_CHARS_MAX: Final = 40
 _CELL_CHARS_MAX: Final = 400  # a cell is a figure or a remark, never a document
 
 _Made = TypeVar("_Made")
 Cells = dict[str, str]
 
 
-def book(files: Mapping[str, bytes]) -> Book:
-    """The book of a set of files by name: ``aliases.csv``, ``regions.csv``, and any number of price files.
+class Listing(msgspec.Struct, frozen=True):
+    """What a set of price files says, read and not yet compiled."""
 
-    Raises BookInvalid with every problem of every file at once.
+    rows: tuple[Row, ...]
+    aliases: tuple[Alias, ...] = ()
+    regions: tuple[Region, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def book(self, imported: Iterable[Row] = ()) -> Book:
+        """The book of these files and of the rows imported into the database.
+
+        Raises BookInvalid with every problem of every file at once.
+        """
+        return Book.compile(
+            (*self.rows, *imported),
+            aliases=self.aliases,
+            regions=self.regions,
+            problems=self.problems,
+        )
+
+
+def read(files: Mapping[str, bytes], configured: Mapping[str, bytes] | None = None) -> Listing:
+    """What the shipped files say, and the configured price files over them; never raises.
+
+    ``files`` by name: ``aliases.csv``, ``regions.csv``, and any number of price files.
     """
     problems: list[str] = []
     aliases: list[Alias] = []
     regions: list[Region] = []
-    rows: list[Row] = []
+    found: list[Row] = []
     for name, content in sorted(files.items()):
         if name == ALIASES:
             aliases += lines_of(name, content, ALIAS_COLUMNS, _alias, problems)
         elif name == REGIONS:
             regions += lines_of(name, content, REGION_COLUMNS, _region, problems)
         else:
-            rows += lines_of(name, content, COLUMNS, _row, problems)
-    return Book.compile(rows, aliases=aliases, regions=regions, problems=problems)
+            found += lines_of(name, content, COLUMNS, _row, problems)
+    for name, content in (configured or {}).items():
+        extra, wrong = rows(name, content)
+        found += [msgspec.structs.replace(row, layer=Layer.CONFIGURED) for row in extra]
+        problems += wrong
+    return Listing(tuple(found), tuple(aliases), tuple(regions), tuple(problems))
+
+
+def book(files: Mapping[str, bytes], configured: Mapping[str, bytes] | None = None) -> Book:
+    """The book of a set of files. Raises BookInvalid with every problem of every file at once."""
+    return read(files, configured).book()
 
 
 def rows(name: str, content: bytes) -> tuple[tuple[Row, ...], tuple[str, ...]]:
@@ -77,7 +110,7 @@ def lines_of(
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = tuple(next(reader, ()))
     if header != columns:
-        problems.append(f"{name}:1: the columns must be {','.join(columns)}")
+        problems.append(f"{name}:1: {_misread(header, columns)}")
         return
     for number, cells in _lines(reader, name, problems):
         origin = f"{name}:{number}"
@@ -85,6 +118,15 @@ def lines_of(
             yield make(_cells(cells, columns), origin)
         except ValueError as error:
             problems.append(f"{origin}: {error}")
+
+
+def _misread(header: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    """What is wrong with a header: read by position, a column too many would be another's figure."""
+    missing = [name for name in columns if name not in header]
+    unknown = [name[:_NAME_CHARS_MAX] for name in header if name not in columns]
+    said = f"missing: {', '.join(missing)}; " if missing else ""
+    said += f"not known: {', '.join(map(repr, unknown))}; " if unknown else ""
+    return f"{said or 'in another order; '}the columns must be {','.join(columns)}"
 
 
 def _lines(

@@ -5,6 +5,7 @@ To add a column: a field here, a cell in ``load``, a check in ``complaints``.
 
 import hashlib
 from collections.abc import Container, Iterator
+from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
@@ -18,12 +19,24 @@ FOREVER: Final = 2**62  # later than any instant: the end of a row that has none
 EVIDENCE: Final = frozenset({"authoritative", "corroborated", "single", "manual"})
 ID_CHARS_MAX: Final = 96
 _HASH_CHARS: Final = 16
+_FIGURE_CHARS: Final = 8
 _DAY_US: Final = 86_400_000_000
 _DATES_MAX: Final = 1024  # a book has few distinct dates, repeated on thousands of rows
 _PROVIDER: Final = position(Dimension.PROVIDER)
 _MODEL: Final = position(Dimension.MODEL)
 _SCOPE: Final = position(Dimension.SCOPE)
 _TIER: Final = position(Dimension.TIER)
+
+
+class Layer(StrEnum):
+    """Where a row is from, lowest first: a higher layer stands over the lower ones for as long as it is valid."""
+
+    SHIPPED = "shipped"
+    CONFIGURED = "configured"
+    IMPORTED = "imported"
+
+
+RANK: Final = {layer: rank for rank, layer in enumerate(Layer)}
 
 
 class BookInvalid(ValueError):
@@ -44,6 +57,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     since_us, until_us  validity, half-open, epoch microseconds UTC
     evidence    authoritative | corroborated | single | manual
     origin      'file:line' for messages
+    layer       what the row stands over (``charged``)
+    issue       of an imported row: the number of its import
     """
 
     terms: tuple[str, ...]
@@ -58,6 +73,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     source_ref: str = ""
     evidence: str = ""
     origin: str = ""
+    layer: Layer = Layer.SHIPPED
+    issue: int = 0
 
     @property
     def provider(self) -> str:
@@ -70,13 +87,26 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.terms[_MODEL]
 
     def price_id(self) -> str:
-        """A stable, readable id of key and start; the tail is a hash where it would be too long."""
+        """A stable, readable id of key, start and layer; a hash stands in for what would be too long.
+
+        An id names one figure for ever: a configured row's carries a mark of its figure, an imported row's
+        the number of its import.
+        """
         terms = "/".join([term or "-" for term in self.terms])
         text = f"{terms}/{self.unit}/{self.context_gt}@{_start(self.since_us)}"
-        if len(text) <= ID_CHARS_MAX:
-            return text
+        mark = self._mark()
+        if len(text) + len(mark) <= ID_CHARS_MAX:
+            return text + mark
         digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH_CHARS]
-        return f"{text[: ID_CHARS_MAX - _HASH_CHARS - 1]}~{digest}"
+        return f"{text[: ID_CHARS_MAX - _HASH_CHARS - 1 - len(mark)]}~{digest}{mark}"
+
+    def _mark(self) -> str:
+        if self.layer is Layer.SHIPPED:
+            return ""
+        if self.layer is Layer.IMPORTED:
+            return f"+import-{self.issue}"
+        figure = hashlib.sha256(f"{self.pico}/{self.per}/{self.as_unit}".encode()).hexdigest()
+        return f"+{self.layer}-{figure[:_FIGURE_CHARS]}"
 
 
 @lru_cache(maxsize=_DATES_MAX)

@@ -2,10 +2,13 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from gateway.pricing import load
+from gateway.pricing.dimensions import Circumstances
+from gateway.pricing.rate import rate
 from gateway.pricing.row import FOREVER, BookInvalid
 
 DAY_US = 86_400_000_000
@@ -118,7 +121,7 @@ def test_every_problem_of_every_file_is_reported_at_once() -> None:
     found = "\n".join(caught.value.problems)
     for expected in (
         "a.csv:2", "a.csv:3", "a.csv:5: cloud/m/global/-/-/standard/input_text/0@2026-01-01 overlaps",
-        "b.csv:1: the columns must be", "c.csv: not UTF-8", "d.csv:", "'nobody' has no price row",
+        "b.csv:1: missing: ", "c.csv: not UTF-8", "d.csv:", "'nobody' has no price row",
         "is a model of its own", "aliases.csv:4: an alias names", "regions.csv:2: partition is",
     ):  # fmt: skip
         assert expected in found
@@ -150,3 +153,40 @@ def test_garbage_is_refused_by_name_and_nothing_else_happens(garbage: bytes) -> 
     rows, problems = load.rows("p.csv", HEADER.encode() + b"\n" + garbage)
     assert rows == ()
     assert all(problem.startswith("p.csv") for problem in problems)
+
+
+def test_a_configured_row_stands_over_a_shipped_one_from_its_start() -> None:
+    shipped = {"shipped.csv": text(line(price="2"), line(unit="output_text", price="10"))}
+    own = {"own.csv": text(line(price="3", valid_from="2026-02-01", source="our contract"))}
+    rows = {row.price_id(): row for row in load.read(shipped, own).rows}
+    book = load.book(shipped, own)
+    assert book.version != load.book(shipped).version
+    at = Circumstances("cloud", "m", "global", 1_767_225_600_000_000)
+    for days, pico, source in (
+        (30, 2, "a list"),
+        (31, 3, "our contract"),
+        (400, 3, "our contract"),
+    ):
+        later = msgspec.structs.replace(at, at_us=at.at_us + days * DAY_US)
+        charge = rate(book, later, {"input_text": 1_000_000})
+        assert charge.list_pico == pico * 10**12
+        assert rows[str(charge.lines[0].price_id)].source == source
+
+
+def test_configured_rows_that_overlap_each_other_are_refused_with_both_places() -> None:
+    own = {"a.csv": text(GOOD), "b.csv": text(line(valid_from="2026-03-01"))}
+    with pytest.raises(BookInvalid) as caught:
+        load.book({"shipped.csv": text(line(price="9"))}, own)
+    (problem,) = caught.value.problems
+    assert problem.startswith("b.csv:2: cloud/m/global")
+    assert problem.endswith("(a.csv:2)")
+
+
+def test_a_header_with_other_columns_says_which() -> None:
+    for header, said in (
+        (HEADER.replace(",source_ref", ""), "missing: source_ref; "),
+        (f"{HEADER},note", "not known: 'note'; "),
+        (HEADER.replace("provider,model", "model,provider"), "in another order; "),
+    ):
+        _, (problem,) = load.rows("p.csv", f"{header}\n{GOOD}\n".encode())
+        assert problem.startswith(f"p.csv:1: {said}the columns must be provider,model,")
