@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "chargeback": "gateway.commands.chargeback:chargeback",
     "count": "gateway.commands.count:count",
     "price": "gateway.commands.price:price",
+    "prices": "gateway.commands.prices:prices",
     "verify": "gateway.commands.verify:verify",
     "rebuild": "gateway.commands.rebuild:rebuild",
 }

@@ -47,14 +47,18 @@ def ceilings() -> Ceilings:
     return Ceilings.from_bytes((resources.files("gateway.pricing") / "ceilings.csv").read_bytes())
 
 
+def seed_files() -> dict[str, bytes]:
+    """The shipped price files by name, aliases and regions among them."""
+    seed = resources.files("gateway.pricing") / "seed"
+    return {file.name: file.read_bytes() for file in seed.iterdir() if file.name.endswith(".csv")}
+
+
 def price_files(config: Config) -> Listing:
     """The shipped price rows and the configured ones. Raises ConfigurationError where a file is not there."""
-    seed = resources.files("gateway.pricing") / "seed"
-    files = {file.name: file.read_bytes() for file in seed.iterdir() if file.name.endswith(".csv")}
     missing = [name for name in config.prices.files if not Path(name).is_file()]
     if missing:
         raise ConfigurationError(tuple(f"prices.files: no such file: {name}" for name in missing))
-    return read(files, {name: Path(name).read_bytes() for name in config.prices.files})
+    return read(seed_files(), {name: Path(name).read_bytes() for name in config.prices.files})
 
 
 def price_book(config: Config, imported: Iterable[Row] = ()) -> Book:

@@ -1,0 +1,11 @@
+"""weighbridge prices: look at, judge and rebuild what the price book is made of."""
+
+import typer
+
+from gateway.commands.prices_lint import lint_prices
+
+prices = typer.Typer(
+    help="The price book: its rows, what is wrong with them, and where they come from.",
+    no_args_is_help=True,
+)
+prices.command("lint")(lint_prices)

@@ -1,0 +1,79 @@
+"""The price book's tools as people and programs use them."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.__main__ import main
+from gateway.pricing import load
+
+Run = Callable[..., SimpleNamespace]
+HEADER = ",".join(load.COLUMNS)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run one command line in this process; its status, its output, its error output."""
+
+    def command(*words: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["weighbridge", *words])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return command
+
+
+def price_file(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join((HEADER, *lines, "")), encoding="utf-8")
+    return path
+
+
+def test_the_shipped_prices_pass_their_lint(run: Run) -> None:
+    done = run("prices", "lint")
+    assert done.status == 0
+    assert "nothing to mend" in done.out
+
+
+def test_a_price_per_thousand_among_prices_per_million_is_named_with_its_cure(
+    run: Run, tmp_path: Path
+) -> None:
+    path = price_file(
+        tmp_path / "negotiated.csv",
+        "azure,gpt-5.4,global,,,standard,input_text,0,2500,1000000,USD,2026-01-01,,contract,7,manual",
+    )
+    done = run("prices", "lint", str(path), "--json")
+    (finding,) = [json.loads(line) for line in done.out.splitlines()]
+    assert done.status == 1
+    assert (finding["severity"], finding["rule"]) == ("implausible", "scale")
+    assert finding["origin"] == f"{path}:2"
+    assert "per 1,000 is not per 1,000,000" in finding["cure"]
+    assert "times its neighbours" in run("prices", "lint", str(path)).out
+
+
+def test_configured_files_are_judged_beside_the_shipped_ones(run: Run, tmp_path: Path) -> None:
+    path = price_file(
+        tmp_path / "own.csv",
+        "azure,our-model,global,,,standard,input_text,0,5,1000000,USD,2026-01-01,,contract,7,manual",
+        "azure,our-model,global,,,standard,output_text,0,4,1000000,USD,2026-01-01,,contract,7,manual",
+    )
+    config = tmp_path / "w.toml"
+    config.write_text(f'[prices]\nfiles = ["{path}"]\n', encoding="utf-8")
+    done = run("prices", "lint", "--config", str(config), "--json")
+    rules = {json.loads(line)["rule"] for line in done.out.splitlines()}
+    assert (done.status, rules - {"ends"}) == (1, {"output_below_input"})
+
+
+def test_a_file_that_is_not_there_is_said_with_its_name(run: Run, tmp_path: Path) -> None:
+    done = run("prices", "lint", str(tmp_path / "nowhere.csv"))
+    assert done.status == 2
+    assert "no such file" in done.err
