@@ -41,21 +41,26 @@ def refusal(
         words = f"budget {budget.name!r} allows {limit} requests at a time and all are running: try again"
         return f"{words} when one has ended", details
     unit = _unit(budget)
+    asks = f"and this request may use up to {details['asked']} {unit}"
+    if budget.window == "minute":
+        words = (
+            f"budget {budget.name!r} allows {shown(budget, budget.limit)} {unit} a minute and {limit} of them "
+            f"at once, of which {left} are left now, {asks}"
+        )
+        return f"{words}: slow down, or try again shortly", details
     words = (
         f"budget {budget.name!r} has {left} of {limit} {unit} left for this {budget.window} "
-        f"({details['spent']} spent, {details['held']} held by running requests), and this request may use "
-        f"up to {details['asked']} {unit}"
+        f"({details['spent']} spent, {details['held']} held by running requests), {asks}"
     )
-    return f"{words}: {_cure(budget, balance, frees)}", details
+    return f"{words}: {_cure(balance, asked, frees)}", details
 
 
-def _cure(budget: Budget, balance: Balance, frees: str | None) -> str:
-    if budget.window == "minute":
-        return "slow down, or try again shortly"
-    ask = "ask the owner of the budget for a raise"
-    lower = "lower its output ceiling (max tokens), " if balance.left else ""
-    wait = "" if frees is None else f"wait until {frees}, "
-    return f"{lower}{wait}or {ask}"
+def _cure(balance: Balance, asked: int, frees: str | None) -> str:
+    """What helps: waiting does not, where the request is larger than the whole budget."""
+    cures = ["lower its output ceiling (max tokens)"] if balance.left else []
+    if frees is not None and asked <= balance.limit:
+        cures.append(f"wait until {frees}")
+    return ", ".join([*cures, "or ask the owner of the budget for a raise"]).removeprefix("or ")
 
 
 def headers(
@@ -131,6 +136,9 @@ def _span(budget: Budget) -> str:
 
 def _quoted(name: str) -> str:
     """A structured-field string: printable ASCII, with its quotes and backslashes escaped."""
-    plain = "".join(char if " " <= char <= "~" else "?" for char in name[:NAME_CHARS_MAX])
+    ascii_name = name[:NAME_CHARS_MAX].replace(
+        "·", "/"
+    )  # the sign between the parts of a made name
+    plain = "".join(char if " " <= char <= "~" else "?" for char in ascii_name)
     escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -53,6 +53,28 @@ def test_a_budget_with_nothing_left_does_not_suggest_to_ask_for_less() -> None:
     assert "ask the owner of the budget for a raise" in words
 
 
+def test_waiting_is_no_cure_for_what_is_larger_than_the_whole_budget() -> None:
+    words, _ = remaining.refusal(budget(), balance(0, 0), 501 * 10**9, END)
+    assert words.endswith(
+        "lower its output ceiling (max tokens), or ask the owner of the budget for a raise"
+    )
+
+
+def test_a_rolling_minute_is_refused_with_its_rate_and_what_may_be_used_at_once() -> None:
+    rated = msgspec.structs.replace(budget(TOKENS, window="minute"), limit=6_000)
+    words, _ = remaining.refusal(rated, balance(0, 1_100, 1_200), 800, None)
+    assert (
+        "allows 6000 tokens a minute and 1200 of them at once, of which 100 are left now" in words
+    )
+    assert "may use up to 800 tokens: slow down" in words
+
+
+def test_a_made_name_stays_readable_in_a_header() -> None:
+    named = budget(name="team search · usd · month")
+    found = dict(remaining.headers([named], [balance(0, 0)], NOW, shown={"bud_1": END}.get))
+    assert found[b"ratelimit"].startswith(b'"team search / usd / month";')
+
+
 def test_requests_at_a_time_are_refused_in_their_own_words() -> None:
     words, details = remaining.refusal(
         budget(CONCURRENT, window="always"), balance(0, 12, 12), 1, None
