@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "usage": "gateway.commands.usage:usage",
     "statement": "gateway.commands.statement:statement",
     "chargeback": "gateway.commands.chargeback:chargeback",
+    "simulate": "gateway.commands.simulate:simulate",
     "count": "gateway.commands.count:count",
     "price": "gateway.commands.price:price",
     "prices": "gateway.commands.prices:prices",
