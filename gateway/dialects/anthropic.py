@@ -20,7 +20,7 @@ from gateway.metering.asking import (
     refuse_twins_inside,
     with_thoughts,
 )
-from gateway.metering.guardrails import guardrail_component, traced_usages
+from gateway.metering.guardrails import ACTION, guarded
 from gateway.metering.hosted import hosted_tools, tool_units
 from gateway.metering.invocation import (
     METRICS,
@@ -31,6 +31,7 @@ from gateway.metering.invocation import (
     runtime_usage,
     served_tier,
 )
+from gateway.metering.iterations import iterations
 from gateway.metering.lowering import at_top
 from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
@@ -39,7 +40,6 @@ from gateway.metering.reader import as_raw
 from gateway.metering.transcript import Transcript
 from gateway.metering.usage import (
     MAIN,
-    Component,
     Source,
     UsageInvalid,
     carve,
@@ -61,7 +61,6 @@ _LIFETIMES: Final = {
     "ephemeral_1h_input_tokens": "cache_write_1h",
 }
 # Iterations that no top-level count holds.
-_OUTSIDE: Final = frozenset({"advisor_message", "compaction"})
 _NO_GEO: Final = "not_available"
 _BLOCKS_NESTING_MAX: Final = 4
 
@@ -266,7 +265,7 @@ class _Anthropic:
         known = self.settled and not self.doubtful
         main = _tokens(self.merged, with_output=self.running)
         units, unknown = _tool_units(obj(self.merged, "server_tool_use"))
-        others, inside, flags = _iterations(arr(self.merged, "iterations"))
+        others, inside, flags = iterations(arr(self.merged, "iterations"), _tokens)
         return msgspec.structs.replace(
             blank,
             components=(component({**main, **units}, MAIN), *others),
@@ -311,23 +310,6 @@ def _tool_units(used: dict[str, Json]) -> tuple[dict[str, int], tuple[str, ...]]
     return units, ("unknown_unit",) if unknown else ()
 
 
-def _iterations(said: list[Json]) -> tuple[tuple[Component, ...], int | None, tuple[str, ...]]:
-    """Components outside the top level; what the others sum to (None without any); flags."""
-    outside: list[Component] = []
-    inside: int | None = None
-    flags: list[str] = []
-    for each in said:
-        kind = string(each, "type") or ""
-        counts = _tokens(each) if isinstance(each, dict) else {}
-        if kind in _OUTSIDE:
-            outside.append(component(counts, kind, string(each, "model")))
-            continue
-        inside = (inside or 0) + sum(counts.values())
-        if kind != "message":
-            flags.append(kind if kind == "fallback_message" else "unknown_iteration")
-    return tuple(outside), inside, tuple(flags)
-
-
 class _Invoked(_Anthropic):
     """The same inside a runtime: its own counts check the body's, and stand in where the body has none."""
 
@@ -338,10 +320,12 @@ class _Invoked(_Anthropic):
         self._metrics: dict[str, Json] = {}
         self._metrics_intact = True
         self._trace: Json = None
+        self._is_guarded = False
 
     def take(self, document: Document) -> None:
         super().take(document)
         self._trace = document.value.get(TRACE) or self._trace
+        self._is_guarded = self._is_guarded or ACTION in document.value
         metrics = obj(document.value, METRICS)
         if metrics:
             self._metrics = metrics
@@ -360,12 +344,10 @@ class _Invoked(_Anthropic):
 
     def _with_runtime(self, reading: Reading) -> Reading:
         stated = runtime_usage(self._metrics or self._head_usage)
-        guardrail = guardrail_component(traced_usages(self._trace))
         if stated is not None:
             reading = self._settled(reading, stated)
-        if guardrail is None:
-            return reading
-        return msgspec.structs.replace(reading, components=(*reading.components, guardrail))
+        parts, flags = guarded(reading.components, self._trace, looked_at=self._is_guarded)
+        return msgspec.structs.replace(reading, components=parts, flags=(*reading.flags, *flags))
 
     def _settled(self, reading: Reading, stated: Stated) -> Reading:
         body = next((each for each in reading.components if each.role == MAIN), None)

@@ -20,7 +20,7 @@ from gateway.metering.asking import (
     refuse_twins_inside,
 )
 from gateway.metering.choices import ChoicesReader
-from gateway.metering.guardrails import guardrail_component, traced_usages
+from gateway.metering.guardrails import ACTION, guarded
 from gateway.metering.invocation import (
     METRICS,
     TRACE,
@@ -226,6 +226,7 @@ class _Answer:
         self._body: dict[str, Json] = {}
         self._results: list[Json] = []
         self._trace: Json = None
+        self._is_guarded = False
         self._choices: ChoicesReader | None = None
         self._transcript = Transcript()
         self._pieces = 0  # images in the answer
@@ -236,6 +237,7 @@ class _Answer:
         value = document.value
         self._intact = self._intact and document.intact
         self._trace = value.get(TRACE) or self._trace
+        self._is_guarded = self._is_guarded or ACTION in value
         metrics = obj(value, METRICS)
         if metrics:
             self._runtime = metrics
@@ -323,10 +325,8 @@ class _Answer:
         )
 
     def _with_guardrail(self, reading: Reading) -> Reading:
-        guardrail = guardrail_component(traced_usages(self._trace))
-        if guardrail is None:
-            return reading
-        return msgspec.structs.replace(reading, components=(*reading.components, guardrail))
+        parts, flags = guarded(reading.components, self._trace, looked_at=self._is_guarded)
+        return msgspec.structs.replace(reading, components=parts, flags=(*reading.flags, *flags))
 
 
 def _stated(blank: Reading, stated: Stated, *, known: bool) -> Reading:

@@ -30,6 +30,7 @@ class Request(msgspec.Struct, frozen=True):
     writes          the cache writes its marks ask for: ("cache_write_1h",); None: this protocol has no marks
     hosted          how many tools it offers that the provider runs itself: what they read is not in the prompt
     tool_units      what those may bill by the piece at most: {"web_search_requests": 5}
+    guarded         a guardrail of the provider's is to look on, whose units only a trace tells
     sealed          characters of thoughts that the provider handed out sealed, sent back to be read again
     media_bytes     the size of what came with it as files, 0 where it is not known
     opted_body      the body with the usage opt-in spliced in, where the protocol needs one and the client
@@ -46,6 +47,7 @@ class Request(msgspec.Struct, frozen=True):
     writes: tuple[str, ...] | None = None
     hosted: int = 0
     tool_units: dict[str, int] = {}
+    guarded: bool = False
     sealed: int = 0
     media_bytes: int = 0
     opted_body: bytes | None = None

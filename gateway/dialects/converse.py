@@ -19,7 +19,7 @@ from gateway.metering.asking import (
     refuse_twins_inside,
     with_thoughts,
 )
-from gateway.metering.guardrails import guardrail_component, traced_usages
+from gateway.metering.guardrails import guarded, guardrail_component, traced_usages
 from gateway.metering.invocation import runtime_usage, served_tier, tier_of
 from gateway.metering.lowering import lower_inside, set_inside, thinks_beyond
 from gateway.metering.marks import asked_writes
@@ -59,6 +59,7 @@ def _read_request(body: bytes) -> Request:
         output_ceiling=with_thoughts(_ceiling(asked, own), own.get("thinking")),
         tier=tier_of(asked.get("serviceTier"), asked.get("performanceConfig")),
         writes=asked_writes(asked, body, "cachePoint") + asked_writes(own, body, "cache_control"),
+        guarded=bool(asked.get("guardrailConfig")),
         hosted=sum(1 for tool in arr(obj(asked, "toolConfig"), "tools") if at(tool, "systemTool")),
     )
 
@@ -166,7 +167,8 @@ _BLOCKS: Final[dict[str, Callable[[TurnBuilder, Json], None]]] = {
 class _Conversed:
     """Reads one answer. ``doubtful``: the usage came in a frame with a wrong checksum."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, request: Request, head: Head) -> None:
+        self._is_guarded = request.guarded
         self._head_tier = served_tier(head.headers)
         self._metadata: dict[str, Json] = {}
         self._doubtful = False
@@ -219,17 +221,19 @@ class _Conversed:
             observed=self._transcript.observed(),
         )
         try:
-            return self._counted(blank, usage, traced)
+            return self._counted(blank, usage)
         except UsageInvalid:
             return msgspec.structs.replace(blank, flags=("usage_invalid",))
 
-    def _counted(
-        self, blank: Reading, usage: dict[str, Json], traced: list[dict[str, Json]]
-    ) -> Reading:
+    def _counted(self, blank: Reading, usage: dict[str, Json]) -> Reading:
         stated = runtime_usage(usage)
         if stated is None:
             return blank
-        guardrail = guardrail_component(traced)
+        parts, unmeasured = guarded(
+            (component(stated.counts, MAIN),),
+            self._metadata.get("trace"),
+            looked_at=self._is_guarded,
+        )
         tools = obj(usage, "serverToolUsage")
         flags = (
             ("gross_input", stated.gross),
@@ -238,14 +242,11 @@ class _Conversed:
         )
         return msgspec.structs.replace(
             blank,
-            components=(
-                component(stated.counts, MAIN),
-                *(() if guardrail is None else (guardrail,)),
-            ),
+            components=parts,
             source=Source.PARTIAL if self._doubtful else Source.PROVIDER,
             final=not self._doubtful,
             stated_total=stated.total,
-            flags=tuple(name for name, raised in flags if raised),
+            flags=(*unmeasured, *(name for name, raised in flags if raised)),
         )
 
 
@@ -291,7 +292,7 @@ class _Guarded:
 CONVERSE: Final[Dialect] = DocumentDialect(
     "converse",
     _read_request,
-    lambda request, head: _Conversed(head),
+    _Conversed,
     salvaged=("usage", "trace", "serviceTier"),
     lower=_lower,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from gateway.dialects.contract import Request
-from gateway.exchange.booking import Counts, Priced, circumstances, priced
+from gateway.exchange.booking import Counts, Priced, circumstances, priced, tier_of
 from gateway.exchange.counting import Counting
 from gateway.exchange.ports import Keys
 from gateway.exchange.routing import Canonical, Routes
@@ -40,7 +40,9 @@ _US_PER_MINUTE = 60_000_000
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """A call that may pass. ``estimate`` is what its counted input costs at list; None for FREE calls."""
+    """A call that may pass. None for FREE calls: ``estimate``, what its counted input costs if nothing more is heard
+    (a discount that no answer confirms is not given), under the circumstances that were asked for.
+    """
 
     principal: Principal
     call: Call
@@ -110,7 +112,10 @@ class Admission:
         if not principal.allow_unpriced:
             self._require_price(under, wire_model)
         asked = request.units or {INPUT_TEXT: counts.input.tokens}
-        estimate = priced(self._book(), under, (component(asked),))
+        charged, _ = tier_of(None, tier)
+        likely = msgspec.structs.replace(under, tier=charged)
+        estimate = priced(self._book(), likely, (component(asked),))
+        estimate = msgspec.structs.replace(estimate, circumstances=under)
         return Admitted(
             principal, call, request, upstream, deployment, wire_model, counts, estimate, tier
         )

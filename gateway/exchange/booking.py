@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gateway.exchange.listening import PROMPT_CHARGED
 from gateway.exchange.routing import Canonical
 from gateway.ledger.entry import Outcome
 from gateway.metering.count import Confidence, Count
@@ -65,10 +66,10 @@ class Used(msgspec.Struct, frozen=True):
 def used(reading: Reading, status: int, counts: Counts | None) -> Used:
     """What is billed: the provider's usage; where it is silent or cut short, what we counted.
 
-    Errors and final answers without usage bill nothing.
+    Errors and final answers without usage bill nothing, but for a refusal that charges the prompt it read.
     """
     if status >= NOT_AN_ANSWER:
-        return Used((), Provenance.REPORTED)
+        return _refused(reading, counts)
     if reading.source is _BY_PROVIDER or reading.source in _KNOWN:
         return Used(reading.components, _KNOWN.get(reading.source, _REPORTED))
     if reading.source is Source.PARTIAL:
@@ -76,6 +77,12 @@ def used(reading: Reading, status: int, counts: Counts | None) -> Used:
     if reading.final or counts is None:
         return Used((), Provenance.REPORTED)
     return _unsaid(reading, counts)
+
+
+def _refused(reading: Reading, counts: Counts | None) -> Used:
+    if PROMPT_CHARGED in reading.flags and counts is not None:
+        return Used(_counted(counts), Provenance.ESTIMATED)
+    return Used((), Provenance.REPORTED)
 
 
 def _unsaid(reading: Reading, counts: Counts) -> Used:

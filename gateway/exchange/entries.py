@@ -101,9 +101,12 @@ def interrupted(framed: Entry, admitted: Admitted) -> Entry:
     """What to book if the worker dies before it settles: the counted input."""
     assert admitted.estimate is not None
     charge = admitted.estimate.charge
+    tier, doubts = booking.tier_of(None, admitted.tier)
     return msgspec.structs.replace(
         framed,
         kind=_CUT,
+        tier=_fit(tier),
+        flags=(*framed.flags, *doubts),
         lines=lines(charge),
         list_pico=charge.list_pico,
         net_pico=charge.net_pico,
@@ -216,4 +219,5 @@ def deferred(entry: Entry, settles: str, creator: Entry | None) -> Entry:
         cost_centre=creator.cost_centre,
         app=creator.app,
         key_id=creator.key_id,
+        tags=creator.tags,
     )

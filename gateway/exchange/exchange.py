@@ -19,6 +19,7 @@ from gateway.exchange.counting import Counting
 from gateway.exchange.deferring import Deferring
 from gateway.exchange.growth import Growth, written_by
 from gateway.exchange.holding import Held
+from gateway.exchange.listening import RefusalMeter, catch_up
 from gateway.exchange.pace import Pace
 from gateway.exchange.ports import Client, Deferred, Observer, Response, Spool, Upstreams
 from gateway.exchange.reserving import Reserved, Reserving
@@ -180,8 +181,12 @@ class Exchange:
         response = self._response = sent.response
         self.filter, self._flags = sent.filter, sent.flags
         if self.metered and response.head.status < booking.NOT_AN_ANSWER:
-            self._prepare(response.head)
+            assert self._call.dialect is not None
+            self._listen(self._call.dialect.meter(self.admitted.request, response.head))
             self._let_grow(response.head)
+        elif self._call.kind is _METERED:
+            charges = partial(self._provider.charges_refusal, self._call, response.head.status)
+            self._listen(RefusalMeter(charges))
         return response
 
     async def _intend(self) -> None:
@@ -225,6 +230,7 @@ class Exchange:
         """
         if self._settled or not self.metered:
             return
+        await catch_up(self._decoded, self._meter)
         reading = self._read()
         counts = await self._count(reading)
         outcome = booking.outcome_of(reading, self._status(), outcome, saw_all=saw_all)
@@ -288,12 +294,12 @@ class Exchange:
         """Nothing was used: what is held is free again."""
         self._shared.reserving.holding.void(self._held)
 
-    def _prepare(self, head: Head) -> None:
-        assert self._call.dialect is not None
-        self._meter = self._call.dialect.meter(self.admitted.request, head)
-        if self.streams and isinstance(self._meter, Glancing):
+    def _listen(self, meter: Meter) -> None:
+        assert self._response is not None
+        self._meter = meter
+        if self.streams and isinstance(meter, Glancing):
             self._pace = Pace(self._shared.clock.ticks_ns())
-        encoding = header_lists.first(head.headers, b"content-encoding")
+        encoding = header_lists.first(self._response.head.headers, b"content-encoding")
         if encoding is not None and encoding.strip().lower() != b"identity":
             self._decoded = Decoded(encoding)
 
@@ -376,18 +382,11 @@ class Exchange:
             served=served,
             used=used,
             rated=booking.priced(shared.book(), under, used.components, known=used.known),
-            flags=(*self._flags, *self._coding_flags(), *flags, *unseen),
+            flags=(*self._flags, *(self._decoded.flags if self._decoded else ()), *flags, *unseen),
             first_byte_ms=None if first_ns is None else (first_ns - self._started_ns) // NS_PER_MS,
             total_us=(now_ns - self._started_ns) // 1000,
         )
         return entries.ended(self._frame or self._framed(), ending)
-
-    def _coding_flags(self) -> tuple[str, ...]:
-        """What kept the meter from reading a compressed answer."""
-        decoded = self._decoded
-        if decoded is None:
-            return ()
-        return ("blind",) * decoded.blind + ("coding_broken",) * decoded.broken
 
     def _deployment_of(self, served: Served) -> Deployment | None:
         """A finished batch names its model only: priced as the deployments of that model, if they agree."""

@@ -10,6 +10,8 @@ from gateway.metering.usage import Component, component, count_of
 from gateway.wire.jsondoc import Json, obj
 
 ROLE: Final = "guardrail"
+UNMEASURED: Final = "guardrail_unmeasured"
+ACTION: Final = "amazon-bedrock-guardrailAction"  # in an answer that a guardrail has looked at
 _UNITS: Final = {
     "contentPolicyUnits": "content_policy_units",
     "topicPolicyUnits": "topic_policy_units",
@@ -38,6 +40,18 @@ def guardrail_component(usages: Iterable[Json]) -> Component | None:
             if count:
                 counts[unit] = counts.get(unit, 0) + count
     return component(counts, ROLE) if counts else None
+
+
+def guarded(
+    components: tuple[Component, ...], trace: Json, *, looked_at: bool
+) -> tuple[tuple[Component, ...], tuple[str, ...]]:
+    """Components with those a trace states; a flag where a guardrail looked on and no trace tells its units.
+
+    Raises UsageInvalid.
+    """
+    found = guardrail_component(usages := traced_usages(trace))
+    flags = (UNMEASURED,) if looked_at and not usages else ()
+    return components if found is None else (*components, found), flags
 
 
 def _usages(value: Json, nesting: int) -> list[dict[str, Json]]:

@@ -35,6 +35,7 @@ from gateway.providers.contract import (
     spoken,
 )
 from gateway.wire import headers as header_lists
+from gateway.wire.jsondoc import MalformedJson, obj, parse, string
 from gateway.wire.messages import Head, Inbound
 from gateway.wire.refusals import SHAPES
 
@@ -57,6 +58,12 @@ _TIERS: Final = {
     "standard_only": "standard",
     "fast": "priority",  # asked fast, served (and billed) as priority: recorded 2026-03
 }
+
+# What a refusal charges: https://learn.microsoft.com/azure/ai-foundry/openai/how-to/manage-costs
+_BAD_REQUEST: Final = 400
+_TIMED_OUT: Final = 408
+_FILTERED: Final = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
+_PROMPTED: Final = frozenset({"chat.completions", "completions", "responses", "embeddings"})
 
 
 def _route(
@@ -203,6 +210,19 @@ class AzureOpenAI:
             or header_lists.text(head.headers, b"x-request-id"),
             flags=flags,
         )
+
+    def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
+        """A prompt that was filtered, or that ran into the time limit, has been read and is charged."""
+        if call.operation not in _PROMPTED:
+            return False
+        if status != _BAD_REQUEST:
+            return status == _TIMED_OUT
+        try:
+            error = obj(parse(body), "error")
+        except MalformedJson:
+            return False
+        codes = string(error, "code"), string(error.get("innererror"), "code")
+        return not _FILTERED.isdisjoint(codes)
 
     def refuse(
         self, error: GatewayError, call: Call | None, inbound: Inbound, request_id: str

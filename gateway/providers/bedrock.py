@@ -198,9 +198,12 @@ class Bedrock:
         return Served(
             model=() if named is None else _names(named),
             tier=None if reading.tier is None else _tier(reading.tier),
-            region=upstream.location or upstream.region,
+            region=None if _states_region(call) else upstream.location or upstream.region,
             provider_request_id=header_lists.text(head.headers, b"x-amzn-requestid"),
         )
+
+    def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
+        return False
 
     def refuse(
         self, error: GatewayError, call: Call | None, inbound: Inbound, request_id: str
@@ -225,6 +228,12 @@ def _invoke_dialect(model: str, body: bytes) -> Dialect:
     if "anthropic." in model or (model.startswith("arn:") and b'"anthropic_version"' in body):
         return anthropic.INVOKE
     return bedrock_families.FAMILIES
+
+
+def _states_region(call: Call) -> bool:
+    """Whether the path's ARN says where it is served: that is its deployment's region, whoever relays it."""
+    arn = _ARN.fullmatch(call.wire_model or "")
+    return arn is not None and bool(arn["region"])
 
 
 def _names(model: str) -> tuple[str, ...]:

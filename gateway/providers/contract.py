@@ -302,6 +302,10 @@ class Provider(Protocol):
         """Normalise what the answer says was served."""
         ...
 
+    def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
+        """Whether an answer with an error status (its body as far as it was read) charges the prompt all the same."""
+        ...
+
     def refuse(
         self, error: GatewayError, call: Call | None, inbound: Inbound, request_id: str
     ) -> Refusal:

@@ -228,6 +228,9 @@ class Google:
             or header_lists.text(head.headers, b"request-id"),
         )
 
+    def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
+        return False
+
     def refuse(
         self, error: GatewayError, call: Call | None, inbound: Inbound, request_id: str
     ) -> Refusal:

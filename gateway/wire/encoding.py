@@ -16,11 +16,16 @@ _IDENTITY: Final = frozenset({b"", b"identity"})
 _ZLIB_HEADER_BYTES: Final = 2
 
 
-class Decoded:
-    """Decodes one body incrementally; never raises.
+STEP_BYTES_MAX: Final = 1024 * 1024  # yielded by one call: some milliseconds of inflating
+WAITING_BYTES_MAX: Final = 4 * 1024 * 1024  # compressed, while earlier ones still inflate
 
-    blind   nothing (more) can be read: an unknown coding, or output beyond ``decoded_bytes_max``
-    broken  the compressed bytes are damaged; what was decoded before stands
+
+class Decoded:
+    """Decodes one body incrementally; never raises. One call yields at most ``STEP_BYTES_MAX``.
+
+    blind      nothing (more) can be read: an unknown coding, or output beyond ``decoded_bytes_max``
+    broken     the compressed bytes are damaged; what was decoded before stands
+    is_behind  more of what was fed is still to come: by the next ``feed``, or by ``more``
     """
 
     def __init__(self, content_encoding: bytes, decoded_bytes_max: int = DECODED_BYTES_MAX) -> None:
@@ -33,17 +38,41 @@ class Decoded:
         self._inflater = zlib.decompressobj(self._window or zlib.MAX_WBITS)
         self._header = b""  # of a deflate body, until it tells zlib from raw
         self._ended = False
+        self._waiting = b""
+        self._is_full = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """The decoded bytes that this chunk yields; b"" once blind, broken or at the body's end."""
+        """The next decoded bytes; b"" once blind, broken or at the body's end."""
         if self._identity:
             return chunk
         if self._window != _GZIP and len(self._header) < _ZLIB_HEADER_BYTES:
             chunk = self._recognised(chunk)
+        if len(self._waiting) + len(chunk) > WAITING_BYTES_MAX + STEP_BYTES_MAX:
+            self.blind = True
+        self._waiting += chunk
+        return self.more()
+
+    def more(self) -> bytes:
+        """The next decoded bytes of what was fed already."""
         pieces: list[bytes] = []
-        while chunk and not (self.blind or self.broken or self._ended):
-            chunk = self._inflate(chunk, pieces)
+        room = STEP_BYTES_MAX
+        while room and self.is_behind:
+            pieces.append(self._inflate(min(room, self._left_bytes + 1)))
+            room -= len(pieces[-1])
+        if self.blind:
+            self._waiting = b""
         return b"".join(pieces)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What kept a meter from reading it, as words for the row."""
+        return ("blind",) * self.blind + ("coding_broken",) * self.broken
+
+    @property
+    def is_behind(self) -> bool:
+        """See the class."""
+        over = self.blind or self.broken or self._ended
+        return not over and (self._is_full or bool(self._waiting))
 
     def _recognised(self, chunk: bytes) -> bytes:
         """Some servers send raw deflate under the name of zlib's format: its first two bytes tell."""
@@ -56,17 +85,21 @@ class Decoded:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         return start
 
-    def _inflate(self, chunk: bytes, pieces: list[bytes]) -> bytes:
-        """Decode up to the end of a gzip member; returns the bytes behind it."""
+    def _inflate(self, bytes_max: int) -> bytes:
+        """Decode up to the end of a gzip member, or up to ``bytes_max``."""
+        chunk, self._waiting = self._waiting, b""
         if self._inflater.eof:  # a further member; whatever else stands there is padding
             self._ended = self._window != _GZIP or not chunk.startswith(b"\x1f")
             self._inflater = zlib.decompressobj(self._window)
         try:
-            piece = b"" if self._ended else self._inflater.decompress(chunk, self._left_bytes + 1)
+            piece = b"" if self._ended else self._inflater.decompress(chunk, bytes_max)
         except zlib.error:
             self.broken = True
             return b""
-        pieces.append(piece[: self._left_bytes])
-        self.blind = len(piece) > self._left_bytes
-        self._left_bytes -= len(pieces[-1])
-        return self._inflater.unused_data
+        # What zlib has still to hand out it may have read already.
+        self._is_full = len(piece) == bytes_max and not self._inflater.eof
+        self._waiting = self._inflater.unconsumed_tail or self._inflater.unused_data
+        kept = piece[: self._left_bytes]
+        self.blind = len(piece) > len(kept)
+        self._left_bytes -= len(kept)
+        return kept

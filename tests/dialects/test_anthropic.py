@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from gateway.dialects.anthropic import INVOKE, MESSAGES
 from gateway.kernel.errors import MalformedBody
-from gateway.metering.usage import Source
+from gateway.metering.usage import Source, total_tokens
 from tests.dialects.answers import (
     FRAMES,
     SSE,
@@ -287,6 +287,16 @@ def test_an_iteration_nobody_has_seen_is_flagged(kind: str, flag: str) -> None:
     reading = read(MESSAGES, message(input_tokens=5, output_tokens=2, iterations=iterations))
     assert reading.flags == (flag,)
     assert reading.balances()
+
+
+def test_iterations_without_end_are_bounded_and_none_of_their_kind_is_lost() -> None:
+    kinds = ("compaction", "advisor_message")
+    rounds = [{"type": kinds[i % 2], "input_tokens": 3, "output_tokens": 1} for i in range(3000)]
+    body = message(input_tokens=5, output_tokens=2, iterations=rounds)
+    reading = read(MESSAGES, body)
+    assert len(reading.components) == 1 + 1024
+    assert total_tokens(reading.components) == 7 + 3000 * 4
+    assert reading.flags == ("iterations_clipped",)
 
 
 def test_a_cache_lifetime_is_the_part_that_is_known() -> None:

@@ -111,6 +111,13 @@ def test_a_guardrail_on_the_way_is_billed_too() -> None:
     assert counts(reading, "guardrail") == {"content_policy_units": 4}
 
 
+def test_a_guardrail_without_a_trace_is_flagged() -> None:
+    body = {"type": "message", "usage": {"input_tokens": 1, "output_tokens": 1}}
+    reading = read(INVOKE, whole({**body, "amazon-bedrock-guardrailAction": "NONE"}))
+    assert reading.flags == ("guardrail_unmeasured",)
+    assert counts(reading) == {"input_text": 1, "output_text": 1}
+
+
 def test_the_tier_is_a_header() -> None:
     flex = head(X_Amzn_Bedrock_Service_Tier="flex")
     usage = {"input_tokens": 1, "output_tokens": 1, "service_tier": "standard"}

@@ -343,3 +343,17 @@ def test_what_the_model_wrote_is_observed() -> None:
     assert [(call.name, call.arguments) for call in streamed.tool_calls] == [
         ("look", '{"at":"it"}')
     ]
+
+
+def test_a_guardrail_without_a_trace_is_flagged() -> None:
+    asked = whole(
+        {"messages": [], "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"}}
+    )
+    request = CONVERSE.read_request(asked, b"")
+    meter = CONVERSE.meter(request, head())
+    meter.feed(whole({"usage": USAGE}))
+    assert meter.read().flags == ("guardrail_unmeasured",)
+    meter = CONVERSE.meter(request, head())
+    units = {"invocationMetrics": {"usage": {"contentPolicyUnits": 1}}}
+    meter.feed(whole({"usage": USAGE, "trace": {"guardrail": {"inputAssessment": {"g": units}}}}))
+    assert meter.read().flags == ()

@@ -5,10 +5,12 @@ import re
 import orjson
 import pytest
 
+from gateway.exchange.booking import circumstances
 from gateway.kernel import errors
+from gateway.metering.meter import Reading
 from gateway.providers import installed
-from gateway.providers.contract import Call, Kind, Provider, Upstream
-from gateway.wire.messages import Inbound
+from gateway.providers.contract import Call, Deployment, Kind, Provider, Upstream
+from gateway.wire.messages import Head, Inbound
 from tests.providers import transcripts
 
 PROVIDERS = installed()
@@ -256,3 +258,20 @@ def test_both_encodings_of_an_id_name_the_same_model() -> None:
     )
     bedrock = by_name("bedrock")
     assert bedrock.recognise(literal).wire_model == bedrock.recognise(encoded).wire_model
+
+
+@pytest.mark.parametrize(
+    ("model", "region"),
+    [
+        ("arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-pro-v1:0", "eu-west-1"),
+        ("amazon.nova-pro-v1:0", "us-east-1"),
+    ],
+)
+def test_what_an_arn_says_of_its_region_outranks_whoever_relays_it(model: str, region: str) -> None:
+    bedrock = by_name("bedrock")
+    upstream = Upstream("one", "bedrock", "https://one.invalid", "runtime", "us-east-1")
+    call = Call("bedrock", "converse", Kind.METERED, b"", "runtime", wire_model=model)
+    wire = bedrock.wire(model, None, upstream.region)
+    named = Deployment(model, "one", None, wire.scope, wire.geo, wire.region)
+    served = bedrock.served(call, upstream, Head(200, ()), Reading())
+    assert circumstances("bedrock", named, served, "standard", 0).region == region

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from gateway.wire.encoding import Decoded
+from gateway.wire.encoding import DECODED_BYTES_MAX, STEP_BYTES_MAX, Decoded
 
 GZIPPED = Path(__file__).parents[1] / "transcripts" / "azure" / "chat-gzip.response"
 CUTS = st.lists(st.integers(0, 10_000), max_size=8)
@@ -116,3 +116,28 @@ def test_the_recorded_gzip_answer_is_read() -> None:
     found, decoded = decode(b"gzip", [raw[i : i + 7] for i in range(0, len(raw), 7)])
     assert json.loads(found)["usage"]["total_tokens"] > 0
     assert not decoded.broken
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"raw"])
+@pytest.mark.parametrize("extra", [-1, 0, 1, 300])
+def test_one_call_yields_at_most_a_step_and_nothing_is_lost(coding: bytes, extra: int) -> None:
+    body = bytes(3 * STEP_BYTES_MAX + extra)
+    packings = {**CODINGS, b"raw": raw_deflate}
+    packed = packings[coding](body)
+    decoded = Decoded(b"deflate" if coding == b"raw" else coding)
+    pieces = [decoded.feed(packed)]
+    while decoded.is_behind:
+        pieces.append(decoded.more())
+    assert max(map(len, pieces)) <= STEP_BYTES_MAX
+    assert (b"".join(pieces), decoded.flags) == (body, ())
+
+
+def test_a_bomb_does_not_heap_up_while_it_waits() -> None:
+    bomb = gzip.compress(bytes(30_000_000))
+    decoded = Decoded(b"gzip")
+    fed = 0
+    while not decoded.blind:
+        decoded.feed(bomb)
+        fed += len(bomb)
+    assert fed < DECODED_BYTES_MAX
+    assert decoded.more() == b""
