@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "statement": "gateway.commands.statement:statement",
     "chargeback": "gateway.commands.chargeback:chargeback",
     "simulate": "gateway.commands.simulate:simulate",
+    "people": "gateway.commands.people:people",
     "count": "gateway.commands.count:count",
     "price": "gateway.commands.price:price",
     "prices": "gateway.commands.prices:prices",

@@ -23,23 +23,25 @@ from gateway.commands.verify import period_of
 from gateway.kernel.money import PICO_PER_NANO, round_cents
 from gateway.ledger.period import previous_period
 from gateway.quota.budget import MONEY, Scope
-from gateway.reporting.organisation import UNALLOCATED, Organisation, read_csv
+from gateway.reporting.organisation import UNALLOCATED, Organisation
 from gateway.reporting.page import page
+from gateway.reporting.roster import read_csv
 from gateway.reporting.statement import Ledgered, Statement, Summary, in_words
 from gateway.reporting.tabular import as_csv, month, records, summary_records
 from gateway.storage import reporting
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.engine import Database
+from gateway.storage.organisation import OrganisationStore
 
 EARLIER_MONTHS: Final = 11
 _BAR: Final = 20
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What the command was asked for. ``organisation``: without what the keys say."""
+    """What the command was asked for. ``organisation``: of a file; None for the one that was imported."""
 
     period: int
-    organisation: Organisation
+    organisation: Organisation | None
     share_unallocated: bool
 
 
@@ -51,9 +53,7 @@ def chargeback(
     ] = None,
     organisation: Annotated[
         Path | None,
-        typer.Option(
-            help="CSV: team, cost_centre, name, owner, gl_account, valid_from, valid_until"
-        ),
+        typer.Option(help="a CSV as for `people import`, instead of what was imported"),
     ] = None,
     share_unallocated: Annotated[
         bool, typer.Option("--share-unallocated", help="spread it over the cost centres by spend")
@@ -67,8 +67,7 @@ def chargeback(
         stop(f"--to writes one --cost-centre's statement as {', '.join(_WRITERS)}")
     configured = shipped.configured(config)
     composition.ready_store(configured)
-    known = Organisation() if organisation is None else read_csv(_text(organisation))
-    asked = Asked(period_of(month), known, share_unallocated)
+    asked = Asked(period_of(month), _of_file(organisation), share_unallocated)
 
     async def run() -> Statement | Summary:
         async with composition.opened(configured) as database:
@@ -87,11 +86,9 @@ def chargeback(
 
 async def made(database: Database, asked: Asked, cost_centre: str | None) -> Statement | Summary:
     """The summary, or a cost centre's statement."""
-    known = msgspec.structs.replace(
-        asked.organisation, fallback=await reporting.key_centres(database)
-    )
-    spans = known.spans()
-    found = await reporting.postings(database, asked.period, spans)
+    known = asked.organisation or await OrganisationStore(database).organisation()
+    known = msgspec.structs.replace(known, fallback=await reporting.key_centres(database))
+    found = await reporting.postings(database, asked.period, known.spans())
     ledgered = Ledgered(asked.period, found, known, share_unallocated=asked.share_unallocated)
     if cost_centre is None:
         return ledgered.summary()
@@ -104,7 +101,7 @@ async def made(database: Database, asked: Asked, cost_centre: str | None) -> Sta
     earlier = [asked.period]
     for _ in range(EARLIER_MONTHS):
         earlier.append(previous_period(earlier[-1]))
-    months = await reporting.history(database, reversed(earlier[1:]), spans)
+    months = await reporting.history(database, reversed(earlier[1:]), known)
     amounts = [
         (
             period,
@@ -128,11 +125,14 @@ async def _budget_cents(database: Database, code: str) -> int | None:
     return None
 
 
-def _text(path: Path) -> str:
+def _of_file(path: Path | None) -> Organisation | None:
+    if path is None:
+        return None
     try:
-        return path.read_text(encoding="utf-8")
+        roster = read_csv(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         stop(f"{path} cannot be read as UTF-8 text: {error}")
+    return Organisation(roster.centres, roster.assignments)
 
 
 def _records(found: Statement | Summary) -> list[dict[str, object]]:

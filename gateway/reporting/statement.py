@@ -173,7 +173,9 @@ class Ledgered:
         self._organisation = organisation
         self._accounts: dict[str, _Account] = {}
         for posting in postings:
-            code = organisation.centre_of(posting.team, posting.day)
+            code = organisation.centre_of(
+                posting.team, posting.day, user=posting.user, app=posting.app
+            )
             self._accounts.setdefault(code, _Account()).add(posting)
         self._shared_pico = self._share() if share_unallocated else 0
         codes = sorted(self._accounts)

@@ -1,62 +1,62 @@
 """What statements are folded from: the rollup by span of days, who is counted, which team's keys name whom.
 
-One query per span, so that a month in which nobody moved is one query. To add a grain: a column in _GRAIN
-and a field of reporting.statement.Posting.
+One query per span, so that a month in which nobody moved is two queries (late rows are asked by month). To add
+a grain: a column in _GRAIN and a field of reporting.statement.Posting.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.entry import EntryKind
 from gateway.metering.usage import Provenance
-from gateway.reporting.organisation import Organisation
+from gateway.reporting.organisation import KINDS, Organisation
 from gateway.reporting.statement import Posting
 from gateway.storage.engine import Database
 from gateway.storage.queries import halves, whole
 from gateway.storage.tables import DAILY, KEY, LEDGER, ROLLUP_SUMS
 
 _GRAIN: Final = ("team", "user", "app", "provider", "model", "unit", "kind")
+Spans = Iterable[tuple[str, str | None]]
 
 
-async def postings(
-    database: Database, period: int, spans: Iterable[tuple[str, str | None]]
-) -> list[Posting]:
-    """The period's sums, per span and apart for days before the period."""
-    start = f"{period // 100}-{period % 100:02}-01"
+async def postings(database: Database, period: int, spans: Spans) -> list[Posting]:
+    """The period's sums, per span; those of days before the period apart, per month."""
+    start = first_day(period)
     found: list[Posting] = []
     async with database.read() as connection:
         for first, until, is_late in _cut(spans, start):
             keys = [DAILY.c[name] for name in _GRAIN]
-            sums = [half for name in ROLLUP_SUMS for half in halves(DAILY.c[name], connection)]
+            month = sa.func.substr(DAILY.c.day, 1, 7) if is_late else sa.literal("")
             wanted = [DAILY.c.period == period, *_days(DAILY.c.day, first, until)]
-            query = sa.select(*keys, *sums).where(*wanted).group_by(*keys)
+            query = sa.select(month.label("month"), *keys, *_halves(connection)).where(*wanted)
+            query = query.group_by(*keys, *([month] if is_late else []))
             for row in await connection.execute(query):
-                names, amounts = tuple(row[: len(_GRAIN)]), whole(row[len(_GRAIN) :])
-                found.append(Posting(first, is_late, *names, *amounts))
+                names, amounts = tuple(row[1 : len(_GRAIN) + 1]), whole(row[len(_GRAIN) + 1 :])
+                # A day that lies in the span and, of late rows, in their month: both say who paid.
+                day = max(first, f"{row[0]}-01") if is_late else first
+                found.append(Posting(day, is_late, *names, *amounts))
     return found
 
 
 async def counted(database: Database, period: int, organisation: Organisation) -> dict[str, int]:
     """Cost centre → the period's requests whose tokens the provider did not report to the end."""
     found: dict[str, int] = defaultdict(int)
-    start = f"{period // 100}-{period % 100:02}-01"
+    start = first_day(period)
+    keys = _subjects(LEDGER, organisation)
     async with database.read() as connection:
         for first, until, is_late in _cut(organisation.spans(), start):
             if is_late:
                 continue
             wanted = [LEDGER.c.period == period, *_days(LEDGER.c.day, first, until)]
-            kinds = LEDGER.c.kind.in_(("usage", "interrupted"))
+            kinds = LEDGER.c.kind.in_(("usage", "interrupted", "unconfirmed"))
             unreported = LEDGER.c.provenance != Provenance.REPORTED.value
-            query = (
-                sa.select(LEDGER.c.team, sa.func.count())
-                .where(*wanted, kinds, unreported)
-                .group_by(LEDGER.c.team)
-            )
-            for team, count in await connection.execute(query):
-                found[organisation.centre_of(team, first)] += int(count)
+            query = sa.select(*keys, sa.func.count()).where(*wanted, kinds, unreported)
+            for *names, count in await connection.execute(query.group_by(*keys)):
+                found[_payer(organisation, names, first)] += int(count)
     return dict(found)
 
 
@@ -70,7 +70,55 @@ async def key_centres(database: Database) -> dict[str, str]:
     return {team: one for team, names in found.items() if len(names) == 1 for one in names if one}
 
 
-def _cut(spans: Iterable[tuple[str, str | None]], start: str) -> list[tuple[str, str | None, bool]]:
+async def history(
+    database: Database, periods: Iterable[int], organisation: Organisation
+) -> dict[int, list[Posting]]:
+    """Of each period, what its subjects were charged per span: enough for the amounts of earlier months."""
+    found: dict[int, list[Posting]] = {period: [] for period in periods}
+    subjects = _subjects(DAILY, organisation)
+    async with database.read() as connection:
+        for first, until in organisation.spans():
+            keys = [DAILY.c.period, *subjects]
+            wanted = [DAILY.c.period.in_(list(found)), *_days(DAILY.c.day, first, until)]
+            query = sa.select(*keys, *halves(DAILY.c.net_pico, connection)).where(*wanted)
+            for row in await connection.execute(query.group_by(*keys)):
+                period, names, net = row[0], row[1 : len(keys)], whole(row[len(keys) :])[0]
+                user, app, team = _named(organisation, names)
+                kind = EntryKind.USAGE.value
+                late = first < first_day(period)
+                found[period].append(
+                    Posting(first, late, team, user, app, "", "", "", kind, 0, 0, 0, net)
+                )
+    return found
+
+
+def first_day(period: int) -> str:
+    """202610 → '2026-10-01'."""
+    return f"{period // 100}-{period % 100:02}-01"
+
+
+def _halves(connection: AsyncConnection) -> list[sa.ColumnElement[Any]]:
+    return [half for name in ROLLUP_SUMS for half in halves(DAILY.c[name], connection)]
+
+
+def _subjects(table: sa.Table, organisation: Organisation) -> list[sa.Column[Any]]:
+    """The columns that decide who pays: no more than are assigned, since each multiplies the rows."""
+    return [table.c[kind] for kind in KINDS if kind in organisation.grain]
+
+
+def _named(organisation: Organisation, names: Sequence[Any]) -> tuple[str, ...]:
+    """User, app and team of a row's ``_subjects``; '' for what was not asked."""
+    asked = [kind for kind in KINDS if kind in organisation.grain]
+    found = dict(zip(asked, names, strict=True))
+    return tuple([found.get(kind) or "" for kind in KINDS])
+
+
+def _payer(organisation: Organisation, names: Sequence[Any], day: str) -> str:
+    user, app, team = _named(organisation, names)
+    return organisation.centre_of(team, day, user=user, app=app)
+
+
+def _cut(spans: Spans, start: str) -> list[tuple[str, str | None, bool]]:
     """The spans, cut where the period starts: those before it are of late rows."""
     cut: list[tuple[str, str | None, bool]] = []
     for first, until in spans:
@@ -83,20 +131,3 @@ def _cut(spans: Iterable[tuple[str, str | None]], start: str) -> list[tuple[str,
 
 def _days(column: sa.Column[Any], first: str, until: str | None) -> list[sa.ColumnElement[bool]]:
     return [column >= first] + ([] if until is None else [column < until])
-
-
-async def history(
-    database: Database, periods: Iterable[int], spans: Iterable[tuple[str, str | None]]
-) -> dict[int, list[Posting]]:
-    """Of each period, what its teams were charged per span: enough for the amounts of earlier months."""
-    found: dict[int, list[Posting]] = {period: [] for period in periods}
-    async with database.read() as connection:
-        for first, until in spans:
-            keys = [DAILY.c.period, DAILY.c.team]
-            wanted = [DAILY.c.period.in_(list(found)), *_days(DAILY.c.day, first, until)]
-            query = sa.select(*keys, *halves(DAILY.c.net_pico, connection)).where(*wanted)
-            for period, team, *parts in await connection.execute(query.group_by(*keys)):
-                net = whole(parts)[0]
-                names = (team, "", "", "", "", "", EntryKind.USAGE.value)
-                found[period].append(Posting(first, False, *names, 0, 0, 0, net))  # noqa: FBT003  # not apart
-    return found

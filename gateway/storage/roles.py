@@ -29,6 +29,10 @@ GRANTS: Final = {
     "quota_hold": _KEPT,
     "quota_alert": _KEPT,
     "resource_owner": _KEPT,
+    "org_cost_centre": _KEPT,
+    "org_assignment": _KEPT,
+    "org_person": _KEPT,
+    "org_change": _APPENDED,
     "usage_lines": "SELECT",
     "alembic_version": "SELECT",
 }

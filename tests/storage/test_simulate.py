@@ -14,7 +14,7 @@ from gateway.ledger.entry import FAILED_OVER, Entry
 from gateway.ledger.period import day_and_period
 from gateway.ledger.validity import problem
 from gateway.providers import installed
-from gateway.reporting.organisation import read_csv
+from gateway.reporting.roster import read_csv
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 

@@ -1,11 +1,9 @@
 """The statement's laws: nothing is lost between cost centres, and every column of cents sums to its total."""
 
-import pytest
 from hypothesis import given, strategies as st
 
-from gateway.kernel.errors import BadRequest
 from gateway.kernel.money import round_cents
-from gateway.reporting.organisation import Assignment, Organisation, read_csv
+from gateway.reporting.organisation import Assignment, Organisation
 from gateway.reporting.page import page
 from gateway.reporting.statement import Ledgered, Posting
 from gateway.reporting.tabular import as_csv, records
@@ -57,14 +55,6 @@ def test_a_move_in_the_middle_of_a_month_splits_it() -> None:
     assert MOVED.centre_of("voice", "2026-10-14") == "4100"
     assert MOVED.centre_of("voice", "2026-10-15") == "5200"
     assert MOVED.centre_of("lab", "2026-10-15") == ""
-
-
-def test_every_mistake_of_the_file_is_said_with_its_line() -> None:
-    text = "team,cost_centre,valid_from,valid_until\nvoice,,,\ncare,4100,october,\nlab,1,,\nlab,2,2026-10-01,\n"
-    with pytest.raises(BadRequest) as refused:
-        read_csv(text)
-    for said in ("line 2: cost_centre is empty", "line 3: valid_from", "lab belongs to 1 and 2"):
-        assert said in refused.value.message
 
 
 def test_names_are_texts_in_every_form() -> None:
