@@ -14,6 +14,7 @@ from gateway.ledger.entry import FAILED_OVER, Entry
 from gateway.ledger.period import day_and_period
 from gateway.ledger.validity import problem
 from gateway.providers import installed
+from gateway.reporting.organisation import Organisation
 from gateway.reporting.roster import read_csv
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
@@ -84,6 +85,7 @@ def test_the_same_seed_makes_the_same_rows_and_another_others(shop: Shop) -> Non
 
 def test_its_organisation_is_one_that_chargeback_reads() -> None:
     made = world(5, 1)
-    read = read_csv(made.organisation_csv())
+    roster = read_csv(made.organisation_csv())
+    read = Organisation(roster.centres, roster.assignments)
     assert read.centre_of("contracts", "2026-11-18") == "6100"
     assert read.centre_of("experiments", "2026-11-18") == ""
