@@ -8,6 +8,7 @@ To add a policy: a member of ``Policy`` and its bounds in ``Abandonment.bounds``
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -57,6 +58,7 @@ class Abandonment:
         self._drain = drain
         self._finish = finish
         self._streams_max = streams_max
+        self._queue: deque[asyncio.Future[None]] = deque()
         self.reading_on: dict[Policy, int] = {"drain": 0, "finish": 0}
 
     def bounds(self, policy: Policy) -> Bounds | None:
@@ -66,6 +68,26 @@ class Abandonment:
         if policy == "drain" and self.reading_on["drain"] < self._streams_max:
             return self._drain
         return None
+
+    async def turn(self) -> None:
+        """Wait for a turn of the loop that no other departure has.
+
+        Where a crowd leaves at once every upstream is stopped, which costs money by the moment, before the
+        first of their rows is made, which can wait.
+        """
+        loop = asyncio.get_running_loop()
+        mine: asyncio.Future[None] = loop.create_future()
+        if not self._queue:
+            loop.call_soon(self._next, loop)
+        self._queue.append(mine)
+        await mine
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        first = self._queue.popleft()
+        if not first.done():
+            first.set_result(None)
+        if self._queue:
+            loop.call_soon(self._next, loop)
 
     def stop(self, response: Response) -> None:
         """Close the upstream in a task of its own; whoever reads it sees it fail."""

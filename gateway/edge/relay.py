@@ -139,6 +139,8 @@ async def relay(
         departure.end()
         await response.close()
     whole = failure is None and not departure.stopped
+    if departure.stopped:
+        await abandonment.turn()
     return await passage.finish(failure, whole=whole)
 
 

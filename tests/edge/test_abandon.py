@@ -250,3 +250,52 @@ def test_a_cancelled_relay_gives_its_upstream_and_its_place_back() -> None:
         assert call.settled == [], "closing after a cancellation is the exchange's own"
 
     play(story)
+
+
+def test_rows_of_a_crowd_that_leaves_wait_until_the_upstreams_are_stopped() -> None:
+    noted: list[int] = []
+
+    async def leave() -> None:
+        async with asyncio.TaskGroup() as group:
+            abandonment = Abandonment(group.create_task)
+            calls = [Call("cancel", abandonment) for _ in range(60)]
+            for call in calls:
+                call.settled = _Noting(calls, noted)
+            running = [group.create_task(call.run()) for call in calls]
+            for call in calls:
+                await call.stream.say(b"x")
+            for number, call in enumerate(calls):
+                call.presence.leave()
+                if number % 10 == 9:  # as the loop finds them: some in each of its turns
+                    await asyncio.sleep(0)
+            await asyncio.wait(running)
+
+    asyncio.run(leave())
+    assert len(noted) == 60
+    assert sum(still_open > 0 for still_open in noted) <= 6  # one for each turn
+
+
+def test_a_departure_that_is_cancelled_while_it_waits_for_its_turn_holds_nobody_up() -> None:
+    async def wait() -> list[bool]:
+        async with asyncio.TaskGroup() as group:
+            abandonment = Abandonment(group.create_task)
+            waiting = [group.create_task(abandonment.turn()) for _ in range(10)]
+            await asyncio.sleep(0)
+            for task in waiting[::2]:
+                task.cancel()
+        return [task.cancelled() for task in waiting]
+
+    assert asyncio.run(wait()) == [True, False] * 5
+
+
+class _Noting(list[Relayed]):
+    """Notes at each settling how many upstreams are still open."""
+
+    def __init__(self, calls: list[Call], noted: list[int]) -> None:
+        super().__init__()
+        self._calls = calls
+        self._noted = noted
+
+    def append(self, relayed: Relayed, /) -> None:
+        self._noted.append(sum(not call.stream.closed for call in self._calls))
+        super().append(relayed)
