@@ -1,6 +1,6 @@
-"""The daily rollup as a fold over entries: what a flush adds, what a rebuild must find again.
+"""The rollups as folds over entries: what a flush adds, what a rebuild must find again.
 
-Both dialects and ``verify`` use this one fold. To add a dimension: a field of Cell, a column of
+By day (``roll``), and from that by month (``by_month``). Both dialects and ``verify`` use this one fold. To add a dimension: a field of Cell, a column of
 ``usage_daily`` with a migration, and the reason it is worth the rows it multiplies.
 """
 
@@ -13,11 +13,12 @@ from gateway.ledger.entry import Entry, EntryKind, Line
 
 REQUEST: Final = "request"  # the pseudo-unit that counts entries
 ADJUSTS_UNPRICED: Final = "adjusts_unpriced"  # flag of an adjustment whose estimate had no price
+_MONTH: Final = len("2026-11")
 _PRICED: Final = frozenset({"priced", "zero_marginal", "free"})
 
 
 class Cell(msgspec.Struct, frozen=True, order=True):
-    """The grain of the rollup. ``app`` and ``model`` are '' where the entry has none."""
+    """The grain of a rollup. ``day``: '2026-11-30', by month '2026-11'. ``app``, ``model``: '' for none."""
 
     day: str
     period: int
@@ -50,6 +51,15 @@ def roll(entries: Iterable[Entry]) -> dict[Cell, Sums]:
             cell = _cell(entry, model if line.model is None else line.model, line.unit)
             _add(cells, cell, _sums(line))
     return cells
+
+
+def by_month(cells: dict[Cell, Sums]) -> dict[Cell, Sums]:
+    """The cells of ``roll`` by the month of their day."""
+    months: dict[Cell, Sums] = {}
+    for cell, sums in cells.items():
+        day, *rest = msgspec.structs.astuple(cell)
+        _add(months, Cell(day[:_MONTH], *rest), Sums(*msgspec.structs.astuple(sums)))
+    return months
 
 
 def merge(into: dict[Cell, Sums], more: dict[Cell, Sums]) -> None:

@@ -9,15 +9,16 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.entry import Entry
-from gateway.ledger.rollup import Cell, Sums
+from gateway.ledger.rollup import Cell, Sums, by_month
 from gateway.ledger.validity import INT64_MAX
 from gateway.quota.hold import CounterKey, HoldLine
 from gateway.storage.rows import FIELDS, columns, entry_of
-from gateway.storage.tables import DAILY, LEDGER, ROLLUP_KEY, ROLLUP_SUMS
+from gateway.storage.tables import DAILY, LEDGER, MONTHLY, MONTHLY_KEY, ROLLUP_KEY, ROLLUP_SUMS
 
 
 class Posted(msgspec.Struct, frozen=True):
@@ -43,8 +44,8 @@ class Books(Protocol):
         """The rows among ``ids`` that hold an estimate (interrupted, unconfirmed)."""
         ...
 
-    async def roll(self, cells: Mapping[Cell, Sums]) -> None:
-        """Add sums to the rollup, in the order given by the cells themselves."""
+    async def roll(self, cells: dict[Cell, Sums]) -> None:
+        """Add sums to the rollups by day and by month, in the order given by the cells themselves."""
         ...
 
     async def budgets_version(self) -> int:
@@ -81,12 +82,13 @@ def quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def upsert_sums(source: str) -> str:
-    """The rollup's upsert from ``source`` (a SELECT or VALUES)."""
-    added = ", ".join(f"{name} = usage_daily.{name} + excluded.{name}" for name in ROLLUP_SUMS)
+def upsert_sums(table: Table, source: str) -> str:
+    """A rollup's upsert from ``source`` (a SELECT or VALUES)."""
+    added = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in ROLLUP_SUMS)
+    key = quoted([column.name for column in table.primary_key])
     return (
-        f"INSERT INTO usage_daily ({quoted((*ROLLUP_KEY, *ROLLUP_SUMS))}) {source} "
-        f"ON CONFLICT ({quoted(ROLLUP_KEY)}) DO UPDATE SET {added}"
+        f"INSERT INTO {table.name} ({key}, {quoted(ROLLUP_SUMS)}) {source} "
+        f"ON CONFLICT ({key}) DO UPDATE SET {added}"
     )
 
 
@@ -133,8 +135,11 @@ _INSERT: Final = (
     "ON CONFLICT (id) DO NOTHING RETURNING id"
 )
 _ESTIMATES: Final = f"SELECT {quoted(FIELDS)} FROM usage_ledger WHERE id = ANY($1::uuid[]) AND kind = ANY($2::text[])"  # noqa: S608 - our own column names
-_ROLL: Final = upsert_sums(_unnest(DAILY, (*ROLLUP_KEY, *ROLLUP_SUMS), ROLLUP_SUMS))
-_ROLL_HUGE: Final = upsert_sums(_unnest(DAILY, (*ROLLUP_KEY, *ROLLUP_SUMS)))
+_DAYS, _DAYS_HUGE, _MONTHS, _MONTHS_HUGE = (
+    upsert_sums(table, _unnest(table, (*key, *ROLLUP_SUMS), whole))
+    for table, key in ((DAILY, ROLLUP_KEY), (MONTHLY, MONTHLY_KEY))
+    for whole in (ROLLUP_SUMS, ())
+)
 _VERSION: Final = "SELECT version FROM directory_version WHERE name = 'budgets' FOR SHARE"
 _BUDGETS: Final = "SELECT document, changed_us FROM quota_budget ORDER BY id"
 _HOLDS: Final = "SELECT request_id, lines FROM quota_hold WHERE request_id = ANY($1::uuid[])"
@@ -188,14 +193,18 @@ class PostgresBooks:
         rows = await self._driver.fetch(_ESTIMATES, ids, kinds)
         return [entry_of(row) for row in rows]
 
-    async def roll(self, cells: Mapping[Cell, Sums]) -> None:
+    async def roll(self, cells: dict[Cell, Sums]) -> None:
+        await self._roll(cells, _DAYS, _DAYS_HUGE)
+        await self._roll(by_month(cells), _MONTHS, _MONTHS_HUGE)
+
+    async def _roll(self, cells: dict[Cell, Sums], statement: str, huge: str) -> None:
         # Sorted: two writers that share cells lock them in one order and cannot deadlock.
         rows = sorted([sums_row(cell, sums) for cell, sums in cells.items()])
         if rows:
             arrays = [list(column) for column in zip(*rows, strict=True)]
             # Sums of one flush fit 64 bits but for the absurd; the driver takes integers 10 times faster.
             fits = all(_fits(column) for column in arrays[len(ROLLUP_KEY) :])
-            await self._driver.execute(_ROLL if fits else _ROLL_HUGE, *arrays)
+            await self._driver.execute(statement if fits else huge, *arrays)
 
     async def budgets_version(self) -> int:
         return int(await self._driver.fetchval(_VERSION))

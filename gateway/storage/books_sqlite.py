@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.digest import GENESIS, link_digest
 from gateway.ledger.entry import Entry
-from gateway.ledger.rollup import Cell, Sums
+from gateway.ledger.rollup import Cell, Sums, by_month
 from gateway.quota.hold import CounterKey, HoldLine
 from gateway.storage.books import Posted, hold_lines, posted, quoted, sums_row, upsert_sums
 from gateway.storage.rows import FIELDS, entry_of, sqlite_values
-from gateway.storage.tables import ROLLUP_KEY, ROLLUP_SUMS
+from gateway.storage.tables import DAILY, MONTHLY, ROLLUP_KEY, ROLLUP_SUMS
 
 PARAMETERS_MAX: Final = 500  # of one statement; SQLite itself stops at 32,766
 _IDS: Final = ("id", "request_id", "ref_id")
@@ -29,7 +29,9 @@ def _marks(count: int) -> str:
 
 _INSERT: Final = f"INSERT INTO usage_ledger ({quoted(FIELDS)}) VALUES ({_marks(len(FIELDS))})"  # noqa: S608 - our own column names
 _CLAIM: Final = "INSERT INTO usage_settled (settles, entry_id) VALUES (?, ?)"
-_ROLL: Final = upsert_sums(f"VALUES ({_marks(len(ROLLUP_KEY) + len(ROLLUP_SUMS))})")
+_SUMS: Final = f"VALUES ({_marks(len(ROLLUP_KEY) + len(ROLLUP_SUMS))})"
+_DAYS: Final = upsert_sums(DAILY, _SUMS)
+_MONTHS: Final = upsert_sums(MONTHLY, _SUMS)
 _POST: Final = (
     "INSERT INTO quota_counter (budget, subject, window_us, posted, pending, tat_us, version) "
     "VALUES {rows} ON CONFLICT (budget, subject, window_us) DO UPDATE "
@@ -78,10 +80,11 @@ class SqliteBooks:
         rows = await self._among(query, [one.bytes for one in ids])
         return [_entry(row) for row in rows]
 
-    async def roll(self, cells: Mapping[Cell, Sums]) -> None:
-        rows = [sums_row(cell, sums) for cell, sums in cells.items()]
-        if rows:
-            await self._connection.exec_driver_sql(_ROLL, rows)
+    async def roll(self, cells: dict[Cell, Sums]) -> None:
+        for statement, kept in ((_DAYS, cells), (_MONTHS, by_month(cells))):
+            if kept:
+                rows = [sums_row(cell, sums) for cell, sums in kept.items()]
+                await self._connection.exec_driver_sql(statement, rows)
 
     async def budgets_version(self) -> int:
         query = "SELECT version FROM directory_version WHERE name = 'budgets'"

@@ -6,11 +6,11 @@ To add a dimension to group by: a column of the rollup in ``DIMENSIONS``.
 import sqlalchemy as sa
 
 from gateway.storage.engine import Database
-from gateway.storage.tables import DAILY
+from gateway.storage.tables import MONTHLY
 
 
 async def organisations(database: Database) -> list[str]:
     """Whose rows the ledger holds."""
     async with database.read() as connection:
-        query = sa.select(DAILY.c.org).distinct().order_by(DAILY.c.org)
+        query = sa.select(MONTHLY.c.org).distinct().order_by(MONTHLY.c.org)
         return list((await connection.execute(query)).scalars())

@@ -1,4 +1,4 @@
-"""Reading the ledger: entries by filter, statements from the rollup.
+"""Reading the ledger: entries by filter, statements from the rollup of months, or of days where days are asked for.
 
 To add a filter: a parameter of ``usage_filter``. Sums on SQLite are taken in two halves, since its own
 64-bit sum overflows at 9.2 million USD.
@@ -16,7 +16,7 @@ from gateway.ledger.entry import Entry
 from gateway.ledger.statement import Posting, Statement, fold
 from gateway.storage.engine import Database
 from gateway.storage.rows import entry_of
-from gateway.storage.tables import DAILY, LEDGER, ROLLUP_SUMS
+from gateway.storage.tables import DAILY, LEDGER, MONTHLY, ROLLUP_SUMS
 
 ROWS_PER_FETCH: Final = 500
 _SPLIT: Final = 10**9
@@ -43,7 +43,9 @@ def usage_filter(
     return _conditions(asked)
 
 
-def _conditions(asked: Iterable[tuple[sa.Column[Any], Any, int | str | None]]) -> Conditions:
+def _conditions(
+    asked: Iterable[tuple[sa.Column[Any], Any, int | str | None]],
+) -> list[sa.ColumnElement[bool]]:
     return [compare(column, value) for column, compare, value in asked if value is not None]
 
 
@@ -65,15 +67,15 @@ async def statement_where(
     team: str | None,
 ) -> Statement:
     """Fold the rollup. Raises BadRequest where neither a period nor a day is named."""
-    c = DAILY.c
     first, end = days
     if period is None and first is None and end is None:
         raise BadRequest("a statement is of a period or of days: name one")
-    wanted = _conditions(
-        ((c.period, eq, period), (c.day, ge, first), (c.day, lt, end), (c.team, eq, team))
-    )
+    table = MONTHLY if (first, end) == (None, None) else DAILY
+    wanted = _conditions([(table.c.period, eq, period), (table.c.team, eq, team)])
+    if table is DAILY:
+        wanted += _conditions([(DAILY.c.day, ge, first), (DAILY.c.day, lt, end)])
     async with database.read() as connection:
-        return fold(await _postings(connection, wanted))
+        return fold(await _postings(connection, table, wanted))
 
 
 async def entries_of(connection: AsyncConnection, query: sa.Select[Any]) -> AsyncIterator[Entry]:
@@ -83,9 +85,11 @@ async def entries_of(connection: AsyncConnection, query: sa.Select[Any]) -> Asyn
         yield entry_of(row)
 
 
-async def _postings(connection: AsyncConnection, wanted: Conditions) -> list[Posting]:
-    keys = [DAILY.c[name] for name in _GRAIN]
-    sums = [half for name in ROLLUP_SUMS for half in halves(DAILY.c[name], connection)]
+async def _postings(
+    connection: AsyncConnection, table: sa.Table, wanted: Conditions
+) -> list[Posting]:
+    keys = [table.c[name] for name in _GRAIN]
+    sums = [half for name in ROLLUP_SUMS for half in halves(table.c[name], connection)]
     query = sa.select(*keys, *sums).where(*wanted).group_by(*keys)
     return [_posting(tuple(row)) for row in await connection.execute(query)]
 

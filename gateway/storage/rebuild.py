@@ -9,12 +9,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.ledger.rollup import Cell, Sums, merge, roll
+from gateway.ledger.rollup import Cell, Sums, by_month, merge, roll
+from gateway.storage.books import sums_row
 from gateway.storage.budgets import loaded, locked_version
 from gateway.storage.engine import Database
 from gateway.storage.queries import entries_of
 from gateway.storage.restating import CounterDifference, restate
-from gateway.storage.tables import COUNTER, DAILY, LEDGER, ROLLUP_KEY, ROLLUP_SUMS
+from gateway.storage.tables import COUNTER, DAILY, LEDGER, MONTHLY, ROLLUP_SUMS
 from gateway.storage.verifying import (
     Difference,
     Progress,
@@ -50,6 +51,7 @@ async def rebuild(
         # In the flush's own order (rollup, version row, counters), or they could wait for each other.
         if rollup:
             await _exclusively(connection, DAILY.name)
+            await _exclusively(connection, MONTHLY.name)
             for period in await periods(connection):
                 cells += await _roll(connection, period)
                 if progress is not None:
@@ -73,30 +75,34 @@ async def _roll(connection: AsyncConnection, period: int) -> list[Difference]:
     query = sa.select(LEDGER).where(LEDGER.c.period == period).order_by(LEDGER.c.id)
     async for entry in entries_of(connection, query):
         merge(rows, roll([entry]))
-    found = differences(await rollup_of(connection, period), rows)
-    for start in range(0, len(found), _CELLS_PER_QUERY):
-        part = found[start : start + _CELLS_PER_QUERY]
-        await _replace(connection, part)
-    return found
+    told: list[Difference] = []
+    for table, cells in ((DAILY, rows), (MONTHLY, by_month(rows))):
+        found = differences(await rollup_of(connection, table, period), cells)
+        for start in range(0, len(found), _CELLS_PER_QUERY):
+            await _replace(connection, table, found[start : start + _CELLS_PER_QUERY])
+        told += found
+    return told
 
 
-async def _replace(connection: AsyncConnection, found: list[Difference]) -> None:
-    named = [DAILY.c[name] == sa.bindparam(f"was_{name}") for name in ROLLUP_KEY]
+async def _replace(connection: AsyncConnection, table: sa.Table, found: list[Difference]) -> None:
+    key = [column.name for column in table.primary_key]
+    named = [table.c[name] == sa.bindparam(f"was_{name}") for name in key]
+    marks = [f"was_{name}" for name in key]
     stale = [
-        {f"was_{name}": getattr(one.cell, name) for name in ROLLUP_KEY}
+        dict(zip(marks, msgspec.structs.astuple(one.cell), strict=True))
         for one in found
         if one.rollup is not None
     ]
     if stale:
-        await connection.execute(sa.delete(DAILY).where(*named), stale)
+        await connection.execute(sa.delete(table).where(*named), stale)
+    names = (*key, *ROLLUP_SUMS)
     fresh = [
-        {name: getattr(one.cell, name) for name in ROLLUP_KEY}
-        | {name: getattr(one.rows, name) for name in ROLLUP_SUMS}
+        dict(zip(names, sums_row(one.cell, one.rows), strict=True))
         for one in found
         if one.rows is not None
     ]
     if fresh:
-        await connection.execute(sa.insert(DAILY), fresh)
+        await connection.execute(sa.insert(table), fresh)
 
 
 async def _repend(connection: AsyncConnection) -> list[CounterDifference]:

@@ -1,7 +1,8 @@
 """What statements are folded from: the rollup by span of days, who is counted, which team's keys name whom.
 
 One query per span, so that a month in which nobody moved is two queries (late rows are asked by month). To add
-a grain: a column in _GRAIN and a field of reporting.statement.Posting.
+a grain: a column in _GRAIN and a field of reporting.statement.Posting. What begins and ends with a month is
+read from the rollup of months, a twentieth of the one of days.
 """
 
 from collections import defaultdict
@@ -9,16 +10,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.entry import EntryKind
 from gateway.metering.usage import Provenance
-from gateway.reporting.organisation import KINDS, Organisation
+from gateway.reporting.organisation import BEGINNING, KINDS, Organisation
 from gateway.reporting.statement import Posting
 from gateway.storage.engine import Database
 from gateway.storage.queries import halves, whole
-from gateway.storage.tables import DAILY, KEY, LEDGER, ROLLUP_SUMS
+from gateway.storage.tables import DAILY, KEY, LEDGER, MONTHLY, ROLLUP_SUMS
 
+_MONTH: Final = len("2026-11")
+_WHOLE_MONTHS: Final = (BEGINNING[_MONTH:], "-01")
 _GRAIN: Final = ("team", "user", "app", "provider", "model", "unit", "kind")
 Spans = Iterable[tuple[str, str | None]]
 
@@ -29,10 +31,12 @@ async def postings(database: Database, period: int, spans: Spans) -> list[Postin
     found: list[Posting] = []
     async with database.read() as connection:
         for first, until, is_late in _cut(spans, start):
-            keys = [DAILY.c[name] for name in _GRAIN]
-            month = sa.func.substr(DAILY.c.day, 1, 7) if is_late else sa.literal("")
-            wanted = [DAILY.c.period == period, *_days(DAILY.c.day, first, until)]
-            query = sa.select(month.label("month"), *keys, *_halves(connection)).where(*wanted)
+            table, span, within = _rollup(first, until)
+            keys = [table.c[name] for name in _GRAIN]
+            month = sa.func.substr(span, 1, _MONTH) if is_late else sa.literal("")
+            wanted = [table.c.period == period, *within]
+            sums = [half for name in ROLLUP_SUMS for half in halves(table.c[name], connection)]
+            query = sa.select(month.label("month"), *keys, *sums).where(*wanted)
             query = query.group_by(*keys, *([month] if is_late else []))
             for row in await connection.execute(query):
                 names, amounts = tuple(row[1 : len(_GRAIN) + 1]), whole(row[len(_GRAIN) + 1 :])
@@ -53,7 +57,10 @@ async def counted(database: Database, period: int, organisation: Organisation) -
                 continue
             wanted = [LEDGER.c.period == period, *_days(LEDGER.c.day, first, until)]
             kinds = LEDGER.c.kind.in_(("usage", "interrupted", "unconfirmed"))
-            unreported = LEDGER.c.provenance != Provenance.REPORTED.value
+            # As the index of these rows has it, to the letter: a bound value would not be recognised.
+            unreported = LEDGER.c.provenance != sa.bindparam(
+                None, Provenance.REPORTED.value, literal_execute=True
+            )
             query = sa.select(*keys, sa.func.count()).where(*wanted, kinds, unreported)
             for *names, count in await connection.execute(query.group_by(*keys)):
                 found[_payer(organisation, names, first)] += int(count)
@@ -75,12 +82,12 @@ async def history(
 ) -> dict[int, list[Posting]]:
     """Of each period, what its subjects were charged per span: enough for the amounts of earlier months."""
     found: dict[int, list[Posting]] = {period: [] for period in periods}
-    subjects = _subjects(DAILY, organisation)
     async with database.read() as connection:
         for first, until in organisation.spans():
-            keys = [DAILY.c.period, *subjects]
-            wanted = [DAILY.c.period.in_(list(found)), *_days(DAILY.c.day, first, until)]
-            query = sa.select(*keys, *halves(DAILY.c.net_pico, connection)).where(*wanted)
+            table, _, within = _rollup(first, until)
+            keys = [table.c.period, *_subjects(table, organisation)]
+            wanted = [table.c.period.in_(list(found)), *within]
+            query = sa.select(*keys, *halves(table.c.net_pico, connection)).where(*wanted)
             for row in await connection.execute(query.group_by(*keys)):
                 period, names, net = row[0], row[1 : len(keys)], whole(row[len(keys) :])[0]
                 user, app, team = _named(organisation, names)
@@ -95,10 +102,6 @@ async def history(
 def first_day(period: int) -> str:
     """202610 → '2026-10-01'."""
     return f"{period // 100}-{period % 100:02}-01"
-
-
-def _halves(connection: AsyncConnection) -> list[sa.ColumnElement[Any]]:
-    return [half for name in ROLLUP_SUMS for half in halves(DAILY.c[name], connection)]
 
 
 def _subjects(table: sa.Table, organisation: Organisation) -> list[sa.Column[Any]]:
@@ -127,6 +130,16 @@ def _cut(spans: Spans, start: str) -> list[tuple[str, str | None, bool]]:
         else:
             cut.append((first, until, first < start))
     return cut
+
+
+def _rollup(
+    first: str, until: str | None
+) -> tuple[sa.Table, sa.Column[Any], list[sa.ColumnElement[bool]]]:
+    """The smallest rollup that can be cut at these days, its column of days or months, and the cut."""
+    if all(day is None or day[_MONTH:] in _WHOLE_MONTHS for day in (first, until)):
+        month = MONTHLY.c.month
+        return MONTHLY, month, _days(month, first[:_MONTH], until and until[:_MONTH])
+    return DAILY, DAILY.c.day, _days(DAILY.c.day, first, until)
 
 
 def _days(column: sa.Column[Any], first: str, until: str | None) -> list[sa.ColumnElement[bool]]:

@@ -22,6 +22,7 @@ GRANTS: Final = {
     "quota_change": _APPENDED,
     "price_rate": f"{_APPENDED}, UPDATE (valid_to_us)",
     "usage_daily": _KEPT,
+    "usage_monthly": _KEPT,
     "gateway_key": _EDITED,
     "directory_version": _EDITED,
     "quota_budget": _KEPT,

@@ -108,6 +108,18 @@ LEDGER: Final = sa.Table(
     sa.Index(None, "team", "id"),
     sa.Index(None, "user", "id"),
     sa.Index(None, "occurred_us", postgresql_using="brin"),
+    # The few rows a statement has to count one by one: those the provider did not report to the end.
+    sa.Index(
+        "ix_usage_ledger_unreported",
+        "period",
+        "day",
+        "team",
+        "kind",
+        "user",
+        "app",
+        postgresql_where=sa.text("provenance <> 'reported'"),
+        sqlite_where=sa.text("provenance <> 'reported'"),
+    ),
     postgresql_partition_by="RANGE (id)",
     sqlite_strict=True,
 )
@@ -121,27 +133,28 @@ SETTLED: Final = sa.Table(
     sqlite_strict=True,
 )
 
-DAILY: Final = sa.Table(
-    "usage_daily",
-    METADATA,
-    sa.Column("day", sa.Text(), primary_key=True),
-    sa.Column("period", sa.Integer(), primary_key=True, autoincrement=False),
-    sa.Column("org", sa.Text(), primary_key=True),
-    sa.Column("team", sa.Text(), primary_key=True),
-    sa.Column("user", sa.Text(), primary_key=True),
-    sa.Column("app", sa.Text(), primary_key=True),
-    sa.Column("provider", sa.Text(), primary_key=True),
-    sa.Column("model", sa.Text(), primary_key=True),
-    sa.Column("unit", sa.Text(), primary_key=True),
-    sa.Column("kind", sa.Text(), primary_key=True),
-    _column("quantity", SUM),
-    _column("unpriced", SUM),
-    _column("list_pico", SUM),
-    _column("net_pico", SUM),
-    sa.Index(None, "period", "team"),
-    postgresql_with={"fillfactor": 60},
-    sqlite_strict=True,
-)
+
+def _rollup(name: str, span: str, *more: sa.Index) -> sa.Table:
+    names = ("org", "team", "user", "app", "provider", "model", "unit", "kind")
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column(span, sa.Text(), primary_key=True),
+        sa.Column("period", sa.Integer(), primary_key=True, autoincrement=False),
+        *(sa.Column(name, sa.Text(), primary_key=True) for name in names),
+        _column("quantity", SUM),
+        _column("unpriced", SUM),
+        _column("list_pico", SUM),
+        _column("net_pico", SUM),
+        *more,
+        postgresql_with={"fillfactor": 60},
+        sqlite_strict=True,
+    )
+
+
+DAILY: Final = _rollup("usage_daily", "day", sa.Index(None, "period", "team"))
+# The same by month ('2026-11'), a twentieth of the rows: what a month's statement is read from.
+MONTHLY: Final = _rollup("usage_monthly", "month", sa.Index(None, "period"))
 
 QUARANTINE: Final = sa.Table(
     "usage_quarantine",
@@ -289,6 +302,7 @@ RESOURCE: Final = sa.Table(
 LEDGER_COLUMNS: Final = tuple(column.name for column in LEDGER.columns)
 ROLLUP_SUMS: Final = ("quantity", "unpriced", "list_pico", "net_pico")
 ROLLUP_KEY: Final = tuple(column.name for column in DAILY.primary_key)
+MONTHLY_KEY: Final = tuple(column.name for column in MONTHLY.primary_key)
 
 
 def is_ours(name: str | None, kind: str) -> bool:

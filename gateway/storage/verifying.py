@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.ledger.rollup import Cell, Sums, merge, roll
+from gateway.ledger.rollup import Cell, Sums, by_month, merge, roll
 from gateway.ledger.validity import problem
 from gateway.quota.hold import CounterKey
 from gateway.storage.books import hold_lines
@@ -22,7 +22,7 @@ from gateway.storage.engine import Database
 from gateway.storage.queries import ROWS_PER_FETCH, entries_of
 from gateway.storage.restating import CounterDifference, differing
 from gateway.storage.snapshots import BudgetSnapshot
-from gateway.storage.tables import COUNTER, DAILY, HOLD, LEDGER, ROLLUP_KEY, ROLLUP_SUMS
+from gateway.storage.tables import COUNTER, DAILY, HOLD, LEDGER, MONTHLY, ROLLUP_KEY, ROLLUP_SUMS
 
 DIFFERENCES_MAX: Final = 100
 _ATTEMPTS: Final = ("usage", "interrupted", "unconfirmed")
@@ -41,7 +41,7 @@ class Verification(msgspec.Struct, frozen=True):
     """What ``verify`` found; every list of faults stops at DIFFERENCES_MAX.
 
     entries   rows read
-    cells     rollup cells compared
+    cells     rollup cells compared, of days and of months
     mistakes  rows that do not tie in themselves, and attempts with more than one row: 'id: why'
     links     links of the digest chain; ``chain``: what is wrong with it, in words
     counters  counters compared; ``posted`` and ``pending``: those that are not what rows or holds add up to
@@ -90,9 +90,10 @@ class _Pass:
             self.tally.add(entry.id)
             for key, added in self._budgets.amounts((entry,)).items():
                 self.sums[key] = self.sums.get(key, 0) + added
-        rollup = await rollup_of(connection, period)
-        self.cells += len(rollup)
-        self.differences += differences(rollup, rows)
+        for table, cells in ((DAILY, rows), (MONTHLY, by_month(rows))):
+            rollup = await rollup_of(connection, table, period)
+            self.cells += len(rollup)
+            self.differences += differences(rollup, cells)
 
     def _count(self) -> None:
         self.entries += 1
@@ -141,17 +142,19 @@ def differences(rollup: dict[Cell, Sums], rows: dict[Cell, Sums]) -> list[Differ
 
 
 async def periods(connection: AsyncConnection) -> Sequence[int]:
-    """Every period that rows or rollup know, oldest first."""
-    query = sa.union(sa.select(LEDGER.c.period), sa.select(DAILY.c.period)).order_by("period")
+    """Every period that rows or a rollup know, oldest first."""
+    tables = (sa.select(table.c.period) for table in (LEDGER, DAILY, MONTHLY))
+    query = sa.union(*tables).order_by("period")
     return list((await connection.execute(query)).scalars())
 
 
-async def rollup_of(connection: AsyncConnection, period: int) -> dict[Cell, Sums]:
-    """The rollup of a period."""
-    query = sa.select(DAILY).where(DAILY.c.period == period)
+async def rollup_of(connection: AsyncConnection, table: sa.Table, period: int) -> dict[Cell, Sums]:
+    """A rollup (DAILY, MONTHLY) of a period."""
+    query = sa.select(*table.primary_key, *(table.c[name] for name in ROLLUP_SUMS))
+    rows = await connection.execute(query.where(table.c.period == period))
     return {
-        Cell(*(row[name] for name in ROLLUP_KEY)): Sums(*(int(row[name]) for name in ROLLUP_SUMS))
-        for row in (await connection.execute(query)).mappings()
+        Cell(*row[: len(ROLLUP_KEY)]): Sums(*map(int, row[len(ROLLUP_KEY) :]))
+        for row in map(tuple, rows)
     }
 
 

@@ -105,10 +105,10 @@ def test_sound_books_are_equal(run: Run, books: SimpleNamespace) -> None:
     done = run("verify", "--config", books.config)
     assert (done.status, done.out.strip()) == (
         0,
-        "✓ equal: 5 rows, 2 rollup cells, 1 counters, 1 links",
+        "✓ equal: 5 rows, 4 rollup cells, 1 counters, 1 links",
     )
     (record,) = map(json.loads, run("verify", "--json", "--config", books.config).out.splitlines())
-    assert record == {"equal": True, "rows": 5, "cells": 2, "counters": 1, "links": 1}
+    assert record == {"equal": True, "rows": 5, "cells": 4, "counters": 1, "links": 1}
     assert run("verify", "--period", "2026-11", "--config", books.config).status == 0
     assert run("verify", "--period", "november", "--config", books.config).status == 2
 
@@ -118,13 +118,14 @@ def test_a_unit_that_was_changed_is_named_with_its_month(run: Run, books: Simple
     done = run("verify", "--config", books.config)
     assert done.status == 1
     assert "✗ 2026-11 rollup 2026-11-23 team-1/user-0001 model-a input_text (usage)" in done.out
+    assert "✗ 2026-11 rollup 2026-11 team-1/user-0001 model-a input_text (usage)" in done.out
     assert "✗ link 1: a row of it (or the link itself) was changed: 5 rows of 2026-11" in done.out
     assert "✗ budget b1 from 0: posted 500, rows 505" in done.out
     faults = [
         json.loads(line)
         for line in run("verify", "--json", "--config", books.config).out.splitlines()
     ]
-    assert [one.get("fault") for one in faults] == ["rollup", "chain", "posted", None]
+    assert [one.get("fault") for one in faults] == ["rollup", "rollup", "chain", "posted", None]
     assert faults[-1]["equal"] is False
     assert run("verify", "--period", "2026-11", "--config", books.config).status == 1
     assert run("verify", "--period", "2026-10", "--config", books.config).status == 0
@@ -134,11 +135,12 @@ def test_what_is_derived_is_rebuilt(run: Run, books: SimpleNamespace) -> None:
     change(
         books.file,
         "DELETE FROM usage_daily",
+        "UPDATE usage_monthly SET quantity = quantity + 1",
         "UPDATE quota_counter SET posted = 1, pending = 3",
     )
     assert run("verify", "--config", books.config).status == 1
     done = run("rebuild", "rollup", "--json", "--config", books.config)
-    assert json.loads(done.out) == {"rebuilt": "rollup", "cells": 2, "posted": 0, "pending": 0}
+    assert json.loads(done.out) == {"rebuilt": "rollup", "cells": 4, "posted": 0, "pending": 0}
     done = run("rebuild", "counters", "--config", books.config)
     assert "posted of 1 counters, pending of 1" in done.out
     assert run("verify", "--config", books.config).status == 0
