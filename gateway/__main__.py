@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "usage": "gateway.commands.usage:usage",
     "statement": "gateway.commands.statement:statement",
     "chargeback": "gateway.commands.chargeback:chargeback",
+    "focus": "gateway.commands.focus:focus",
     "simulate": "gateway.commands.simulate:simulate",
     "people": "gateway.commands.people:people",
     "count": "gateway.commands.count:count",

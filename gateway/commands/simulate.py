@@ -15,10 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway import app as composition, shipped
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
 from gateway.commands.simulation.month import Shop, day_of
-from gateway.commands.simulation.world import ORG, world
+from gateway.commands.simulation.world import ORG, World, world
 from gateway.kernel.clock import Clock, SystemClock, epoch_us, instant
+from gateway.reporting.roster import imported, read_csv
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
+from gateway.storage.organisation import OrganisationStore
 from gateway.storage.outlook import organisations
 from gateway.storage.partitions import Partitions
 
@@ -66,8 +68,11 @@ def simulate(
 
     async def run() -> Filled:
         async with composition.opened(configured) as database:
-            await _refuse_real(database, force=force)
-            return await filled(database, shop, wanted, SystemClock())
+            is_alone = await _refuse_real(database, force=force)
+            found = await filled(database, shop, wanted, SystemClock())
+            if is_alone:
+                await _keep_organisation(database, made)
+            return found
 
     found = asyncio.run(run())
     if organisation is not None:
@@ -92,13 +97,20 @@ async def filled(database: Database, shop: Shop, days: list[date], clock: Clock)
     return Filled(rows, new, days[0], days[-1], (clock.ticks_ns() - began_ns) // 1_000_000)
 
 
-async def _refuse_real(database: Database, *, force: bool) -> None:
+async def _keep_organisation(database: Database, made: World) -> None:
+    roster = read_csv(made.organisation_csv())
+    await OrganisationStore(database).revise(lambda before: imported(before, roster), ORG)
+
+
+async def _refuse_real(database: Database, *, force: bool) -> bool:
+    """Whether only simulated rows are there."""
     real = [org for org in await organisations(database) if org != ORG]
     if real and not force:
         stop(
             f"the ledger holds rows of {', '.join(real[:3])}: simulated rows would stand among real ones. "
             "Name another folder or database in --config, or say --force"
         )
+    return not real
 
 
 def _progress() -> Progress:
