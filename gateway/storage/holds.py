@@ -84,8 +84,8 @@ class Holds:
         )
         async with self._database.read() as connection:
             rows = [tuple(row) for row in await connection.execute(query)]
-            booked = await _booked(connection, dict(rows)) if rows else set()
-        return [Expired(one, bytes(entry), one in booked) for one, entry in rows]
+            final = await booked(connection, dict(rows)) if rows else set()
+        return [Expired(one, bytes(entry), one in final) for one, entry in rows]
 
     async def free(self, request_ids: Collection[UUID]) -> None:
         """Remove holds and give back what they have pending; unknown ids are passed over."""
@@ -93,8 +93,8 @@ class Holds:
             await self._ledger.release(request_ids)
 
 
-async def _booked(connection: AsyncConnection, held: Mapping[UUID, bytes]) -> set[UUID]:
-    """The requests that have a final row, or the row that the hold itself would become."""
+async def booked(connection: AsyncConnection, held: Mapping[UUID, bytes]) -> set[UUID]:
+    """Of requests and their holds' entries: those that have a final row, or the row the hold would become."""
     entry_ids = {found: one for one, text in held.items() if (found := _entry_id(text))}
     # The ledger is keyed by time-ordered ids: nothing of these requests is older than they are.
     oldest_us = min(map(minted_us, held)) - SLACK_US
@@ -102,13 +102,13 @@ async def _booked(connection: AsyncConnection, held: Mapping[UUID, bytes]) -> se
     ours = sa.or_(LEDGER.c.request_id.in_(list(held)), LEDGER.c.id.in_(list(entry_ids)))
     query = sa.select(LEDGER.c.id, LEDGER.c.request_id, LEDGER.c.flags)
     rows = await connection.execute(query.where(LEDGER.c.id >= first, ours))
-    booked: set[UUID] = set()
+    final: set[UUID] = set()
     for entry_id, request_id, flags in rows:
         if entry_id in entry_ids:
-            booked.add(entry_ids[entry_id])
+            final.add(entry_ids[entry_id])
         if FAILED_OVER not in _FLAGS.decode(flags):
-            booked.add(request_id)
-    return booked
+            final.add(request_id)
+    return final
 
 
 def _entry_id(text: bytes) -> UUID | None:

@@ -42,7 +42,7 @@ class Ledger:
         observer: Observer | None = None,
         on_posted: Callable[[Effects], None] | None = None,
     ) -> None:
-        """``on_posted``: told after every commit that changed counters or holds; must not raise."""
+        """``on_posted``: told after every commit that finished requests or changed counters; must not raise."""
         self._database = database
         self._posting = Posting()
         self._on_posted = on_posted
@@ -165,7 +165,8 @@ class Ledger:
             booked = [entry for entry in ours if entry.id in new]
             booked += await _adjusted(books, [entry for entry in ours if entry.id not in new])
             await books.roll(roll(booked))
-            effects = await self._posting.post(books, booked, finished(entries))
+            known = [entry for entry in ours if entry.id not in new] if self._on_posted else ()
+            effects = await self._posting.post(books, booked, finished(entries), known)
             await self._link(books, booked)
         self._tell(effects)
         return len(booked)

@@ -22,7 +22,11 @@ NOTHING: Final = ()
 
 
 class Effects(msgspec.Struct, frozen=True):
-    """What a committed flush did to the budgets: counters as they stand, requests whose hold is gone."""
+    """What a committed flush did to the budgets: counters as they stand, and requests that are finished.
+
+    ``released`` names every finished request, whether or not the database held anything for it: holds may
+    be kept elsewhere.
+    """
 
     posted: Sequence[Posted] = NOTHING
     released: Collection[UUID] = NOTHING
@@ -34,21 +38,32 @@ class Posting:
     def __init__(self) -> None:
         self._budgets = BudgetSnapshot()
 
-    async def post(self, books: Books, booked: Iterable[Entry], final: Collection[UUID]) -> Effects:
-        """Post the rows that were really inserted; end the holds of the requests in ``final``."""
+    async def post(
+        self,
+        books: Books,
+        booked: Iterable[Entry],
+        final: Collection[UUID],
+        known: Iterable[Entry] = NOTHING,
+    ) -> Effects:
+        """Post the rows that were really inserted; end the holds of the requests in ``final``.
+
+        ``known``: rows that were there already, whose counters are to be told as they stand, since nobody
+        may have heard of the commit that posted them.
+        """
         budgets = await self._current(books)
         amounts = budgets.amounts(booked)
+        told = amounts.keys() | budgets.amounts(known).keys()
         held = await books.holds(final) if final else {}
-        if not amounts and not held:
-            return Effects()
+        if not told and not held:
+            return Effects(NOTHING, tuple(final))
         ranks = {line.key: line.rank for lines in held.values() for line in lines}
-        order = budgets.in_lock_order(amounts.keys() | ranks.keys(), ranks)
+        order = budgets.in_lock_order(told | ranks.keys(), ranks)
         posted = await books.post([(key, amounts.get(key, 0)) for key in order])
         if held:
             back = _pending(await books.release(list(held)))
             if back:
                 await books.give_back(back)
-        return Effects(posted, tuple(held))
+        return Effects(posted, tuple(final))
 
     async def _current(self, books: Books) -> BudgetSnapshot:
         version = await books.budgets_version()

@@ -215,10 +215,25 @@ async def test_who_wants_to_know_hears_after_the_commit(database: Database, entr
     ledger = Ledger(database, on_posted=heard.append)
     request = new_id()
     await hold(database, request, (HoldLine(CounterKey("other", "", 0), 5, 10),))
-    await ledger.append([entry(request_id=request)])
-    await ledger.append([entry()])
+    first, second = entry(request_id=request), entry()
+    await ledger.append([first])
+    await ledger.append([second])
     key = CounterKey("org", "", NOVEMBER_US)
     figures = [(one.posted, one.version) for told in heard for one in told.posted if one.key == key]
     assert [posted for posted, _ in figures] == [NET_NANO, 2 * NET_NANO]
     assert figures[0][1] < figures[1][1]
-    assert [tuple(told.released) for told in heard] == [(request,), ()]
+    assert [tuple(told.released) for told in heard] == [(request,), (second.request_id,)]
+    await ledger.append([first])  # its answer had been lost: whoever asks again hears what it did
+    again = [one for one in heard[-1].posted if one.key == key]
+    assert [one.posted for one in again] == [2 * NET_NANO]
+    assert again[0].version > figures[1][1]
+    assert tuple(heard[-1].released) == (request,)
+
+
+async def test_a_finished_request_that_posts_nothing_and_held_nothing_is_told_all_the_same(
+    database: Database, entry: Make
+) -> None:
+    heard: list[Effects] = []
+    one = entry()
+    await Ledger(database, on_posted=heard.append).append([one])
+    assert [(told.posted, tuple(told.released)) for told in heard] == [((), (one.request_id,))]
