@@ -53,6 +53,11 @@ def seed_files() -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in seed.iterdir() if file.name.endswith(".csv")}
 
 
+def source_manifest() -> bytes:
+    """Which packages the shipped prices are refreshed from."""
+    return (resources.files("gateway.catalog") / "sources.toml").read_bytes()
+
+
 def price_files(config: Config) -> Listing:
     """The shipped price rows and the configured ones. Raises ConfigurationError where a file is not there."""
     missing = [name for name in config.prices.files if not Path(name).is_file()]

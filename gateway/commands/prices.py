@@ -3,9 +3,11 @@
 import typer
 
 from gateway.commands.prices_lint import lint_prices
+from gateway.commands.prices_refresh import refresh_prices
 
 prices = typer.Typer(
     help="The price book: its rows, what is wrong with them, and where they come from.",
     no_args_is_help=True,
 )
 prices.command("lint")(lint_prices)
+prices.command("refresh")(refresh_prices)

@@ -39,6 +39,11 @@ def canonical(known: Names, names: Sequence[str]) -> str | None:
     return next((model for name in spelt if (model := known.exact(name)) is not None), None)
 
 
+def shortest(name: str) -> str:
+    """A name with every exact suffix taken off: what a model new to the book is called."""
+    return (name, *_shortened(name))[-1]
+
+
 def _shortened(name: str) -> Iterator[str]:
     for suffix in _SUFFIXES:
         shorter = suffix.sub("", name)

@@ -1,0 +1,186 @@
+"""weighbridge prices refresh: the shipped price files held against their sources, as a diff to review."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from gateway import shipped
+from gateway.catalog import manifest as pinned
+from gateway.catalog.figure import SourceUnreadable
+from gateway.catalog.lines import Cells
+from gateway.catalog.manifest import Package
+from gateway.catalog.refresh import Delta, Dispute, Outcome, Verdict, refresh
+from gateway.catalog.sources import Sources
+from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.kernel.clock import SystemClock, instant
+
+_SHOWN: Final = 40
+_MEANING: Final = {
+    Verdict.HELD: "every source it names still states the figure",
+    Verdict.RULE: "charged as another unit, free by a remark, or written by hand",
+    Verdict.ENDED: "history",
+    Verdict.REPLACED: "moved: the provider says so, or two sources agree",
+    Verdict.DISPUTED: "moved: sources differ, or only one says so",
+    Verdict.GONE: "no source states it any more",
+}
+
+
+def refresh_prices(
+    *,
+    wheels: Annotated[
+        Path | None, typer.Option(help="a folder with the packages; else pip fetches them")
+    ] = None,
+    package: Annotated[
+        list[str] | None, typer.Option(help="NAME==VERSION in place of the pinned one")
+    ] = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option("--on", formats=["%Y-%m-%d"], help="as of this day; else today"),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="price files; else those that ship with this program")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="write the files; else only show")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
+) -> None:
+    """Look every figure up again where its source_ref says; show what moved and what is disputed."""
+    place = folder or Path(str(resources.files("gateway.pricing"))) / "seed"
+    files = {path.name: path.read_bytes() for path in sorted(place.glob("*.csv"))}
+    if not files:
+        stop(f"{place}: no price files")
+    as_of = day.date() if day else instant(SystemClock().wall_us()).astimezone(UTC).date()
+    outcome = refresh(files, sources(package or (), wheels), as_of)
+    moved = {name: content for name, content in outcome.files.items() if content != files[name]}
+    if json:
+        _emit(outcome)
+    else:
+        _show(outcome, moved)
+    if write:
+        for name, content in moved.items():
+            (place / name).write_bytes(content)
+    elif moved and not json:
+        CONSOLE.print("[dim]nothing is written: review the diff, then add --write[/]")
+    if outcome.disputes:
+        raise SystemExit(1)
+
+
+def sources(instead: Iterable[str], wheels: Path | None) -> Sources:
+    """The packaged sources. Stops where one is not to be had or not what it should be."""
+    try:
+        wanted = pinned.packages(shipped.source_manifest(), instead)
+        if wheels is not None:
+            return pinned.assembled(_members(wanted, wheels))
+        with tempfile.TemporaryDirectory() as room:
+            _fetch(wanted, Path(room))
+            return pinned.assembled(_members(wanted, Path(room)))
+    except SourceUnreadable as error:
+        stop(str(error))
+
+
+def _fetch(wanted: Iterable[Package], room: Path) -> None:
+    """Let pip download the packages, without installing them or what they need."""
+    names = [package.requirement for package in wanted]
+    words = ("download", "--no-deps", "--only-binary", ":all:", "--quiet", "--dest", str(room))
+    done = subprocess.run(  # noqa: S603  # our own interpreter, names from our own manifest
+        [sys.executable, "-m", "pip", *words, *names], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+        raise SourceUnreadable(f"{' '.join(names)}: {said}: fetch them yourself and name --wheels")
+
+
+def _members(wanted: Iterable[Package], room: Path) -> dict[Package, bytes]:
+    found = {}
+    for package in wanted:
+        stem = f"{package.name.replace('-', '_')}-{package.version}-"
+        archive = next(
+            (path for path in sorted(room.glob("*.whl")) if path.name.startswith(stem)), None
+        )
+        if archive is None:
+            raise SourceUnreadable(f"{package.requirement}: no such wheel in {room}")
+        found[package] = pinned.member(package, archive.read_bytes())
+    return found
+
+
+def _emit(outcome: Outcome) -> None:
+    for delta in outcome.deltas:
+        emit({"verdict": str(Verdict.REPLACED), "before": delta.before, "after": delta.after})
+    for dispute in outcome.disputes:
+        stated = {
+            found.source: None
+            if found.figure is None
+            else found.figure.text(int(dispute.line["per"]))
+            for found in dispute.stated
+        }
+        emit({"verdict": str(dispute.verdict), "line": dispute.line, "stated": stated})
+    emit({"verdict": None, "lines": {str(verdict): n for verdict, n in outcome.counts.items()}})
+
+
+def _show(outcome: Outcome, moved: Mapping[str, bytes]) -> None:
+    counted = table("", (("lines", "right"), ("verdict", "left"), ("meaning", "left")))
+    for verdict in Verdict:
+        counted.add_row(f"{outcome.counts[verdict]:,}", str(verdict), _MEANING[verdict])
+    CONSOLE.print(counted)
+    _show_deltas(outcome.deltas)
+    _show_disputes(outcome.disputes)
+    changed = ", ".join(moved) or "no file"
+    CONSOLE.print(f"{changed} would change" if moved else "[green]✓[/] every file stands as it is")
+
+
+def _show_deltas(deltas: tuple[Delta, ...]) -> None:
+    if not deltas:
+        return
+    shown = table(
+        "replaced",
+        (("row", "left"), ("from", "left"), ("was", "right"), ("is", "right"), ("source", "left")),
+    )
+    for delta in deltas[:_SHOWN]:
+        after = delta.after
+        shown.add_row(
+            _named(after),
+            after["valid_from"],
+            delta.before["price"],
+            after["price"],
+            after["source"],
+        )
+    CONSOLE.print(shown)
+    _more(len(deltas))
+
+
+def _show_disputes(disputes: tuple[Dispute, ...]) -> None:
+    if not disputes:
+        return
+    shown = table(
+        "for a person",
+        (("row", "left"), ("verdict", "left"), ("is", "right"), ("sources state", "left")),
+    )
+    for dispute in disputes[:_SHOWN]:
+        per = int(dispute.line["per"])
+        stated = ", ".join(
+            f"{found.source}: {'nothing' if found.figure is None else found.figure.text(per)}"
+            for found in dispute.stated
+        )
+        shown.add_row(
+            _named(dispute.line), str(dispute.verdict), dispute.line["price"], escape(stated)
+        )
+    CONSOLE.print(shown)
+    _more(len(disputes))
+
+
+def _named(line: Cells) -> str:
+    words = (line[name] for name in ("provider", "model", "scope", "geo", "region", "tier", "unit"))
+    above = f">{int(line['context_gt']):,}" if line["context_gt"] != "0" else ""
+    return "/".join(word or "-" for word in words) + above
+
+
+def _more(count: int) -> None:
+    if count > _SHOWN:
+        CONSOLE.print(f"[dim]… and {count - _SHOWN} more: --json shows all[/]")
