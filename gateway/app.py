@@ -16,8 +16,10 @@ from gateway.edge.limits import MIB
 from gateway.edge.probes import PREFIX, Probes
 from gateway.edge.proxy import Proxy
 from gateway.exchange.admission import Admission
+from gateway.exchange.breaker import Bounds as Trips
 from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
+from gateway.exchange.failover import Failover
 from gateway.exchange.holding import Holding
 from gateway.exchange.reserving import Reserving
 from gateway.jobs.adopt import Adopter
@@ -265,6 +267,7 @@ class Gateway:
                 default_output=self.config.quotas.default_output_tokens,
                 expose=self.config.quotas.expose,
             ),
+            failover=self._failover(),
         )
         return Proxy(
             self.providers,
@@ -274,6 +277,22 @@ class Gateway:
             observer=self.observer,
             body_bytes_max=limits.body_mib * MIB,
         )
+
+    def _failover(self) -> Failover:
+        told = self.config.failover
+        failover = Failover(
+            clock=self.clock,
+            watch=self.observer,
+            attempts=told.attempts,
+            retry_unanswered=told.retry_unanswered,
+            bounds=Trips(
+                told.open_after_failures,
+                told.open_error_percent,
+                told.probe_seconds * NS_PER_SECOND,
+            ),
+        )
+        self.metrics.gauge("weighbridge_open_breakers", failover.open_places)
+        return failover
 
     def _abandonment(self, group: asyncio.TaskGroup) -> Abandonment:
         limits = self.config.limits

@@ -33,6 +33,8 @@ class Request(msgspec.Struct, frozen=True):
     guarded         a guardrail of the provider's is to look on, whose units only a trace tells
     sealed          characters of thoughts that the provider handed out sealed, sent back to be read again
     media_bytes     the size of what came with it as files, 0 where it is not known
+    is_tied         it continues or reads what one place keeps (an earlier response, an explicit cache), so
+                    that no other place can serve it
     opted_body      the body with the usage opt-in spliced in, where the protocol needs one and the client
                     did not ask; None: send the body as it came
     """
@@ -50,6 +52,7 @@ class Request(msgspec.Struct, frozen=True):
     guarded: bool = False
     sealed: int = 0
     media_bytes: int = 0
+    is_tied: bool = False
     opted_body: bytes | None = None
 
 

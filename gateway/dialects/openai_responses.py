@@ -15,7 +15,7 @@ from gateway.kernel.errors import MalformedBody, OperationRefused
 from gateway.metering.asking import asked_number, read_object
 from gateway.metering.hosted import tool_units
 from gateway.metering.inclusive import read_inclusive, usage_reading
-from gateway.metering.item_prompt import item_prompt
+from gateway.metering.item_prompt import is_tied, item_prompt
 from gateway.metering.lowering import lower_top
 from gateway.metering.meter import Reading
 from gateway.metering.reader import as_raw
@@ -69,6 +69,7 @@ def _read_request(body: bytes) -> Request:
         sealed=sealed_characters(asked, body, ("encrypted_content",)),
         # The tools themselves are parts of the prompt that cannot be seen.
         tool_units=tool_units(arr(asked, "tools"), asked_number(asked.get("max_tool_calls"))),
+        is_tied=is_tied(asked),
     )
 
 

@@ -5,6 +5,7 @@ Providers are mounted by their first path segment, on the raw path; to mount ano
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -124,28 +125,25 @@ class _Request:
         async with proxy.exchanges.open(
             provider, self.call, self.inbound, self._id, self.presence
         ) as exchange:
-            policy = _policy(exchange)
-            if policy == "cancel":
-                self._cancel_when_gone()
-            response = await exchange.forward()
+            response = await exchange.forward(partial(self._await_head, exchange))
             self.presence.disarm()
             await relay(
                 response,
                 self._sent,
                 self.presence,
-                self._way(exchange, policy),
+                self._way(exchange),
                 abandonment=proxy.abandonment,
                 clock=proxy.clock,
             )
 
-    def _way(self, exchange: Exchange, policy: Policy) -> Way:
+    def _way(self, exchange: Exchange) -> Way:
         async def settle(relayed: Relayed) -> None:
             await exchange.settle(_OUTCOMES[relayed.outcome], saw_all=not relayed.bytes_late)
 
         return Way(
             tap=exchange.observe,
             settle=settle,
-            policy=policy,
+            policy=_policy(exchange),
             outlasts=exchange.outlasts,
             strip=exchange.filter,
             bodiless=self.inbound.method == b"HEAD",
@@ -153,10 +151,11 @@ class _Request:
             growth=exchange.growth,
         )
 
-    def _cancel_when_gone(self) -> None:
-        """Before the head there is no response to close: the wait for it is cancelled instead."""
+    def _await_head(self, exchange: Exchange) -> None:
+        """Before the head there is no response to close: where the place says so, the wait for it is cancelled."""
+        self.presence.disarm()
         task = asyncio.current_task()
-        if task is not None:
+        if task is not None and _policy(exchange) == "cancel":
             self.presence.arm(task.cancel)
 
     async def _sent(self, message: Message) -> None:

@@ -1,21 +1,24 @@
 """Whether a call may pass: who is calling, where it goes, what it asks for, and that it has a price."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.dialects.contract import Request
 from gateway.exchange.booking import Counts, Priced, circumstances, priced, tier_of
 from gateway.exchange.counting import Counting
 from gateway.exchange.ports import Keys
-from gateway.exchange.routing import Canonical, Routes
+from gateway.exchange.routing import Candidate, Canonical, Routes
 from gateway.identity import sigv4
 from gateway.identity.keys import KEY_PREFIX
 from gateway.identity.presented import presented
 from gateway.identity.principal import Principal
 from gateway.kernel.errors import (
     BadRequest,
+    GatewayError,
     ModelNotAllowed,
     OperationRefused,
     Unauthenticated,
@@ -27,11 +30,20 @@ from gateway.pricing.book import Book
 from gateway.pricing.cover import covers, cure_row
 from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.rate import Status
-from gateway.providers.contract import Call, Deployment, Kind, Provider, Served, Upstream
+from gateway.providers.contract import (
+    Call,
+    Deployment,
+    Kind,
+    Provider,
+    Served,
+    Upstream,
+    body_for,
+)
 from gateway.wire import headers as header_lists
 from gateway.wire.messages import Headers, Inbound
 
 _FREE_REQUEST = Request()
+_METERED = Kind.METERED  # looked up on every request
 READ_INLINE_BYTES_MAX = 256 * 1024  # at most a few milliseconds of decoding
 PRICED_CACHED_MAX = (
     4096  # circumstances found priced, for a minute each: a price may begin or end any day
@@ -39,9 +51,27 @@ PRICED_CACHED_MAX = (
 _US_PER_MINUTE = 60_000_000
 
 
+class Place(NamedTuple):
+    """Where a call goes: an upstream, a location of it, the model's name there."""
+
+    upstream: str
+    location: str | None
+    name: str
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """Another place for an admitted call, and what its counted input costs there."""
+
+    upstream: Upstream
+    deployment: Deployment | None
+    estimate: Priced | None
+
+
 class Admitted(msgspec.Struct, frozen=True):
     """A call that may pass. None for FREE calls: ``estimate``, what its counted input costs if nothing more is heard
     (a discount that no answer confirms is not given), under the circumstances that were asked for.
+
+    elsewhere  where else the same model may be asked, in the order in which that is tried
     """
 
     principal: Principal
@@ -53,11 +83,46 @@ class Admitted(msgspec.Struct, frozen=True):
     counts: Counts | None
     estimate: Priced | None
     tier: str
+    elsewhere: tuple[Alternative, ...] = ()
 
     @property
     def model(self) -> str | None:
         """Canonical where the price book knows it, else as the client names it."""
         return (self.deployment.model if self.deployment else None) or self.wire_model
+
+    @property
+    def place(self) -> Place:
+        """Where it goes."""
+        deployment = self.deployment
+        named = None if deployment is None else deployment.named
+        return Place(self.upstream.name, self.upstream.location, named or self.wire_model or "")
+
+    @property
+    def options(self) -> tuple["Admitted", ...]:
+        """The same call at each place, this one first; none of them has anywhere else to go."""
+        if not self.elsewhere:
+            return (self,)
+        return tuple(
+            [
+                replace(
+                    self,
+                    upstream=option.upstream,
+                    deployment=option.deployment,
+                    estimate=option.estimate,
+                    elsewhere=(),
+                )
+                for option in (
+                    Alternative(self.upstream, self.deployment, self.estimate),
+                    *self.elsewhere,
+                )
+            ]
+        )
+
+    def among(self, options: Sequence["Admitted"]) -> "Admitted":
+        """The first of some of its ``options``, with the others elsewhere."""
+        first, *others = options
+        elsewhere = [Alternative(one.upstream, one.deployment, one.estimate) for one in others]
+        return replace(first, elsewhere=tuple(elsewhere))
 
 
 class Admission:
@@ -79,8 +144,13 @@ class Admission:
         self._counting = counting
         self._priced: dict[tuple[object, ...], Status] = {}
 
-    async def admit(self, provider: Provider, call: Call, inbound: Inbound, at_us: int) -> Admitted:
-        """Raises Unauthenticated, Forbidden, UnknownDeployment, MalformedBody … each naming its cure."""
+    async def admit(
+        self, provider: Provider, call: Call, inbound: Inbound, at_us: int, draw: int = 0
+    ) -> Admitted:
+        """``draw``: random bits, by which weighted places take turns.
+
+        Raises Unauthenticated, Forbidden, UnknownDeployment, MalformedBody … each naming its cure.
+        """
         principal = self.principal(provider, inbound, at_us)
         if call.reserved and not principal.allow_batches:
             raise OperationRefused(
@@ -88,16 +158,14 @@ class Admission:
             )
         request = await self._read(call, inbound)
         wire_model = call.wire_model or request.model
-        first, *_ = self.routes.find(provider, call, wire_model, self._canonical)
-        upstream, deployment = first.upstream, first.deployment
-        if deployment is not None and not principal.may_use(
-            deployment.wire, deployment.model or ""
-        ):
-            raise ModelNotAllowed(
-                f"team {principal.team!r} may not use {deployment.wire[:80]!r} with this key: "
-                f"allowed are {', '.join(principal.models)}"
-            )
-        if call.kind is not Kind.METERED:
+        # What is free, deferred or continues something that was kept has one place.
+        moves = call.kind is _METERED and not call.reserved and not request.is_tied
+        found = self.routes.find(
+            provider, call, wire_model, self._canonical, draw if moves else None
+        )
+        candidates = self._allowed(principal, found if moves else found[:1])
+        upstream, deployment = candidates[0].upstream, candidates[0].deployment
+        if call.kind is not _METERED:
             return Admitted(
                 principal, call, request, upstream, deployment, wire_model, None, None, "standard"
             )
@@ -108,17 +176,62 @@ class Admission:
         tier = provider.asked_tier(call, inbound, request)
         model = (deployment.model if deployment else None) or wire_model
         counts = Counts(await self._counting.input(request.prompt, model))
-        under = circumstances(provider.name, deployment, Served(), tier, at_us)
-        if not principal.allow_unpriced:
-            self._require_price(under, wire_model)
-        asked = request.units or {INPUT_TEXT: counts.input.tokens}
-        charged, _ = tier_of(None, tier)
-        likely = msgspec.structs.replace(under, tier=charged)
-        estimate = priced(self._book(), likely, (component(asked),))
-        estimate = msgspec.structs.replace(estimate, circumstances=under)
-        return Admitted(
-            principal, call, request, upstream, deployment, wire_model, counts, estimate, tier
+        admitted = Admitted(
+            principal, call, request, upstream, deployment, wire_model, counts, None, tier
         )
+        return self._placed(provider, admitted, candidates, inbound.body, at_us)
+
+    @staticmethod
+    def _allowed(principal: Principal, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        """The places whose model the key may use."""
+        candidates = tuple(
+            [
+                each
+                for each in found
+                if (named := each.deployment) is None
+                or principal.may_use(named.wire, named.model or "")
+            ]
+        )
+        deployment = found[0].deployment
+        if not candidates and deployment is not None:
+            raise ModelNotAllowed(
+                f"team {principal.team!r} may not use {deployment.wire[:80]!r} with this key: "
+                f"allowed are {', '.join(principal.models)}"
+            )
+        return candidates
+
+    def _placed(
+        self,
+        provider: Provider,
+        admitted: Admitted,
+        candidates: tuple[Candidate, ...],
+        body: bytes,
+        at_us: int,
+    ) -> Admitted:
+        """The call with what it costs at each place that can be named and priced."""
+        assert admitted.counts is not None
+        asked = admitted.request.units or {INPUT_TEXT: admitted.counts.input.tokens}
+        charged, _ = tier_of(None, admitted.tier)
+        options: list[Admitted] = []
+        refusal: GatewayError = BadRequest(
+            "the model has another name at each of its places, and the body has no model to be renamed"
+        )
+        for upstream, deployment in [(one.upstream, one.deployment) for one in candidates]:
+            if body_for(admitted.call, deployment, body) is None:
+                continue
+            under = circumstances(provider.name, deployment, Served(), admitted.tier, at_us)
+            unpriced = self._unpriced(under, admitted.wire_model)
+            if unpriced is not None and not admitted.principal.allow_unpriced:
+                refusal = unpriced
+                continue
+            estimate = priced(self._book(), replace(under, tier=charged), (component(asked),))
+            estimate = replace(estimate, circumstances=under)
+            options.append(
+                replace(admitted, upstream=upstream, deployment=deployment, estimate=estimate)
+            )
+        if not options:
+            raise refusal
+        return options[0] if len(options) == 1 else admitted.among(options)
 
     def principal(self, provider: Provider, inbound: Inbound, at_us: int) -> Principal:
         """Who is calling: a bearer key, or a verified SigV4 signature."""
@@ -161,7 +274,7 @@ class Admission:
             return call.dialect.read_request(inbound.body, content_type)
         return await asyncio.to_thread(call.dialect.read_request, inbound.body, content_type)
 
-    def _require_price(self, under: Circumstances, wire_model: str | None) -> None:
+    def _unpriced(self, under: Circumstances, wire_model: str | None) -> Unpriced | None:
         """Fail closed: what has no price at all does not pass, however little is asked of it."""
         minute = under.at_us // _US_PER_MINUTE
         key = (
@@ -179,12 +292,13 @@ class Admission:
                 self._priced.clear()
             status = self._priced[key] = covers(self._book(), under).status
         if status is Status.AMBIGUOUS:
-            raise Unpriced(
+            return Unpriced(
                 f"{wire_model!r} has several prices and its region is not known: set region on its "
                 "deployment or upstream"
             )
         if status is Status.UNPRICED:
-            raise Unpriced(
+            return Unpriced(
                 f"{wire_model!r} has no price in scope {under.scope}, tier {under.tier}: add a price row such as "
                 f"{cure_row(under, INPUT_TEXT)!r}, or use a key that allows unpriced models"
             )
+        return None

@@ -5,7 +5,7 @@ to its ceiling. What tiktoken cannot know is covered by ``Margins``, whose figur
 (exchange/README.md). To cover another kind of input: its classes in ``_classes``; another billed piece: ``_pieces``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -145,6 +145,37 @@ def most(
         },
     )
     return Bound(estimate, written, request.output_ceiling is not None, amount is not None, unseen)
+
+
+def highest(bounds: Sequence[Bound]) -> Bound:
+    """The bound of a request that one of several places will serve: the most it may use at any of them."""
+    first, *others = bounds
+    if not others:
+        return first
+    estimates = [bound.estimate for bound in bounds]
+    units: dict[str, int] = {}
+    for estimate in estimates:
+        for unit, quantity in estimate.units.items():
+            units[unit] = max(quantity, units.get(unit, 0))
+    return Bound(
+        Estimate(
+            list_pico=_most_of([estimate.list_pico for estimate in estimates]),
+            net_pico=_most_of([estimate.net_pico for estimate in estimates]),
+            input_tokens=max(estimate.input_tokens for estimate in estimates),
+            output_tokens=max(estimate.output_tokens for estimate in estimates),
+            units=units,
+        ),
+        max(bound.output_tokens for bound in bounds),
+        first.is_bounded,
+        all(bound.priced for bound in bounds),
+        max(bound.unseen for bound in bounds),
+    )
+
+
+def _most_of(amounts: Sequence[int | None]) -> int | None:
+    """The highest; None where one is not known."""
+    known = [amount for amount in amounts if amount is not None]
+    return max(known) if len(known) == len(amounts) else None
 
 
 # ── how much ─────────────────────────────────────────────────────────────────────────────────────

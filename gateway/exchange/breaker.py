@@ -121,16 +121,23 @@ class Breakers:
         self._known: dict[Hashable, Breaker] = {}
         self._said: dict[Hashable, State] = {}  # what is not closed, as last told
 
-    def choose(self, places: Sequence[Hashable], now_ns: int) -> int:
-        """Which of ``places``, in order of preference, is tried now: the first that is worth it.
-
-        Where none is, the one whose last failure is the longest ago: to refuse would be worse than to try.
-        """
+    def first(self, places: Sequence[Hashable], now_ns: int) -> int | None:
+        """Which of ``places``, in order of preference, is worth trying now; None where none is."""
         for index, place in enumerate(places):
             breaker = self._known.get(place)
             if breaker is None or breaker.admits(now_ns):
                 self._look(place)
                 return index
+        return None
+
+    def choose(self, places: Sequence[Hashable], now_ns: int) -> int:
+        """As ``first``; where none is worth it, the one whose last failure is the longest ago.
+
+        To refuse would be worse than to try.
+        """
+        found = self.first(places, now_ns)
+        if found is not None:
+            return found
         index = min(range(len(places)), key=lambda at: self._known[places[at]].failed_ns)
         self._known[places[index]].probe(now_ns)
         self._look(places[index])

@@ -40,7 +40,7 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """All that was learnt of an attempt after it was sent."""
+    """All that was learnt of an attempt after it was sent. Its times count from when it was begun."""
 
     kind: EntryKind
     outcome: Outcome
@@ -53,6 +53,7 @@ class Ending(msgspec.Struct, frozen=True):
     flags: tuple[str, ...]
     first_byte_ms: int | None
     total_us: int
+    booked_us: int
 
 
 def frame(
@@ -131,7 +132,7 @@ def ended(framed: Entry, ending: Ending) -> Entry:
     return msgspec.structs.replace(
         framed,
         kind=ending.kind,
-        booked_us=framed.occurred_us + ending.total_us,
+        booked_us=ending.booked_us,
         model=under.model,
         served_model=_storable(reading.model),
         scope=under.scope,

@@ -46,7 +46,11 @@ class Upstreams(Protocol):
     """The configured upstreams, with their credentials."""
 
     async def send(self, upstream: Upstream, target: Target) -> Response:
-        """Send one request. Raises UpstreamUnreachable, UpstreamTimeout or UpstreamMalformed."""
+        """Send one request.
+
+        Raises UpstreamUnreachable or BadRequest where nothing was sent; UpstreamTimeout, UpstreamMalformed or
+        UpstreamFailed where something may have been.
+        """
         ...
 
 
@@ -159,4 +163,20 @@ class Deferred(Protocol):
 
     async def creator(self, settles: str) -> Entry | None:
         """The entry that created the work, by its once-only key; None where it was not created through us."""
+        ...
+
+
+class Watch(Protocol):
+    """What telemetry wants to know of places; implementations never raise and never block."""
+
+    def tried(self, upstream: str, ended: str) -> None:
+        """A call with several places was tried at one; ``ended``: answered, refused, unreachable, unanswered."""
+        ...
+
+    def left(self, upstream: str) -> None:
+        """A request was really sent elsewhere after that upstream had not served it."""
+        ...
+
+    def turned(self, upstream: str, location: str, name: str, state: str) -> None:
+        """The breaker of a place is now ``state``."""
         ...

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.dialects.contract import Request
 from gateway.exchange.admission import Admitted
-from gateway.exchange.bounds import Bound, most
+from gateway.exchange.bounds import Bound, highest, most
 from gateway.exchange.growth import STEP_TOKENS, Growth
 from gateway.exchange.holding import Held, Holding, Refused
 from gateway.kernel.errors import Unpriced
@@ -39,12 +39,14 @@ class Clamped(msgspec.Struct, frozen=True):
 class Reserved(msgspec.Struct, frozen=True):
     """What is held for a call.
 
-    headers  what is left, to say in its answer's head
-    clamped  how it was changed, if it was
-    tokens   the output that is held for; ``most``: what it may write. Where that is more, the hold has to grow
+    admitted  the call as it may be sent now: clamped, and without the places that its budgets cannot hold
+    headers   what is left, to say in its answer's head
+    clamped   how it was changed, if it was
+    tokens    the output that is held for; ``most``: what it may write. Where that is more, the hold has to grow
     """
 
     held: Held
+    admitted: Admitted
     headers: Headers = ()
     clamped: Clamped | None = None
     tokens: int = 0
@@ -81,6 +83,7 @@ class Reserving:
         budgets = self.holding.over(subject)
         if not budgets:
             return None
+        admitted = self._holdable(budgets, admitted)
         bound = self._most(admitted, admitted.request)
         begun = bound and self._begun(budgets, admitted, bound, streams=entry.stream)
         estimate = _BATCH if begun is None else begun.estimate
@@ -93,13 +96,16 @@ class Reserving:
                 lowered = self._most(admitted, clamped.request)
                 assert lowered is not None
                 bound = begun = lowered
+                admitted = msgspec.structs.replace(admitted, request=clamped.request)
                 outcome = await self.holding.reserve(request_id, subject, lowered.estimate, entry)
         if isinstance(outcome, Refused):
             raise self.holding.refusal(outcome, entry.occurred_us)
         headers = self._headers(outcome, entry.occurred_us, clamped)
         if bound is None or begun is None:
-            return Reserved(outcome, headers)
-        return Reserved(outcome, headers, clamped, begun.output_tokens, bound.output_tokens)
+            return Reserved(outcome, admitted, headers)
+        return Reserved(
+            outcome, admitted, headers, clamped, begun.output_tokens, bound.output_tokens
+        )
 
     def growth(
         self, reserved: Reserved, admitted: Admitted, at_us: int, written: Callable[[], int]
@@ -128,17 +134,34 @@ class Reserving:
         return step
 
     def _most(self, admitted: Admitted, request: Request) -> Bound | None:
-        """The bound of a call; None for one that is metered by another call (a batch)."""
-        if admitted.counts is None or admitted.estimate is None:
+        """The bound of a call wherever it goes; None for one that is metered by another call (a batch)."""
+        counts = admitted.counts
+        if counts is None or admitted.estimate is None:
             return None
-        return most(
-            self._book(),
-            admitted.estimate.circumstances,
-            request,
-            admitted.counts,
-            self._ceilings,
-            self._default_output,
-        )
+        bounds = [
+            most(
+                self._book(),
+                option.estimate.circumstances,
+                request,
+                counts,
+                self._ceilings,
+                self._default_output,
+            )
+            for option in admitted.options
+            if option.estimate is not None
+        ]
+        return highest(bounds)
+
+    def _holdable(self, budgets: tuple[Budget, ...], admitted: Admitted) -> Admitted:
+        """The call without the places that have no price, where a budget in money has to hold it elsewhere."""
+        if not admitted.elsewhere or not _in_money(budgets):
+            return admitted
+        priced = [
+            option
+            for option in admitted.options
+            if (bound := self._most(option, option.request)) is not None and bound.priced
+        ]
+        return admitted.among(priced) if priced else admitted
 
     def _clamped(
         self, refused: Refused, admitted: Admitted, body: bytes, bound: Bound
@@ -195,9 +218,13 @@ def _require_price(budgets: tuple[Budget, ...], estimate: Estimate, model: str |
     """A budget in money cannot hold what has no price: unpriced is unknown, never zero."""
     if estimate.net_pico is not None and estimate.list_pico is not None:
         return
-    for budget in budgets:
-        if budget.measure in MONEY and not budget.shadow:
-            raise Unpriced(
-                f"{model!r} has no price, and budget {budget.name!r} is a hard limit in money: add a price row "
-                "(weighbridge price shows what is missing), or take the model out of the budget's scope"
-            )
+    limits = _in_money(budgets)
+    if limits:
+        raise Unpriced(
+            f"{model!r} has no price, and budget {limits[0].name!r} is a hard limit in money: add a price row "
+            "(weighbridge price shows what is missing), or take the model out of the budget's scope"
+        )
+
+
+def _in_money(budgets: tuple[Budget, ...]) -> list[Budget]:
+    return [budget for budget in budgets if budget.measure in MONEY and not budget.shadow]

@@ -77,11 +77,12 @@ class Routes:
         call: Call,
         wire_model: str | None,
         canonical: Canonical,
-        draw: int = 0,
+        draw: int | None = None,
     ) -> tuple[Candidate, ...]:
         """The places that serve a call, in the order in which they are to be tried; at least one.
 
-        ``draw``: any number of 64 bits; by it weighted candidates take turns, each by its share.
+        ``draw``: any number of 64 bits; by it weighted candidates take turns, each by its share. None: the
+        configured order.
         Raises UnknownDeployment (nothing configured serves it) or BadRequest (a location not allowed).
         """
         if wire_model is None:
@@ -94,7 +95,7 @@ class Routes:
             if len(self._seen) >= DEPLOYMENTS_CACHED_MAX:
                 self._seen.clear()
             self._seen[key] = known
-        return known if len(known) == 1 else in_turn(known, draw)
+        return known if draw is None or len(known) == 1 else in_turn(known, draw)
 
     def of_model(
         self, provider: Provider, upstream: Upstream, names: Sequence[str], canonical: Canonical

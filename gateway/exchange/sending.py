@@ -5,11 +5,12 @@ from typing import Final
 import msgspec
 
 from gateway.exchange import booking
-from gateway.exchange.admission import Admitted
+from gateway.exchange.admission import Admitted, Place
 from gateway.exchange.ports import Response, Upstreams
 from gateway.exchange.whole import WholeResponse, read_whole
+from gateway.kernel.errors import BadRequest
 from gateway.metering.meter import Filter
-from gateway.providers.contract import Call, Provider
+from gateway.providers.contract import Call, Provider, body_for
 from gateway.wire import headers as header_lists
 from gateway.wire.messages import Inbound
 
@@ -31,18 +32,18 @@ class Sending:
 
     def __init__(self, upstreams: Upstreams) -> None:
         self.upstreams = upstreams
-        self._refused: set[tuple[str, str | None, bytes]] = set()
+        self._refused: set[tuple[Place, bytes]] = set()
 
     async def send(
         self, provider: Provider, call: Call, inbound: Inbound, admitted: Admitted
     ) -> Sent:
         """Send; a refused opt-in is sent again without. Raises UpstreamFailed and its kinds."""
-        attempt = _Attempt(self.upstreams, provider, call, inbound, admitted)
+        attempt = _Once(self.upstreams, provider, call, inbound, admitted)
         opted = admitted.request.opted_body
         if opted is None:
             return Sent(await attempt.send(inbound.body))
         # With the query: it holds the api-version, and an old one must not silence the streams of the others.
-        key = (admitted.upstream.name, admitted.wire_model, inbound.query)
+        key = (admitted.place, inbound.query)
         if key in self._refused:
             return Sent(await attempt.send(inbound.body), flags=OPT_IN_REFUSED)
         response = await attempt.send(opted)
@@ -54,7 +55,7 @@ class Sending:
         return Sent(response, call.dialect.strip(admitted.request))
 
     async def _unopted(
-        self, attempt: "_Attempt", key: tuple[str, str | None, bytes], refusal: WholeResponse
+        self, attempt: "_Once", key: tuple[Place, bytes], refusal: WholeResponse
     ) -> Sent:
         """Send the client's own body; only where that passes was the opt-in to blame, and is remembered."""
         if b"stream_options" not in refusal.chunk:
@@ -65,7 +66,7 @@ class Sending:
         return Sent(response, flags=OPT_IN_REFUSED)
 
 
-class _Attempt:
+class _Once:
     """One call to one upstream, with one body or another."""
 
     def __init__(
@@ -84,7 +85,10 @@ class _Attempt:
 
     async def send(self, body: bytes) -> Response:
         admitted = self._admitted
+        named = body_for(self._call, admitted.deployment, body)
+        if named is None:  # not where admission has looked
+            raise BadRequest("the model's name at this place does not fit into the body")
         target = self._provider.target(
-            self._call, self.inbound, admitted.upstream, admitted.deployment, body
+            self._call, self.inbound, admitted.upstream, admitted.deployment, named
         )
         return await self._upstreams.send(admitted.upstream, target)

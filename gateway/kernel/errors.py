@@ -201,7 +201,7 @@ class UpstreamFailed(GatewayError):
 
 
 class UpstreamUnreachable(UpstreamFailed):
-    """No connection to the provider."""
+    """Nothing could be sent to the provider: no connection to it, or no credential for it."""
 
     code = "upstream_unreachable"
 

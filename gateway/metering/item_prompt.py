@@ -34,6 +34,16 @@ def item_prompt(request: dict[str, Json]) -> Prompt:
     )
 
 
+def is_tied(request: dict[str, Json]) -> bool:
+    """Whether the request continues what one place keeps, or brings what only that place can open."""
+    if any(request.get(name) is not None for name in _REFERENCES):
+        return True
+    return any(
+        string(item, "type") == "item_reference" or string(item, "encrypted_content")
+        for item in arr(request, "input")
+    )
+
+
 def _instructions(request: dict[str, Json]) -> list[Turn]:
     instructions = string(request, "instructions")
     return [Turn("system", instructions)] if instructions else []

@@ -22,6 +22,19 @@ METRICS: Final = {
     ),
     "weighbridge_net_pico_usd_total": ("counter", "Net charges booked, in pico-USD, by provider."),
     "weighbridge_budget_alerts_total": ("counter", "Alerts of budgets raised, by kind."),
+    "weighbridge_attempts_total": (
+        "counter",
+        "Attempts of calls that have several places, by upstream and how they ended.",
+    ),
+    "weighbridge_failovers_total": (
+        "counter",
+        "Requests sent elsewhere after an upstream had not served them, by that upstream.",
+    ),
+    "weighbridge_breaker_changes_total": (
+        "counter",
+        "Changes of breakers, by upstream and new state.",
+    ),
+    "weighbridge_open_breakers": ("gauge", "Places that are skipped now, but for a probe."),
     "weighbridge_spool_pending": ("gauge", "Settled entries not yet in the ledger."),
     "weighbridge_open_holds": ("gauge", "Requests that hold something of a budget."),
     "weighbridge_quota_waiting": (

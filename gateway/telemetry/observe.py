@@ -20,7 +20,7 @@ _LOGGER = logging.getLogger("weighbridge")
 
 
 class Telemetry:
-    """Implements exchange.ports.Observer; never raises, never blocks."""
+    """Implements exchange.ports.Observer and Watch; never raises, never blocks."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self.metrics = metrics
@@ -61,6 +61,21 @@ class Telemetry:
         """Count and log a failure of ours; the error's own text may hold others' data, so only its type is kept."""
         self.metrics.add("weighbridge_failures_total", (("step", what),))
         self.log("step_failed", step=what, error=type(error).__name__)
+
+    def tried(self, upstream: str, ended: str) -> None:
+        """Count an attempt of a call that has several places."""
+        labels = (("ended", ended), ("upstream", upstream))
+        self.metrics.add("weighbridge_attempts_total", labels)
+
+    def left(self, upstream: str) -> None:
+        """Count a request that an upstream did not serve, and which was sent elsewhere."""
+        self.metrics.add("weighbridge_failovers_total", (("upstream", upstream),))
+
+    def turned(self, upstream: str, location: str, name: str, state: str) -> None:
+        """Count and log a change of a place's breaker."""
+        labels = (("state", state), ("upstream", upstream))
+        self.metrics.add("weighbridge_breaker_changes_total", labels)
+        self.log("breaker", upstream=upstream, location=location, model=name, state=state)
 
     def alerted(self, budget: Budget, alert: Alert) -> None:
         """Count and log an alert of a budget, which this process was the first to raise."""

@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from gateway.kernel.clock import Clock
-from gateway.kernel.errors import BadRequest
+from gateway.kernel.errors import BadRequest, UpstreamFailed, UpstreamUnreachable
 from gateway.providers.contract import Target, Upstream
 from gateway.upstream.addresses import Address, Addresses
 from gateway.upstream.connections import Statistics
@@ -90,12 +90,15 @@ class UpstreamPool:
     async def send(self, upstream: Upstream, target: Target) -> "UpstreamResponse":
         """Send one request and await the head of its answer.
 
-        Raises UpstreamUnreachable (nothing was sent), UpstreamTimeout, UpstreamMalformed, or UpstreamFailed
-        (the connection broke, or the credential cannot be had); BadRequest for a location that is none.
+        Raises UpstreamUnreachable (nothing was sent: no connection, or no credential), UpstreamTimeout,
+        UpstreamMalformed, or UpstreamFailed (the connection broke); BadRequest for a location that is none.
         """
         address = self._addresses.of(upstream)
         outbound = self._outbound(address, target)
-        headers = await self._credentials[upstream.name].headers(outbound)
+        try:
+            headers = await self._credentials[upstream.name].headers(outbound)
+        except UpstreamFailed as error:
+            raise UpstreamUnreachable(error.message) from error
         has_body = bool(target.body) or target.method not in _WITHOUT_BODY
         wall = self._walls[upstream.name]
         relay = self._relays.get(upstream.name)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -15,9 +15,10 @@ from gateway.edge.proxy import Proxy
 from gateway.exchange.admission import Admission
 from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
+from gateway.exchange.failover import Failover
 from gateway.exchange.holding import Holding
 from gateway.exchange.reserving import Reserving
-from gateway.exchange.routing import Routes
+from gateway.exchange.routing import RouteRule, Routes
 from gateway.identity.principal import Principal
 from gateway.kernel.clock import Clock
 from gateway.kernel.errors import QuotaUnavailable, UnknownKey, UpstreamFailed, UpstreamUnreachable
@@ -101,12 +102,14 @@ class MemoryQuotas:
         self.steps = steps
         self.clock = clock
         self.engine = Counters()
+        self.given: list[Hold] = []
         self.is_away = False
 
     async def reserve(self, hold: Hold) -> Verdict:
         await self.steps.reach("ask")
         if self.is_away:
             raise QuotaUnavailable("away")
+        self.given.append(hold)
         verdict = self.engine.reserve(hold, self.clock.wall_us())
         await self.steps.reach("held")
         return verdict
@@ -142,8 +145,11 @@ class FixedBudgets:
         return False
 
 
+STALL = b"(nothing more comes)"  # a chunk that never does
+
+
 class FakeResponse:
-    def __init__(self, head: Head, chunks: list[bytes], steps: Steps) -> None:
+    def __init__(self, head: Head, chunks: Sequence[bytes], steps: Steps) -> None:
         self.head = head
         self._chunks = chunks
         self._steps = steps
@@ -154,12 +160,22 @@ class FakeResponse:
             await self._steps.reach("chunk")
             if self.closed:
                 raise UpstreamFailed("closed")
+            if chunk is STALL:
+                await asyncio.sleep(3600)
             yield chunk
         await self._steps.reach("end")
 
     async def close(self) -> None:
         self.closed = True
         await self._steps.reach("close")
+
+
+class Script(NamedTuple):
+    """What one upstream does: fails before its head, or answers."""
+
+    head: Head = Head(503, ())
+    chunks: Sequence[bytes] = ()
+    fails: UpstreamFailed | None = None
 
 
 class FakeUpstreams:
@@ -170,14 +186,28 @@ class FakeUpstreams:
         self.head = head
         self.chunks = chunks
         self.consumed: list[Target] = []
+        self.asked: list[str] = []  # of every target consumed, the upstream
         self.unreachable = False
+        self.is_connecting = False  # and stays so where the call was cancelled meanwhile
+        self.by_name: dict[str, Script] = {}
 
     async def send(self, upstream: Upstream, target: Target) -> FakeResponse:
-        if self.unreachable:
-            raise UpstreamUnreachable("no route")
+        script = self.by_name.get(upstream.name, Script(self.head, self.chunks))
+        if self.unreachable or isinstance(script.fails, UpstreamUnreachable):
+            self.is_connecting = True
+            try:
+                await self.steps.reach("connect")
+            except UpstreamFailed as error:
+                self.is_connecting = False
+                raise UpstreamUnreachable("no route") from error
+            self.is_connecting = False
+            raise script.fails or UpstreamUnreachable("no route")
         self.consumed.append(target)
+        self.asked.append(upstream.name)
         await self.steps.reach("head")
-        return FakeResponse(self.head, self.chunks, self.steps)
+        if script.fails is not None:
+            raise script.fails
+        return FakeResponse(script.head, script.chunks, self.steps)
 
 
 class OneKey:
@@ -196,11 +226,23 @@ class OneKey:
 class Nothing:
     def __init__(self) -> None:
         self.may_fail: tuple[str, ...] = ()
+        self.tries: list[tuple[str, str]] = []
+        self.moves: list[str] = []
+        self.turns: list[tuple[str, str]] = []
 
     async def creator(self, settles: str) -> Entry | None:
         return None
 
     def settled(self, entry: Entry) -> None: ...
+    def tried(self, upstream: str, ended: str) -> None:
+        self.tries.append((upstream, ended))
+
+    def left(self, upstream: str) -> None:
+        self.moves.append(upstream)
+
+    def turned(self, upstream: str, location: str, name: str, state: str) -> None:
+        self.turns.append((upstream, state))
+
     def refused(self, provider: str, code: str) -> None: ...
     def failed(self, what: str, error: BaseException) -> None:
         if what not in self.may_fail:
@@ -221,7 +263,13 @@ class House:
         abandon: Literal["drain", "cancel"] = "drain",
         group: asyncio.TaskGroup,
         budgets: Sequence[Budget] = (),
+        upstreams: Sequence[Upstream] = (),
+        deployments: Sequence[Deployment] = (),
+        rules: Sequence[RouteRule] = (),
+        attempts: int = 3,
+        retry_unanswered: bool = False,
     ) -> None:
+        """``upstreams``, ``deployments``, ``rules``: before the house's own."""
         self.steps = steps or Steps()
         self.spool = MemorySpool(self.steps)
         self.upstreams = FakeUpstreams(self.steps, head, chunks)
@@ -241,7 +289,7 @@ class House:
             for p in providers
             for service in p.services
         )
-        deployments = (
+        own = (
             Deployment("gpt-4o", "azure-all", "gpt-4o-2024-11-20", "global"),
             Deployment("nothing-priced", "azure-all", "unheard-of", "global"),
         )
@@ -249,7 +297,7 @@ class House:
         counting = Counting(counter, Ratios(), ThreadPoolExecutor(1))
         admission = Admission(
             keys=self.keys,
-            routes=Routes(places, deployments, (), {}),
+            routes=Routes((*upstreams, *places), (*deployments, *own), rules, {}),
             book=lambda: book,
             canonical=book.canonical,
             counting=counting,
@@ -276,6 +324,12 @@ class House:
                 ceilings=ceilings(),
                 default_output=1_000,
                 expose=True,
+            ),
+            failover=Failover(
+                clock=self.clock,
+                watch=nothing,
+                attempts=attempts,
+                retry_unanswered=retry_unanswered,
             ),
         )
         self.proxy = Proxy(

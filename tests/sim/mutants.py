@@ -5,7 +5,7 @@ To add one: a subclass of what it spoils, and a line in ``MUTANTS``.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -118,13 +118,13 @@ class SettlesLate(Exchanges):
 
 
 class _Voiding(Exchange):
-    async def forward(self) -> Response:
+    async def forward(self, placed: Callable[[], None] | None = None) -> Response:
         """Voids whatever fails, also what had reached the provider."""
         try:
-            return await super().forward()
+            return await super().forward(placed)
         except Exception:
-            self._settled = True
-            self._shared.spool.void(self._id)
+            self.attempt.is_settled = True
+            self._shared.spool.void(self.attempt.id)
             raise
 
 

@@ -20,6 +20,7 @@ from gateway.edge.proxy import Proxy
 from gateway.exchange.admission import Admission
 from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
+from gateway.exchange.failover import Failover
 from gateway.exchange.holding import Holding
 from gateway.exchange.reserving import Reserving
 from gateway.exchange.routing import Routes
@@ -95,6 +96,12 @@ class Watch:
     def settled(self, entry: Entry) -> None: ...
 
     def refused(self, provider: str, code: str) -> None: ...
+
+    def tried(self, upstream: str, ended: str) -> None: ...
+
+    def left(self, upstream: str) -> None: ...
+
+    def turned(self, upstream: str, location: str, name: str, state: str) -> None: ...
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append((what, f"{type(error).__name__}: {error}"))
@@ -203,6 +210,7 @@ class Worker:
                 default_output=1_000,
                 expose=False,
             ),
+            failover=Failover(clock=self._clock, watch=self.watch),
         )
         return Proxy(
             installed(),

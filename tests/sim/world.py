@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from gateway.edge import proxy
-from gateway.exchange import exchange
+from gateway.exchange import trying
 from gateway.storage import backlog, spool
 from tests.sim.cloud import CASES, Fault, Plan, SimUpstreams
 from tests.sim.loop import VirtualLoop
@@ -290,7 +290,7 @@ def _seeded(chance: Random) -> Iterator[None]:
 
     replaced: tuple[tuple[ModuleType, str, object], ...] = (
         (proxy, "new_id", new_id),
-        (exchange, "new_id", new_id),
+        (trying, "new_id", new_id),
         (spool, "uuid4", new_id),
         # Small bounds, so that a short run crosses them.
         (spool, "SEGMENT_BYTES_MAX", chance.choice((4_000, 20_000, spool.SEGMENT_BYTES_MAX))),

@@ -59,6 +59,7 @@ def _read_request(body: bytes) -> Request:
         hosted=hosted,
         sealed=sealed_characters(asked, body, ("thoughtSignature", "thought_signature")),
         tool_units=units,
+        is_tied=bool(either(asked, "cachedContent")),
     )
 
 

@@ -1,0 +1,232 @@
+"""One call to one place: what was sent there, what came back, and the entry that becomes of it.
+
+An attempt knows nothing of the others of its request: ``exchange`` makes them, one after the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.exchange import booking, entries
+from gateway.exchange.admission import Admitted
+from gateway.exchange.booking import Counts
+from gateway.exchange.counting import Counting
+from gateway.exchange.listening import RefusalMeter, catch_up
+from gateway.exchange.pace import Pace
+from gateway.exchange.ports import Response, Spool
+from gateway.exchange.routing import Canonical, Routes
+from gateway.kernel.clock import NS_PER_MS, Clock
+from gateway.kernel.errors import UpstreamFailed
+from gateway.ledger.entry import Entry, EntryKind, Outcome
+from gateway.metering.meter import Filter, Glancing, Meter, Reading
+from gateway.metering.usage import Source
+from gateway.pricing.book import Book
+from gateway.providers.contract import Call, Deployment, Kind, Provider, Served
+from gateway.wire import headers as header_lists
+from gateway.wire.encoding import Decoded
+from gateway.wire.messages import Head, Headers
+
+# Named once: looking a member up in its enum is a call, and these are looked up on every request.
+_METERED, _DEFERRED = Kind.METERED, Kind.DEFERRED
+_USAGE = EntryKind.USAGE
+_BY_PROVIDER = Source.PROVIDER
+_SILENT = Reading(source=Source.NONE, final=False, complete=False)
+_ERROR = Reading(source=Source.NONE, final=True)
+_NS_PER_US = 1_000
+
+Zone = Callable[[str, int], tuple[str, int]]
+"""(org, epoch µs) → (day 'YYYY-MM-DD', period yyyymm) in the org's zone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What all attempts of a worker are recorded with."""
+
+    spool: Spool
+    counting: Counting
+    routes: Routes
+    book: Callable[[], Book]
+    canonical: Canonical
+    zone: Zone
+    clock: Clock
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request, as all of its attempts share it. Its start decides day, period and window of every row."""
+
+    provider: Provider
+    call: Call
+    headers: Headers
+    request_id: UUID
+    started_us: int
+    started_ns: int
+
+
+class Attempt:
+    """``is_sent``: its intent is written and not void, so it is owed a row; ``failure``: why it has no answer."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        asked: Asked,
+        admitted: Admitted,
+        entry_id: UUID,
+        number: int = 1,
+    ) -> None:
+        self._recording = recording
+        self._asked = asked
+        self.admitted = admitted
+        self.id = entry_id
+        self.number = number
+        self.begun_ns = asked.started_ns if number == 1 else recording.clock.ticks_ns()
+        self.response: Response | None = None
+        self.failure: UpstreamFailed | None = None
+        self.filter: Filter | None = None
+        self.meter: Meter | None = None
+        self.is_sent = False
+        self.is_settled = False
+        self.flags: tuple[str, ...] = ()
+        self._first_ns: int | None = None
+        self._decoded: Decoded | None = None
+        self._pace: Pace | None = None
+        self._frame: Entry | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether a streamed answer was asked for."""
+        asked = self._asked.call.streams
+        return self.admitted.request.stream if asked is None else asked
+
+    @property
+    def status(self) -> int:
+        """What was answered; 0 before."""
+        return 0 if self.response is None else self.response.head.status
+
+    @property
+    def frame(self) -> Entry:
+        """The part of its entry that is known before anything is sent."""
+        if self._frame is None:
+            asked, admitted = self._asked, self.admitted
+            started_us = asked.started_us
+            day, period = self._recording.zone(admitted.principal.org, started_us)
+            stamp = entries.Stamp(self.id, asked.request_id, started_us, day, period, self.number)
+            self._frame = entries.frame(
+                stamp, asked.provider, admitted, asked.headers, stream=self.streams
+            )
+        return self._frame
+
+    def listen(self) -> None:
+        """Make the meter of the answer that came: of what it says it used, or of why it is none."""
+        assert self.response is not None
+        head = self.response.head
+        self.meter = self._meter_of(head)
+        meter: object = self.meter
+        if self.streams and isinstance(meter, Glancing):
+            self._pace = Pace(self._recording.clock.ticks_ns())
+        encoding = header_lists.first(head.headers, b"content-encoding")
+        if encoding is not None and encoding.strip().lower() != b"identity":
+            self._decoded = Decoded(encoding)
+
+    def _meter_of(self, head: Head) -> Meter | None:
+        asked = self._asked
+        if head.status < booking.NOT_AN_ANSWER:
+            assert asked.call.dialect is not None
+            return asked.call.dialect.meter(self.admitted.request, head)
+        if asked.call.kind is not _METERED:
+            return None
+        return RefusalMeter(partial(asked.provider.charges_refusal, asked.call, head.status))
+
+    def observe(self, chunk: bytes) -> None:
+        """The tap: called after the chunk was sent. Never raises on what others sent."""
+        if self._first_ns is None:
+            self._first_ns = self._recording.clock.ticks_ns()
+        if self.meter is not None:
+            self.meter.feed(chunk if self._decoded is None else self._decoded.feed(chunk))
+            pace = self._pace
+            if pace is not None and pace.due(len(chunk), self._recording.clock.ticks_ns()):
+                self._record_progress()
+
+    def _record_progress(self) -> None:
+        """Say in the journal what a worker that dies now will have used."""
+        meter: object = self.meter
+        assert isinstance(meter, Glancing)
+        reading, counts = meter.glance(), self.admitted.counts
+        if counts is not None:
+            counts = Counts(counts.input, self._recording.counting.roughly(reading.observed))
+        self.record(self.entry(reading, counts, Outcome.INTERRUPTED))
+
+    def record(self, entry: Entry) -> None:
+        """Say in the journal what is booked of it if the worker dies now."""
+        self._recording.spool.progress(replace(entry, kind=EntryKind.INTERRUPTED))
+
+    def unanswered(self) -> Entry:
+        """The entry of one that brought no answer to be used: refused, or never heard of again."""
+        outcome = Outcome.ERROR if self.status else Outcome.UPSTREAM_FAILED
+        return self.entry(self.read(), self.admitted.counts, outcome)
+
+    async def caught_up(self) -> Reading:
+        """What the meter has read, once it has been given all that came."""
+        await catch_up(self._decoded, self.meter)
+        return self.read()
+
+    def read(self) -> Reading:
+        """What the meter has read."""
+        if self.response is None:
+            return _SILENT
+        if self.meter is None:
+            return _ERROR
+        return self.meter.read()
+
+    def entry(self, reading: Reading, counts: Counts | None, outcome: Outcome) -> Entry:
+        """What it is booked as."""
+        asked, admitted, shared = self._asked, self.admitted, self._recording
+        name = asked.provider.name
+        head = None if self.response is None else self.response.head
+        served = Served()
+        if head is not None:
+            served = asked.provider.served(asked.call, admitted.upstream, head, reading)
+        deployment, flags = booking.served_deployment(
+            name, admitted.deployment or self._deployment_of(served), served, shared.canonical
+        )
+        tier, doubts = booking.tier_of(served.tier, admitted.tier)
+        flags = (*flags, *doubts) if head is not None else flags
+        under = booking.circumstances(name, deployment, served, tier, asked.started_us)
+        used = booking.used(reading, self.status, counts)
+        unseen = booking.unseen(used, admitted.model or "")
+        kind = _USAGE
+        if head is None and outcome is Outcome.UPSTREAM_FAILED:
+            # Sent, and nothing came back: whether the provider bills it only its invoice can tell.
+            kind, used = EntryKind.UNCONFIRMED, booking.Used((), used.provenance)
+        if counts is not None and reading.source is _BY_PROVIDER:
+            shared.counting.taught(
+                counts.input, used.components, admitted.model or "", admitted.principal.org
+            )
+        now_ns, first_ns = shared.clock.ticks_ns(), self._first_ns
+        ending = entries.Ending(
+            kind=kind,
+            outcome=outcome,
+            status=self.status,
+            reading=reading,
+            counts=counts,
+            served=served,
+            used=used,
+            rated=booking.priced(shared.book(), under, used.components, known=used.known),
+            flags=(*self.flags, *(self._decoded.flags if self._decoded else ()), *flags, *unseen),
+            first_byte_ms=None if first_ns is None else (first_ns - self.begun_ns) // NS_PER_MS,
+            total_us=(now_ns - self.begun_ns) // _NS_PER_US,
+            booked_us=asked.started_us + (now_ns - asked.started_ns) // _NS_PER_US,
+        )
+        return entries.ended(self.frame, ending)
+
+    def _deployment_of(self, served: Served) -> Deployment | None:
+        """A finished batch names its model only: priced as the deployments of that model, if they agree."""
+        asked, shared = self._asked, self._recording
+        if asked.call.kind is not _DEFERRED or not served.model:
+            return None
+        return shared.routes.of_model(
+            asked.provider, self.admitted.upstream, served.model, shared.canonical
+        )

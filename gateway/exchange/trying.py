@@ -1,0 +1,218 @@
+"""The attempts of one request, one after the other: each its own intent and its own row, or none where nothing was sent.
+
+An attempt that was sent and did not serve stays behind: its row is written once a later one was really sent, with the flag
+that the request goes on; where none is, it has the last word and its answer is passed on as it came.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from gateway.exchange import entries
+from gateway.exchange.admission import Admitted
+from gateway.exchange.attempt import Asked, Attempt, Recording
+from gateway.exchange.failover import (
+    ANSWERED,
+    REFUSED,
+    UNANSWERED,
+    UNREACHABLE,
+    Failover,
+    is_refusal,
+)
+from gateway.exchange.ports import Client, Observer, Response
+from gateway.exchange.sending import Sending
+from gateway.exchange.whole import read_kept
+from gateway.kernel.errors import BadRequest, GatewayError, UpstreamFailed, UpstreamUnreachable
+from gateway.kernel.ids import new_id
+from gateway.ledger.entry import FAILED_OVER, Entry
+from gateway.providers.contract import Kind
+from gateway.wire.messages import Inbound
+
+_METERED = Kind.METERED  # looked up on every request
+_RANDOM: Final = (1 << 62) - 1  # of a UUIDv7: all behind its variant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What all requests of a worker are tried with."""
+
+    recording: Recording
+    sending: Sending
+    failover: Failover
+    observer: Observer
+
+
+class Trying:
+    """``attempt``: the one that runs; ``tried``: how many there were, those included that sent nothing."""
+
+    def __init__(self, means: Means, asked: Asked, client: Client, admitted: Admitted) -> None:
+        self._means = means
+        self._asked = asked
+        self._client = client
+        self._behind: Attempt | None = None
+        self._left: list[Admitted] = []
+        self._has_choice = False
+        # Made before anything is held: the hold is named by it.
+        self.attempt = Attempt(means.recording, asked, admitted, new_id())
+        self.tried = 0
+
+    async def run(
+        self,
+        admitted: Admitted,
+        inbound: Inbound,
+        *,
+        is_open: bool,
+        placed: Callable[[], None] | None,
+    ) -> Response:
+        """Try until one answers or none is left; the answer that is to be passed on.
+
+        ``is_open``: it passes without its hold, so its intents are made durable; ``placed``: called before
+        every attempt. Raises UpstreamFailed and its kinds.
+        """
+        self._left = list(admitted.options)
+        self._has_choice = bool(admitted.elsewhere)
+        failure: GatewayError | None = None
+        while self._choose():
+            if placed is not None:
+                placed()
+            failure = await self._send(inbound, is_open=is_open)
+            if failure is None and not await self._is_refused():
+                return self._response
+        self._conclude(failure)
+        return self._response
+
+    @property
+    def _response(self) -> Response:
+        assert self.attempt.response is not None
+        return self.attempt.response
+
+    def _choose(self) -> bool:
+        """Make the next attempt; whether there is one. The first has its id already."""
+        first, means = self.attempt, self._means
+        if not self.tried and not self._has_choice:
+            first.admitted = self._left.pop()
+        elif self.tried and not self._may_go_on():
+            return False
+        else:
+            # With an answer to pass on, a place that is skipped need not be asked.
+            admitted = means.failover.choose(self._left, must=self._behind is None)
+            if admitted is None:
+                return False
+            entry_id = new_id() if self.tried else first.id
+            number = self.tried + 1
+            self.attempt = Attempt(means.recording, self._asked, admitted, entry_id, number)
+        self.tried += 1
+        return True
+
+    async def _send(self, inbound: Inbound, *, is_open: bool) -> GatewayError | None:
+        """One attempt; returns why it has no answer, where another place may be asked instead."""
+        attempt, asked = self.attempt, self._asked
+        await self._intend(attempt, is_open=is_open)
+        try:
+            sent = await self._means.sending.send(
+                asked.provider, asked.call, inbound, attempt.admitted
+            )
+        except (UpstreamUnreachable, BadRequest) as error:
+            self._void(attempt)
+            if isinstance(error, UpstreamFailed):
+                self._note(attempt, UNREACHABLE)
+            return error
+        except UpstreamFailed as error:
+            attempt.failure = error
+            self._note(attempt, UNANSWERED)
+            await self.close_behind()
+            if not (self._means.failover.retry_unanswered and self._may_go_on()):
+                raise
+            self._leave(attempt)
+            return error
+        attempt.response, attempt.filter, attempt.flags = sent.response, sent.filter, sent.flags
+        await self.close_behind()
+        return None
+
+    async def _intend(self, attempt: Attempt, *, is_open: bool) -> None:
+        """Say in the journal what is about to be sent, and what becomes of the one before if it is."""
+        if self._asked.call.kind is _METERED:
+            spool, intent = (
+                self._means.recording.spool,
+                entries.interrupted(attempt.frame, attempt.admitted),
+            )
+            if is_open:
+                await spool.intent_durable(intent)
+            else:
+                spool.intent(intent)
+        attempt.is_sent = True
+        if self._behind is not None:
+            self._behind.record(followed(self._behind))
+
+    def _void(self, attempt: Attempt) -> None:
+        """Nothing was sent: it leaves no row, and the one before it may be the last after all."""
+        if self._behind is not None:
+            self._behind.record(self._behind.unanswered())
+        attempt.is_sent = False
+        self._means.recording.spool.void(attempt.id)
+
+    async def _is_refused(self) -> bool:
+        """Whether the answer is a refusal that another place may spare the client; then it is kept for now."""
+        attempt = self.attempt
+        is_refused = is_refusal(attempt.status)
+        self._note(attempt, REFUSED if is_refused else ANSWERED)
+        if not is_refused or not self._may_go_on():
+            return False
+        attempt.response = await read_kept(self._response)
+        self._leave(attempt)
+        return True
+
+    def _may_go_on(self) -> bool:
+        """Whether there is another place to try, and somebody to try it for."""
+        is_allowed = self.tried < self._means.failover.attempts
+        return bool(self._left) and is_allowed and not self._client.gone
+
+    def _leave(self, attempt: Attempt) -> None:
+        """It was sent and did not serve: its row waits."""
+        self._behind = attempt
+        attempt.record(attempt.unanswered())
+
+    async def close_behind(self) -> None:
+        """A later attempt was really sent: book the one before it."""
+        behind = self._behind
+        if behind is None:
+            return
+        entry = followed(behind)
+        # No await between here and the spool's own queueing: a cancellation cannot fall in between.
+        self._behind, behind.is_settled = None, True
+        self._means.failover.left(behind.admitted.place)
+        self._means.observer.settled(entry)
+        await self._means.recording.spool.settle(entry)
+
+    def _conclude(self, failure: GatewayError | None) -> None:
+        """No place is left: the last that was really sent has the word. Raises why it, or all, have none."""
+        if self._behind is not None:
+            failure = self._behind.failure
+        self.fall_back()
+        if failure is not None:
+            raise failure
+
+    def fall_back(self) -> None:
+        """Where nothing was sent after it, the attempt that stayed behind is the one that counts."""
+        behind = self._behind
+        if behind is not None and (behind is self.attempt or not self.attempt.is_sent):
+            self.attempt, self._behind = behind, None
+
+    def _note(self, attempt: Attempt, ended: str) -> None:
+        """Tell the breakers, where there was a choice."""
+        if self._has_choice:
+            self._means.failover.tried(attempt.admitted.place, ended)
+
+
+def followed(attempt: Attempt) -> Entry:
+    """The entry of an attempt that another one follows: its request is counted with that one."""
+    entry = attempt.unanswered()
+    return replace(entry, flags=(*entry.flags, FAILED_OVER))
+
+
+def drawn(request_id: UUID) -> int:
+    """The random bits of a request's id, but for the lowest, which is always 0."""
+    return (request_id.int & _RANDOM) >> 1
