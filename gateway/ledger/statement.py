@@ -5,7 +5,7 @@ To add a grouping: a field of Posting and of Row, and it joins the key in ``fold
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from gateway.ledger.entry import EntryKind
 from gateway.ledger.rollup import REQUEST
 
 # Corrections change what a request cost, they are no requests.
+_K = TypeVar("_K")
 _REQUESTS: Final = frozenset(
     {EntryKind.USAGE.value, EntryKind.INTERRUPTED.value, EntryKind.UNCONFIRMED.value}
 )
@@ -99,14 +100,21 @@ class _Sum:
         )
 
 
+def _of(sums: dict[_K, _Sum], key: _K) -> _Sum:
+    found = sums.get(key)
+    if found is None:
+        found = sums[key] = _Sum()
+    return found
+
+
 def fold(postings: Iterable[Posting]) -> Statement:
     """Postings → statement. Every posting enters its row, its team's total and the total of all."""
     rows: dict[tuple[str, str, str], _Sum] = {}
     teams: dict[str, _Sum] = {}
     whole = _Sum()
     for posting in postings:
-        rows.setdefault((posting.team, posting.user, posting.model), _Sum()).add(posting)
-        teams.setdefault(posting.team, _Sum()).add(posting)
+        _of(rows, (posting.team, posting.user, posting.model)).add(posting)
+        _of(teams, posting.team).add(posting)
         whole.add(posting)
     return Statement(
         tuple(rows[key].row(*key) for key in sorted(rows)),

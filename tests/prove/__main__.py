@@ -9,12 +9,15 @@ import importlib.util
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
+
+from rich.table import Table
 
 from gateway.commands.output import CONSOLE, table
 from tests.prove import ambiguous, full, kills, leaving, memory, outage
 from tests.prove.books import Verdict
+from tests.prove.launch import POINTS
 from tests.sim.runs import ran, replay
 
 RACE: Final = "tests.prove.quota_race"
@@ -37,14 +40,15 @@ class Bounds(NamedTuple):
 
 
 QUICK: Final = Bounds(12, 8, 10, 10_000, 200, 6, is_quick=True)
-WHOLE: Final = Bounds(100, 48, 600, 100_000, 10_000, 100, is_quick=False)
+WHOLE: Final = Bounds(110, 80, 600, 100_000, 10_000, 100, is_quick=False)
 
 
 class Result(NamedTuple):
-    """What a proof found, in figures; ``breaches`` in words."""
+    """What a proof found, in figures; ``breaches`` in words; ``points``: kills at each named point."""
 
     figures: str
     breaches: Sequence[str] = ()
+    points: Mapping[str, int] = {}
 
 
 def simulation(bounds: Bounds) -> Result:
@@ -190,11 +194,27 @@ PROOFS: Final[dict[str, Callable[[Bounds], Result]]] = {
 def _killed(found: kills.Killed) -> Result:
     verdict = found.verdict
     figures = (
-        f"{found.kills} kills ({found.points} at named points), {found.crashes} database crashes, "
+        f"{found.kills} kills ({found.named} at named points), {found.crashes} database crashes, "
         f"{verdict.forwarded:,} forwarded, {verdict.whole:,} whole, {found.cut_off} cut off, "
-        f"{verdict.interrupted} interrupted rows"
+        f"{verdict.interrupted} interrupted and {verdict.unconfirmed} unconfirmed rows, "
+        f"{verdict.adjusted} adjusted, {found.refused} refused; "
+        f"held after expiry: {verdict.held}, overspent: {verdict.overspent}"
     )
-    return Result(figures, _broken(verdict))
+    return Result(figures, _broken(verdict), found.points)
+
+
+def _pointed(found: Mapping[str, Mapping[str, int]]) -> Table:
+    """Kills by point and proof."""
+    proofs = [name for name, points in found.items() if any(points.values())]
+    heads = [*proofs, "together"]
+    drawn = table("Kills at named points", (("point", "left"), *((one, "right") for one in heads)))
+    rows = [(point, [found[name][point] for name in proofs]) for point in POINTS]
+    for point, hits in rows:
+        drawn.add_row(point, *map(str, hits), str(sum(hits)))
+    drawn.add_section()
+    sums = [sum(hits[at] for _, hits in rows) for at in range(len(proofs))]
+    drawn.add_row("all", *map(str, sums), str(sum(sums)))
+    return drawn
 
 
 def _broken(verdict: Verdict) -> list[str]:
@@ -218,14 +238,19 @@ def main() -> int:
         "Proofs", (("", "left"), ("proof", "left"), ("seconds", "right"), ("found", "left"))
     )
     failed = 0
+    points: dict[str, Mapping[str, int]] = {}
     for name in [options.only] if options.only else PROOFS:
         CONSOLE.print(f"[dim]{name} …[/]")
         began = time.monotonic()
         result = PROOFS[name](bounds)
         seconds = time.monotonic() - began
         failed += bool(result.breaches)
+        if any(result.points.values()):
+            points[name] = result.points
         mark = "[red]✗[/]" if result.breaches else "[green]✓[/]"
         drawn.add_row(mark, name, f"{seconds:.0f}", "\n".join([result.figures, *result.breaches]))
+    if points:
+        CONSOLE.print(_pointed(points))
     CONSOLE.print(drawn)
     return 1 if failed else 0
 

@@ -4,7 +4,7 @@
 
 A child is ``weighbridge serve`` over modules, prices and vocabulary that are in memory already. The product
 is as it is: the child is composed with another Disk (the spool's port), and with a ledger, a pool and an
-adopter that ask for the kill before or after they do what they do. To add a point: its name in ``POINTS``
+adopter (and what holds budget) that ask for the kill before or after they do what they do. To add a point: its name in ``POINTS``
 and a ``hit`` where it happens.
 """
 
@@ -20,8 +20,11 @@ from typing import Any, Final
 
 from gateway import app as composition, shipped
 from gateway.commands.serve import serve
+from gateway.exchange.holding import Held, Holding
 from gateway.ledger.entry import Entry
 from gateway.providers.contract import Target, Upstream
+from gateway.quota.hold import Hold, Verdict
+from gateway.storage.books import Books
 from gateway.storage.disk import Disk
 from gateway.storage.ledger import Ledger
 from gateway.storage.orphans import Orphan, orphans
@@ -33,6 +36,9 @@ from tests.faults.nursery import Nursery
 
 NEVER: Final = "never"
 POINTS: Final = (
+    "hold: before it is asked for",
+    "hold: granted, nothing written",
+    "hold: before it is fixed",
     "intent: before it is written",
     "intent: half of it is written",
     "intent: written",
@@ -45,6 +51,7 @@ POINTS: Final = (
     "sync: done, nobody told",
     "segment: a new one is open",
     "flush: before the transaction",
+    "flush: rows and counters in, not committed",
     "flush: committed, not marked",
     "adopt: booked, not removed",
 )
@@ -106,16 +113,6 @@ class TellingDisk(Disk):
 def composed(trigger: Trigger, synced: Path) -> dict[str, Any]:
     """What the composition root is to use instead of its own names."""
 
-    class DyingLedger(Ledger):
-        async def append(self, entries: Iterable[Entry]) -> int:
-            given = list(entries)
-            if given:
-                trigger.hit("flush: before the transaction")
-            booked = await super().append(given)
-            if given:
-                trigger.hit("flush: committed, not marked")
-            return booked
-
     class DyingPool(UpstreamPool):
         async def send(self, upstream: Upstream, target: Target) -> Any:
             trigger.hit("send: before the provider is asked")
@@ -135,10 +132,48 @@ def composed(trigger: Trigger, synced: Path) -> dict[str, Any]:
 
     return {
         "Spool": partial(Spool, disk=TellingDisk(trigger, synced)),
-        "Ledger": DyingLedger,
+        "Ledger": dying_ledger(trigger),
+        "Holding": dying_holding(trigger),
         "UpstreamPool": DyingPool,
         "orphans": found,
     }
+
+
+def dying_ledger(trigger: Trigger) -> type[Ledger]:
+    """Dies before, in and after its transaction."""
+
+    class DyingLedger(Ledger):
+        async def append(self, entries: Iterable[Entry]) -> int:
+            given = list(entries)
+            if given:
+                trigger.hit("flush: before the transaction")
+            booked = await super().append(given)
+            if given:
+                trigger.hit("flush: committed, not marked")
+            return booked
+
+        async def _link(self, books: Books, booked: Iterable[Entry]) -> None:
+            await super()._link(books, booked)
+            trigger.hit("flush: rows and counters in, not committed")
+
+    return DyingLedger
+
+
+def dying_holding(trigger: Trigger) -> type[Holding]:
+    """Dies before and after it holds, and before it gives back."""
+
+    class DyingHolding(Holding):
+        async def _asked(self, hold: Hold) -> Verdict:
+            trigger.hit("hold: before it is asked for")
+            verdict = await super()._asked(hold)
+            trigger.hit("hold: granted, nothing written")
+            return verdict
+
+        def settle(self, held: Held | None, entry: Entry) -> None:
+            trigger.hit("hold: before it is fixed")
+            super().settle(held, entry)
+
+    return DyingHolding
 
 
 def main(config: Path, log: Path, synced: Path) -> None:
