@@ -30,6 +30,7 @@ from gateway.jobs.months import Keeper
 from gateway.jobs.reload import Reloader
 from gateway.kernel.clock import NS_PER_MS, US_PER_SECOND, Clock, SystemClock
 from gateway.ledger.period import day_and_period
+from gateway.livebook import LiveBook
 from gateway.metering.ratio import Ratios
 from gateway.premises import (
     directory,
@@ -39,8 +40,9 @@ from gateway.premises import (
     probe_credential,
     ready_store,
 )
+from gateway.pricing.book import Book
 from gateway.providers import installed
-from gateway.shipped import ceilings, counter, price_book, routes
+from gateway.shipped import ceilings, counter
 from gateway.storage.backlog import Pending
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.directory import Directory
@@ -49,7 +51,7 @@ from gateway.storage.holds import Holds
 from gateway.storage.ledger import Ledger
 from gateway.storage.orphans import orphans, survey
 from gateway.storage.partitions import Partitions
-from gateway.storage.prices import publish
+from gateway.storage.prices import PriceStore, publish
 from gateway.storage.quota_batch import BatchedQuotas
 from gateway.storage.quotas_postgres import postgres_quotas
 from gateway.storage.quotas_sqlite import sqlite_quotas
@@ -87,8 +89,7 @@ class Gateway:
         self.metrics = Metrics()
         self.observer = Telemetry(self.metrics, self.clock)
         self.providers = installed()
-        self.book = price_book(config)
-        self.routes = routes(config, self.book)
+        self.prices = LiveBook(config, self.observer)
         self.ceilings = ceilings()
         self.counter = counter() if config.relay.count else None
         self._proxy: Proxy | None = None
@@ -98,6 +99,11 @@ class Gateway:
         )
         mounts = b", ".join(provider.mount for provider in self.providers)
         self._not_found = _NOT_FOUND % mounts
+
+    @property
+    def book(self) -> Book:
+        """The price book as it is now."""
+        return self.prices.book
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """ASGI."""
@@ -153,7 +159,8 @@ class Gateway:
         budgets = BudgetStore(database, clock)
         await budgets.refresh()
         quotas = self._quotas(database)
-        await publish(database, self.book.rows)
+        await self.prices.follow(PriceStore(database))
+        await publish(database, self.book.rows, self.book.catalog)
         partitions = Partitions(database)
         await partitions.ensure(clock.wall_us())
         ledger = Ledger(database, clock=clock, observer=observer)
@@ -189,12 +196,14 @@ class Gateway:
     def _jobs(self, parts: "_Parts") -> tuple[Coroutine[Any, Any, None], ...]:
         clock, observer, ledger = self.clock, self.observer, parts.ledger
         own = parts.spool.name
+        self.metrics.gauge("weighbridge_price_import", lambda: self.prices.version)
+        self.metrics.gauge("weighbridge_price_book_stale", lambda: self.prices.is_stale)
         self.metrics.gauge("weighbridge_open_holds", lambda: len(parts.holding.live))
         self.metrics.gauge("weighbridge_quota_waiting", lambda: parts.quotas.waiting)
         return (
             parts.flusher.run(),
             Adopter(lambda: orphans(parts.spools, own, clock=clock), ledger, observer).run(),
-            Reloader((parts.keys, parts.budgets), observer).run(),
+            Reloader((parts.keys, parts.budgets, self.prices), observer).run(),
             parts.quotas.run(),
             Extender(
                 lambda: parts.holding.live,
@@ -240,13 +249,13 @@ class Gateway:
         )
 
     def _wired(self, group: asyncio.TaskGroup, parts: "_Parts") -> Proxy:
-        limits, book = self.config.limits, self.book
+        limits, prices = self.config.limits, self.prices
         counting = Counting(self.counter, Ratios(), parts.counting)
         admission = Admission(
             keys=parts.keys,
-            routes=self.routes,
-            book=lambda: book,
-            canonical=book.canonical,
+            routes=lambda: prices.routes,
+            book=lambda: prices.book,
+            canonical=prices.canonical,
             counting=counting,
         )
         exchanges = Exchanges(
@@ -255,14 +264,14 @@ class Gateway:
             spool=parts.spool,
             deferred=parts.ledger,
             counting=counting,
-            book=lambda: book,
-            canonical=book.canonical,
+            book=lambda: prices.book,
+            canonical=prices.canonical,
             zone=self._zone,
             clock=self.clock,
             observer=self.observer,
             reserving=Reserving(
                 parts.holding,
-                book=lambda: book,
+                book=lambda: prices.book,
                 ceilings=self.ceilings,
                 default_output=self.config.quotas.default_output_tokens,
                 expose=self.config.quotas.expose,

@@ -15,6 +15,7 @@ import typer
 from gateway import app as composition, shipped
 from gateway.commands.budget_health import budget_health
 from gateway.commands.output import CONSOLE, emit, table
+from gateway.commands.prices_import import imported
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import ConfigurationError, GatewayError, Unavailable
@@ -209,13 +210,20 @@ def _vocabulary(configured: Config) -> list[Finding]:
 
 def _prices(configured: Config) -> list[Finding]:
     try:
-        book = shipped.price_book(configured)
+        rows = imported(configured)
+    except Unavailable:
+        rows = ()  # the check of the database has said so
+    try:
+        book = shipped.price_book(configured, rows)
     except ConfigurationError as error:
-        return [Finding("prices", "fail", problem, "mend the row") for problem in error.problems]
+        cure = "mend the row; of an import: import the right one (workers go on with the last good book)"
+        return [Finding("prices", "fail", problem, cure) for problem in error.problems]
     models = sum(len(book.models(provider.name)) for provider in installed())
     findings = [
         Finding(
-            "prices", "ok", f"{len(book.rows):,} rows, {models} models, version {book.version[:12]}"
+            "prices",
+            "ok",
+            f"{len(book.rows):,} rows ({len(rows):,} imported), {models} models, catalog {book.catalog}",
         )
     ]
     findings += [
@@ -227,7 +235,10 @@ def _prices(configured: Config) -> list[Finding]:
 
 def _deployments(configured: Config) -> list[Finding]:
     """Deployments whose model has no price: their requests will be refused."""
-    book = shipped.price_book(configured)
+    try:
+        book = shipped.price_book(configured, imported(configured))
+    except (ConfigurationError, Unavailable):
+        return []  # said above
     providers = {upstream.name: upstream.provider for upstream in configured.upstreams}
     findings = []
     try:

@@ -1,4 +1,4 @@
-"""weighbridge price: what a usage costs, by the shipped book and the configured extra files."""
+"""weighbridge price: what a usage costs, by the book as it is now: shipped, configured and imported rows."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 
 from gateway import shipped
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
+from gateway.commands.prices_import import current_book
 from gateway.kernel.clock import SystemClock, epoch_us
 from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
@@ -36,7 +37,7 @@ def price(
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
     """What a usage costs under given circumstances; a miss is NULL and says so, never zero."""
-    book = shipped.price_book(shipped.configured(config))
+    book = current_book(shipped.configured(config))
     speaker = shipped.provider_named(provider)
     counts = _counts(usage)
     wire = speaker.wire(model, None, region)

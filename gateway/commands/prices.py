@@ -2,12 +2,18 @@
 
 import typer
 
+from gateway.commands.prices_import import import_prices, imports
 from gateway.commands.prices_lint import lint_prices
+from gateway.commands.prices_list import list_prices, show_price
 from gateway.commands.prices_refresh import refresh_prices
 
 prices = typer.Typer(
     help="The price book: its rows, what is wrong with them, and where they come from.",
     no_args_is_help=True,
 )
+prices.command("list")(list_prices)
+prices.command("show")(show_price)
+prices.command("import")(import_prices)
+prices.command("imports")(imports)
 prices.command("lint")(lint_prices)
 prices.command("refresh")(refresh_prices)

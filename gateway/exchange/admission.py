@@ -132,7 +132,7 @@ class Admission:
         self,
         *,
         keys: Keys,
-        routes: Routes,
+        routes: Callable[[], Routes],
         book: Callable[[], Book],
         canonical: Canonical,
         counting: Counting,
@@ -143,6 +143,7 @@ class Admission:
         self._canonical = canonical
         self._counting = counting
         self._priced: dict[tuple[object, ...], Status] = {}
+        self._priced_by: Book | None = None
 
     async def admit(
         self, provider: Provider, call: Call, inbound: Inbound, at_us: int, draw: int = 0
@@ -160,7 +161,7 @@ class Admission:
         wire_model = call.wire_model or request.model
         # What is free, deferred or continues something that was kept has one place.
         moves = call.kind is _METERED and not call.reserved and not request.is_tied
-        found = self.routes.find(
+        found = self.routes().find(
             provider, call, wire_model, self._canonical, draw if moves else None
         )
         candidates = self._allowed(principal, found if moves else found[:1])
@@ -276,6 +277,10 @@ class Admission:
 
     def _unpriced(self, under: Circumstances, wire_model: str | None) -> Unpriced | None:
         """Fail closed: what has no price at all does not pass, however little is asked of it."""
+        book = self._book()
+        if book is not self._priced_by:  # prices were imported: what was found before says nothing
+            self._priced_by = book
+            self._priced.clear()
         minute = under.at_us // _US_PER_MINUTE
         key = (
             minute,
@@ -290,7 +295,7 @@ class Admission:
         if status is None:
             if len(self._priced) >= PRICED_CACHED_MAX:
                 self._priced.clear()
-            status = self._priced[key] = covers(self._book(), under).status
+            status = self._priced[key] = covers(book, under).status
         if status is Status.AMBIGUOUS:
             return Unpriced(
                 f"{wire_model!r} has several prices and its region is not known: set region on its "

@@ -48,7 +48,7 @@ class Recording:
 
     spool: Spool
     counting: Counting
-    routes: Routes
+    routes: Callable[[], Routes]
     book: Callable[[], Book]
     canonical: Canonical
     zone: Zone
@@ -227,6 +227,6 @@ class Attempt:
         asked, shared = self._asked, self._recording
         if asked.call.kind is not _DEFERRED or not served.model:
             return None
-        return shared.routes.of_model(
+        return shared.routes().of_model(
             asked.provider, self.admitted.upstream, served.model, shared.canonical
         )

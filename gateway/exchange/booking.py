@@ -120,11 +120,12 @@ _UNKNOWN = Charge((), None, None, Status.UNPRICED)
 
 
 class Priced(msgspec.Struct, frozen=True):
-    """A charge with the circumstances it was rated under, and what was odd about them."""
+    """A charge with the circumstances it was rated under, what was odd about them, and by which book."""
 
     charge: Charge
     circumstances: Circumstances
     flags: tuple[str, ...]
+    catalog: str | None = None
 
 
 def circumstances(
@@ -169,7 +170,7 @@ def priced(
     """Rate the components; names what is missing in the flags. What is not ``known`` has no price, never zero."""
     charge = rate_components(book, under, components) if known else _UNKNOWN
     flags = () if charge.status in _WHOLE else (str(charge.status),)
-    return Priced(charge, under, flags)
+    return Priced(charge, under, flags, book.catalog)
 
 
 def served_deployment(

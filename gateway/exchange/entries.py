@@ -108,6 +108,7 @@ def interrupted(framed: Entry, admitted: Admitted) -> Entry:
         kind=_CUT,
         tier=_fit(tier),
         flags=(*framed.flags, *doubts),
+        catalog=admitted.estimate.catalog,
         lines=lines(charge),
         list_pico=charge.list_pico,
         net_pico=charge.net_pico,
@@ -119,16 +120,7 @@ def ended(framed: Entry, ending: Ending) -> Entry:
     """The final entry."""
     reading, counts = ending.reading, ending.counts
     under, charge = ending.rated.circumstances, ending.rated.charge
-    unbalanced = () if reading.balances() else ("unbalanced",)
     raw, dropped = _kept(reading.usage_raw)
-    flags = (
-        *ending.flags,
-        *reading.flags,
-        *ending.served.flags,
-        *unbalanced,
-        *ending.rated.flags,
-        *dropped,
-    )
     return msgspec.structs.replace(
         framed,
         kind=ending.kind,
@@ -146,14 +138,28 @@ def ended(framed: Entry, ending: Ending) -> Entry:
         list_pico=charge.list_pico,
         net_pico=charge.net_pico,
         price_status=charge.status,
+        catalog=ending.rated.catalog,
         counted_output=None if counts is None or counts.output is None else counts.output.tokens,
         count_confidence=None if counts is None else str(counts.confidence()),
         provider_total=booking.main_total(ending.used.components),
         usage_raw=raw,
-        flags=tuple(dict.fromkeys(flags)),
+        flags=tuple(dict.fromkeys((*_flags(ending), *dropped))),
         first_byte_ms=ending.first_byte_ms,
         total_ms=ending.total_us // 1000,
         provider_request_id=_storable(ending.served.provider_request_id),
+    )
+
+
+def _flags(ending: Ending) -> tuple[str, ...]:
+    """Everything that was odd, in the order in which it was found."""
+    reading = ending.reading
+    unbalanced = () if reading.balances() else ("unbalanced",)
+    return (
+        *ending.flags,
+        *reading.flags,
+        *ending.served.flags,
+        *unbalanced,
+        *ending.rated.flags,
     )
 
 

@@ -16,18 +16,19 @@ import msgspec
 
 from gateway.ledger.entry import Entry, Line
 
-VERSION: Final = 1
+VERSION: Final = 2
 GENESIS: Final = b""  # stands where the first link's predecessor would
 ID_BYTES: Final = 16
 
-COLUMNS: Final[dict[int, tuple[str, ...]]] = {1: (
+_FIRST: Final = (
     "id", "request_id", "kind", "ref_id", "occurred_us", "booked_us", "day", "period", "org", "team",
     "user", "cost_centre", "app", "key_id", "provider", "operation", "dialect", "upstream",
     "deployment", "model", "served_model", "scope", "geo", "region", "tier", "status", "stream",
     "outcome", "provenance", "list_pico", "net_pico", "price_status", "counted_input",
     "counted_output", "count_confidence", "provider_total", "usage_raw", "flags", "first_byte_ms",
     "total_ms", "provider_request_id", "client_call_id", "client_attempt", "settles", "attempt", "tags",
-)}  # fmt: skip  # a list to be compared by eye, version by version
+)  # fmt: skip  # a list to be compared by eye, version by version
+COLUMNS: Final[dict[int, tuple[str, ...]]] = {1: _FIRST, 2: (*_FIRST, "catalog", "contract")}
 _PICKED: Final = {version: attrgetter(*names) for version, names in COLUMNS.items()}
 _ENCODE: Final = msgspec.json.Encoder().encode
 

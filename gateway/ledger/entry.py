@@ -106,3 +106,5 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     settles: str | None = None  # once-only key of deferred work (a batch id), unique in the ledger
     attempt: int = 1  # of its request; earlier ones carry the flag FAILED_OVER
     tags: tuple[str, ...] = ()  # 'name=value' of the key, sorted
+    catalog: str | None = None  # the version of the price book it was charged by
+    contract: str | None = None  # the name of the contract its net is by

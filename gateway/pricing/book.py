@@ -14,9 +14,12 @@ from typing import Final
 import msgspec
 
 from gateway.pricing.atlas import Atlas, Region
-from gateway.pricing.charged import Offer, offers
+from gateway.pricing.charged import Offer, Price, offers
 from gateway.pricing.dimensions import (
+    NAMED,
+    ORDER,
     Circumstances,
+    Dimension,
     Key,
     Place,
     Standing,
@@ -29,6 +32,7 @@ from gateway.pricing.resolve import Names, canonical
 from gateway.pricing.row import BookInvalid, Row, complaints
 from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Whereabouts, shelf_of
 
+CATALOG_CHARS: Final = 16  # of a version, as rows and people name it
 _PLACES_MAX: Final = 4096  # keys times places in use; beyond it the oldest are worked out anew
 
 
@@ -41,8 +45,17 @@ class Alias(msgspec.Struct, frozen=True):
     source: str = ""
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """A price as it stands under its full key, beside higher layers."""
+
+    named: dict[Dimension, str]
+    place: tuple[str, ...]
+    unit: str
+    price: Price
+
+
 class Book:
-    """A compiled price book. ``version`` is the digest of its rows."""
+    """A compiled price book. ``version`` is the digest of its rows; ``catalog``: its first characters, as rows name it."""
 
     def __init__(
         self,
@@ -53,6 +66,7 @@ class Book:
     ) -> None:
         self.rows = rows
         self.version = _digest(rows)
+        self.catalog = self.version[:CATALOG_CHARS]
         self._shelves = shelves
         self._atlas = atlas
         self._names = names
@@ -104,6 +118,17 @@ class Book:
     def priced(self, at: Circumstances) -> tuple[str, ...]:
         """The units that have any price under a request's named dimensions."""
         return tuple(self._shelf(key_of(at)).racks)
+
+    def listed(self, at_us: int | None = None) -> Iterator[Listed]:
+        """Every price there is, references among them; those valid at an instant, or all."""
+        for key, shelf in self._shelves.items():
+            named = {ORDER[i]: term or "" for i, term in zip(NAMED, key, strict=True)}
+            for unit, rack in shelf.racks.items():
+                for place, prices in rack.places.items():
+                    known = tuple([term or "" for term in place])
+                    for price in prices:
+                        if at_us is None or price.since_us <= at_us < price.until_us:
+                            yield Listed(named, known, unit, price)
 
     def quotes(self, at: Circumstances, context_tokens: int) -> Quotes:
         """The prices of a request whose prompt has so many tokens."""

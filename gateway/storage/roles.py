@@ -21,6 +21,7 @@ GRANTS: Final = {
     "ledger_chain": _APPENDED,
     "quota_change": _APPENDED,
     "price_rate": f"{_APPENDED}, UPDATE (valid_to_us)",
+    "price_import": _APPENDED,
     "usage_daily": _KEPT,
     "usage_monthly": _KEPT,
     "gateway_key": _EDITED,

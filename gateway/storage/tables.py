@@ -105,6 +105,8 @@ LEDGER: Final = sa.Table(
     _column("settles", sa.Text(), null=True),
     sa.Column("attempt", sa.Integer(), nullable=False, server_default="1"),
     sa.Column("tags", JSON_TEXT, nullable=False, server_default="[]"),
+    _column("catalog", sa.Text(), null=True),
+    _column("contract", sa.Text(), null=True),
     sa.Index(None, "team", "id"),
     sa.Index(None, "user", "id"),
     sa.Index(None, "occurred_us", postgresql_using="brin"),
@@ -211,6 +213,31 @@ PRICE: Final = sa.Table(
     _column("valid_from_us", BIGINT),
     _column("valid_to_us", BIGINT, null=True),
     _column("source", sa.Text()),
+    sa.Column("as_unit", sa.Text(), nullable=False, server_default=""),
+    sa.Column("source_ref", sa.Text(), nullable=False, server_default=""),
+    sa.Column("evidence", sa.Text(), nullable=False, server_default=""),
+    sa.Column("layer", sa.Text(), nullable=False, server_default="shipped"),
+    sa.Column("issue", BIGINT, nullable=False, server_default="0"),
+    sa.Column(
+        "slot", BIGINT, nullable=False, server_default="0"
+    ),  # of an imported row: its key, hashed
+    sa.Column("catalog", sa.Text(), nullable=False, server_default=""),
+    sa.Index(None, "slot"),
+    sqlite_strict=True,
+)
+
+# Who brought which prices when; ``closed``: the ends that earlier rows were given, [[price_id, from, to], …].
+PRICE_IMPORT: Final = sa.Table(
+    "price_import",
+    METADATA,
+    sa.Column("issue", BIGINT, primary_key=True, autoincrement=False),
+    _column("at_us", BIGINT),
+    _column("author", sa.Text()),
+    _column("reason", sa.Text()),
+    _column("file", sa.Text()),
+    _column("added", BIGINT),
+    _column("closed", JSON_TEXT),
+    _column("catalog", sa.Text()),
     sqlite_strict=True,
 )
 

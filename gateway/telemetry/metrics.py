@@ -49,6 +49,11 @@ METRICS: Final = {
     "weighbridge_orphan_spools": ("gauge", "Journals of dead workers, not yet adopted."),
     "weighbridge_disk_free_bytes": ("gauge", "Free bytes where the journal lies."),
     "weighbridge_open_exchanges": ("gauge", "Requests in flight."),
+    "weighbridge_price_import": ("gauge", "Number of the last import of prices in the book."),
+    "weighbridge_price_book_stale": (
+        "gauge",
+        "1 where imported prices make no book with this machine's files: the last good one goes on.",
+    ),
 }
 
 Labels = tuple[tuple[str, str], ...]
@@ -79,7 +84,7 @@ class Metrics:
         for name, (kind, text) in METRICS.items():
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
             if name in self._gauges:
-                lines.append(f"{name} {self._gauges[name]()}")
+                lines.append(f"{name} {int(self._gauges[name]())}")
             for (counter, labels), value in sorted(self._counters.items()):
                 if counter == name:
                     lines.append(f"{name}{_labels(labels)} {value}")

@@ -295,9 +295,10 @@ class House:
         )
         self.keys = OneKey()
         counting = Counting(counter, Ratios(), ThreadPoolExecutor(1))
+        routes = Routes((*upstreams, *places), (*deployments, *own), rules, {})
         admission = Admission(
             keys=self.keys,
-            routes=Routes((*upstreams, *places), (*deployments, *own), rules, {}),
+            routes=lambda: routes,
             book=lambda: book,
             canonical=book.canonical,
             counting=counting,

@@ -180,9 +180,10 @@ class Worker:
         book = tools.book
         counting = Counting(tools.counter, Ratios(), _NOBODY)
         places, deployments = _places()
+        routes = Routes(places, deployments, (), {})
         admission = Admission(
             keys=OneKey(),
-            routes=Routes(places, deployments, (), {}),
+            routes=lambda: routes,
             book=lambda: book,
             canonical=book.canonical,
             counting=counting,

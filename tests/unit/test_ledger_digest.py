@@ -41,6 +41,7 @@ ROW = Entry(
     ),
     flags=("a", "b"),
     tags=("env=test",),
+    catalog="0123456789abcdef",
 )
 FIRST = (
     b'[1,"80000000-0000-0000-0000-000000000002","00000000-0000-0000-0000-000000000007","usage",null,'
@@ -50,11 +51,13 @@ FIRST = (
     b'null,null,1,["env=test"],[["input_text","main","other","p-1",9007199254740993,5,5],'
     b'["output_text","main",null,"p-2",80,3,null]]]'
 )
+SECOND = b"[2," + FIRST[3:].replace(b'["env=test"],[[', b'["env=test"],"0123456789abcdef",null,[[')
 
 
-def test_the_bytes_of_the_first_version_never_change() -> None:
+def test_the_bytes_of_a_version_never_change() -> None:
     assert canonical(ROW, 1) == FIRST
-    assert rows_digest([ROW]) == sha256(FIRST).digest()
+    assert canonical(ROW, 2) == SECOND
+    assert rows_digest([ROW]) == sha256(SECOND).digest()
 
 
 def test_every_version_names_its_columns_and_lines_come_last() -> None:

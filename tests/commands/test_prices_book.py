@@ -1,0 +1,126 @@
+"""The price book as people and programs look at it and change it: list, show, import."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway.__main__ import main
+from gateway.pricing import load
+
+Run = Callable[..., SimpleNamespace]
+OWN = "azure,gpt-5.4,global,,,standard,output_text,0,{price},1000000,USD,{since},,annex 2,row 7,manual"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """One command line on a configuration of its own; its status, output, errors and records."""
+    config = tmp_path / "c.toml"
+    config.write_text(f'[storage]\nfolder = "{tmp_path / "var"}"\n', encoding="utf-8")
+
+    def command(*words: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["weighbridge", *words, "--config", str(config)])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        records = [json.loads(one) for one in out.splitlines() if one.startswith("{")]
+        return SimpleNamespace(status=status, out=out, err=err, records=records)
+
+    return command
+
+
+def price_file(folder: Path, *lines: str) -> str:
+    path = folder / "own.csv"
+    path.write_text("\n".join((",".join(load.COLUMNS), *lines, "")), encoding="utf-8")
+    return str(path)
+
+
+def output_price(run: Run, at: str) -> dict[str, Any]:
+    words = ("--model", "gpt-5.4", "--unit", "output_text", "--scope", "global")
+    asked = run("prices", "list", *words, "--tier", "standard", "--at", at, "--json")
+    return next(one for one in asked.records if not one["context_gt"])
+
+
+def test_an_import_is_tried_brought_told_and_charged_by(run: Run, tmp_path: Path) -> None:
+    file = price_file(tmp_path, OWN.format(price="13.5", since="2026-12-01"))
+    tried = run("prices", "import", file, "--dry-run", "--json")
+    assert [(one["price_usd"], one["was"], one["import"]) for one in tried.records] == [
+        ("13.5", "15 / 1M", 1)
+    ]
+    assert output_price(run, "2026-12-01")["layer"] == "shipped"
+    done = run("prices", "import", file, "--author", "user-0001", "--reason", "annex 2")
+    assert done.status == 0
+    assert "13.5 / 1M" in done.out
+    before, after = output_price(run, "2026-11-30"), output_price(run, "2026-12-01")
+    assert (before["layer"], before["price_usd"], before["valid_to"]) == ("shipped", "15", "2026-12-01")  # fmt: skip
+    assert (after["layer"], after["price_usd"], after["source"]) == ("imported", "13.5", "annex 2")
+    (told,) = run("prices", "imports", "--json").records
+    assert (told["author"], told["reason"], told["file"], told["rows"]) == (
+        "user-0001", "annex 2", "own.csv", 1,
+    )  # fmt: skip
+    usage = ("--provider", "azure", "--model", "gpt-5.4", "--scope", "global", "--usage", '{"output_reasoning": 1000000}')  # fmt: skip
+    (charged,) = run("price", *usage, "--at", "2026-12-01", "--json").records
+    assert charged["list_usd"] == "13.5"
+    assert charged["lines"][0]["price_id"] == after["price_id"]
+    assert "nothing new" in run("prices", "import", file).out
+
+
+def test_a_price_id_shows_its_row_and_the_others_of_its_key(run: Run, tmp_path: Path) -> None:
+    run("prices", "import", price_file(tmp_path, OWN.format(price="13.5", since="2026-12-01")))
+    run("prices", "import", price_file(tmp_path, OWN.format(price="13", since="2027-01-01")))
+    row = output_price(run, "2026-12-15")
+    assert row["valid_to"] == "2027-01-01"
+    (shown,) = run("prices", "show", row["price_id"], "--json").records
+    assert [(one["layer"], one["price_usd"]) for one in shown["same_key"]] == [
+        ("shipped", "15"), ("imported", "13.5"), ("imported", "13"),
+    ]  # fmt: skip
+    table = run("prices", "show", row["price_id"]).out
+    assert "annex 2" in table
+    assert "Rows of this key" in table
+
+
+def test_a_model_is_shown_by_scope_place_and_tier(run: Run) -> None:
+    shown = run("prices", "show", "gpt-5.4").out
+    assert "azure · gpt-5.4 · global · standard" in shown
+    assert "azure · gpt-5.4 · data_zone · eu · standard" in shown
+    wrong = run("prices", "show", "gpt-99")
+    assert wrong.status == 2
+    assert "no model and no price 'gpt-99'" in wrong.err
+
+
+def test_a_file_that_makes_no_book_changes_nothing(run: Run, tmp_path: Path) -> None:
+    good, bad = OWN.format(price="13", since="2026-12-01"), OWN.format(price="12", since="2027-01-01")  # fmt: skip
+    for lines, said in (
+        ((good, bad), "own.csv:3: overlaps own.csv:2"),
+        ((good.replace("output_text", "output_texts"),), "unit 'output_texts' is not known"),
+        ((good.replace(",13,", ",13 USD,"),), "own.csv:2: '13 USD' is not an amount in USD"),
+    ):
+        done = run("prices", "import", price_file(tmp_path, *lines))
+        assert done.status == 2
+        assert said in done.err.replace("\n", " ")
+    assert run("prices", "imports", "--json").records == []
+    assert output_price(run, "2027-02-01")["layer"] == "shipped"
+
+
+def test_a_figure_off_by_a_thousand_is_imported_with_a_warning(run: Run, tmp_path: Path) -> None:
+    lines = [
+        OWN.format(price=price, since="2026-12-01").replace("gpt-5.4", model)
+        for price, model in (("15000", "gpt-5.4"), ("15", "gpt-5.4-a"), ("14", "gpt-5.4-b"))
+    ]
+    done = run("prices", "import", price_file(tmp_path, *lines), "--dry-run")
+    assert "times its neighbours: check the unit" in done.err.replace("\n", " ")
+
+
+def test_what_nothing_fits_says_so(run: Run) -> None:
+    assert "no price fits" in run("prices", "list", "--model", "gpt-99").out
+    wrong = run("prices", "list", "--layer", "mine")
+    assert wrong.status == 2
+    assert "shipped, configured, imported" in wrong.err
