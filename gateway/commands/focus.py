@@ -18,7 +18,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.output import CONSOLE, emit, stop
-from gateway.commands.payers import ledgered_of
+from gateway.commands.payers import ledgered_of, terms_of
 from gateway.commands.verify import period_of
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock, instant
@@ -130,15 +130,15 @@ def focus(
 
 async def bundle(database: Database, config: Config, period: int, form: tuple[str, str]) -> Bundle:
     """Read a month. ``form``: version and profile."""
-    known, ledgered = await ledgered_of(database, period)
+    known, ledgered = await ledgered_of(database, period, terms_of(config))
     keys = _KEYS if "user" not in known.grain else (*_KEYS, "user")
     used = _joined(_used(known, one) for one in await summed(database, period, keys))
     cents = {code: ledgered.cents(code) for code in ledgered.codes}
     lines = {
         code: [
             (line.text, line.cents)
-            for line in ledgered.statement(code, counted=0).lines
-            if line.text not in OF_USAGE
+            for line in ledgered.walk(code)
+            if line.key.partition(":")[0] not in OF_USAGE
         ]
         for code in ledgered.codes
     }

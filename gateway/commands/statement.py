@@ -1,7 +1,6 @@
-"""weighbridge statement: a month by team, user and model, with sums that tie."""
+"""weighbridge statement: one cost centre's month as it is charged; without one, the month by team, user and model."""
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,27 +8,39 @@ import typer
 from rich.table import Table
 
 from gateway import app as composition, shipped
+from gateway.commands.chargeback import Wanted, show
 from gateway.commands.output import CONSOLE, emit, shown_usd, stop, table, usd, wide
+from gateway.commands.statement_asked import Asked
+from gateway.commands.verify import period_of
 from gateway.ledger.statement import Row, Statement
 from gateway.metering.units import UNITS
 from gateway.storage.ledger import Ledger
-
-_MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 
 
 def statement(
     month: Annotated[str, typer.Argument(help="e.g. 2026-11")],
     *,
+    cost_centre: Annotated[
+        str | None, typer.Option(help="the statement it is charged by; 'unallocated' for the rest")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="a file: .pdf, .html, .xlsx, .csv or .json")
+    ] = None,
+    owner: Annotated[
+        str | None, typer.Option(help="show people's names, if it is this owner's cost centre")
+    ] = None,
     team: Annotated[str | None, typer.Option()] = None,
     config: Annotated[Path | None, typer.Option()] = None,
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
-    """The month's charges by team, user and model."""
-    found = _MONTH.fullmatch(month)
-    if found is None:
-        stop(f"the month is written like 2026-11, found {month!r}")
-    period = int(found[1]) * 100 + int(found[2])
+    """A cost centre's statement; without one, the month's charges by team, user and model."""
+    period = period_of(month)
     configured = shipped.configured(config)
+    if cost_centre is not None:
+        show(configured, Asked(period=period), Wanted(cost_centre, to, owner, json))
+        return
+    if to is not None or owner is not None:
+        stop("--to and --owner are of one --cost-centre; `weighbridge chargeback` has them all")
     composition.ready_store(configured)
 
     async def run() -> Statement:

@@ -27,6 +27,7 @@ from gateway.config.tables import (
     Relay,
     Secrets,
     Server,
+    Statements,
     Storage,
 )
 from gateway.config.upstreams import read_upstreams
@@ -40,6 +41,7 @@ _SECTIONS = (
     "storage",
     "secrets",
     "org",
+    "statements",
     "limits",
     "relay",
     "quotas",
@@ -72,6 +74,7 @@ def load(
         storage=_section(reader, "storage", Storage, raw),
         secrets=_section(reader, "secrets", Secrets, raw),
         org=_section(reader, "org", Org, raw),
+        statements=_section(reader, "statements", Statements, raw),
         limits=_section(reader, "limits", Limits, raw),
         relay=_section(reader, "relay", Relay, raw),
         quotas=_section(reader, "quotas", Quotas, raw),

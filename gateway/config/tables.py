@@ -12,6 +12,7 @@ from gateway.upstream.credentials import CredentialSetting
 
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
+BasisPoints: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -45,6 +46,30 @@ class Org(msgspec.Struct, frozen=True):
 
     name: str = "default"
     timezone: str = "UTC"
+
+
+class Statements(msgspec.Struct, frozen=True):
+    """What statements say and charge beside the calls.
+
+    organisation         how the group is called on them; empty = the org's name
+    platform_centre      the cost centre that charges are credited to, on ``recharge_account`` and ``tax_account``
+    account              debited where a cost centre names no account of its own
+    share_unallocated    spread usage without a cost centre over the others by spend
+    markup_basis_points  on top of what is charged, as a line of its own; 250 is 2.5 %
+    tax_basis_points     likewise, on the whole; ``tax_name`` is its line's text
+    signing_key          file of an Ed25519 private key (PEM) that signs closed months
+    """
+
+    organisation: str = ""
+    platform_centre: str = "platform"
+    recharge_account: str = "recharge"
+    tax_account: str = "tax"
+    account: str = ""
+    share_unallocated: bool = False
+    markup_basis_points: BasisPoints = 0
+    tax_basis_points: BasisPoints = 0
+    tax_name: str = "Tax"
+    signing_key: str = ""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -149,6 +174,7 @@ class Config(msgspec.Struct, frozen=True):
     storage: Storage
     secrets: Secrets
     org: Org
+    statements: Statements
     limits: Limits
     relay: Relay
     quotas: Quotas

@@ -1,6 +1,6 @@
 """FOCUS beside the rows: what a statement holds that is no usage, Invoice Detail, Billing Period.
 
-To add a line of a statement that is usage: its text in ``OF_USAGE``, so that it is not booked twice.
+To add a line of a statement that is usage: the first word of its key in ``OF_USAGE``, so that it is not booked twice.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ from gateway.reporting.focus import (
 )
 
 # Lines of the walk that the usage rows are made of already.
-OF_USAGE: Final = frozenset({"Metered usage", "Negotiated prices", "Late and corrected"})
+OF_USAGE: Final = frozenset({"metered", "discount", "correction"})
 _PICO_PER_CENT: Final = PICO_PER_USD // 100
 
 

@@ -1,54 +1,32 @@
-"""The statement as one HTML page, A4 in print; the source of the PDF. Charts are SVG with literal colours.
+"""The statement as one HTML page, one A4 in print where it fits; the source of the PDF.
 
-To add a section: a function from a statement to HTML, named in ``page``. Every text is escaped by ``_t``.
+To add a section: a function from a statement to HTML, named in ``page``. Every text is escaped by ``_t``. Names of
+people come beside the statement, since they are not part of what is kept.
 """
 
-import calendar
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Final
 
-from gateway.reporting.statement import Statement, Use, in_words
+from gateway.reporting.amounts import days_of, in_words, month_name, percent, tokens
+from gateway.reporting.chart import months_chart
+from gateway.reporting.statement import Statement, Use
+from gateway.reporting.style import ACCENT, CSS, INK, PILLS, SAID, shade
 
-_HUES: Final = (("#1f4fd0", "#84a9ff"), ("#c2620a", "#f0a04b", "#f8d3a6"), ("#0d7f5a", "#7fcdb0"))
-_TOPS: Final = (10, 12, 16, 20, 24, 32, 40, 60, 80, 100)
-_CSS: Final = """
-@page { size: A4; margin: 12mm 13mm 14mm; @bottom-right { content: "Page " counter(page) " of " counter(pages);
-  font: 8pt Inter, Helvetica, Arial, sans-serif; color: #636c7b } }
-* { box-sizing: border-box } body { font: 10.6px/1.45 Inter, "Helvetica Neue", Helvetica, Arial, sans-serif; color: #12161f;
-  background: #fff; margin: 0; font-feature-settings: "tnum" }
-@media screen { body { max-width: 794px; margin: 0 auto; padding: 38px 48px; font-size: 12px } }
-h1 { font-size: 20px; font-weight: 600; letter-spacing: -.018em; margin: 6px 0 4px }
-h2 { font-size: 11.5px; font-weight: 600; margin: 0 0 6px } p { margin: 0 } .soft { color: #636c7b }
-.head { border-bottom: 1.5px solid #12161f; padding-bottom: 10px; margin-bottom: 10px }
-.pair { display: flex; gap: 26px } .pair > * { flex: 1 } .block { margin-top: 14px }
-.rule { border-top: 1px solid #d0d5dd; padding-top: 12px }
-.total { font-size: 32px; font-weight: 600; letter-spacing: -.025em; line-height: 1.2 }
-.pill { background: #fdf1dc; color: #9a5b00; border-radius: 9px; padding: 2px 8px; font-size: 9.5px; font-weight: 500 }
-table { width: 100%; border-collapse: collapse } th { font-weight: 500; color: #636c7b; text-align: left }
-td, th { padding: 2.6px 0 } td.n, th.n { text-align: right; padding-left: 8px; white-space: nowrap }
-.lined th { border-bottom: 1px solid #d0d5dd } .lined tr.end td { border-bottom: 1px solid #e4e7ec }
-.plain td { border-bottom: 1px solid #e4e7ec } .walk td { padding: 3px 0 }
-tr.sum td { border-top: 1.5px solid #12161f; font-weight: 600 } b { font-weight: 600 } tr { break-inside: avoid }
-thead { display: table-header-group } ol { margin: 0; padding-left: 15px; color: #4c5565 } li { margin-bottom: 2px }
-.dot { display: inline-block; width: 7px; height: 7px; border-radius: 2px; margin-right: 6px } svg { width: 100% }
-"""
+NO_NAMES: Mapping[str, str] = {}
 
 
-def page(made: Statement, organisation: str = "Weighbridge") -> str:
-    """A whole document without any reference to elsewhere."""
-    title = f"Monthly statement {made.number}"
-    left = f"<section><h2>Last twelve months</h2>{_chart(made)}</section>"
-    ten = f"<section><h2>People with the highest use</h2>{_people(made)}</section>"
-    method = "".join(f"<li>{_t(sentence)}</li>" for sentence in made.method)
-    how = f"<section><h2>How the amount was reached</h2><ol>{method}</ol>{_journal(made)}</section>"
+def page(made: Statement, names: Mapping[str, str] = NO_NAMES, faces: str = "") -> str:
+    """A whole document without any reference to elsewhere. ``faces``: @font-face rules, where there are any."""
+    title = f"Statement {made.number}, {made.organisation}"
+    side = f"{_people(made, names)}<section><h2>How the amount was reached</h2>{_method(made)}{_journal(made)}</section>"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_t(title)}</title>'
-        f"<style>{_CSS}</style></head><body>{_head(made, organisation)}"
-        f'<div class="pair"><section><p class="soft">Amount charged</p><p class="total">{in_words(made.cents)}</p>'
-        f'<p class="soft">US dollars; {made.requests:,} requests</p></section>{_walk(made)}</div>'
-        f'<div class="pair block rule">{left}{_budget(made)}</div>'
-        f'<section class="block"><h2>Usage by application and model</h2>{_usage(made)}</section>'
-        f'<div class="pair block">{ten}{how}</div></body></html>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="author" content="{_t(made.organisation)}"><style>{faces}{CSS}</style></head><body>{_head(made)}'
+        f'<div class="pair">{_amount(made)}{_walk(made)}</div>{_unpriced(made)}'
+        f'<div class="pair block rule">{_months(made)}{_budget(made)}</div>'
+        f'<section class="block flows wide">{_usage(made)}</section>'
+        f'<div class="pair block">{side}</div>{_foot(made)}</body></html>'
     )
 
 
@@ -56,167 +34,188 @@ def _t(text: str) -> str:
     return escape(text, quote=True)
 
 
-def _name(made: Statement) -> str:
-    return f"{made.centre.code} {made.centre.name}".strip() or "Unallocated"
+def _rows(pairs: Iterable[tuple[str, str]]) -> str:
+    """Rows of a name and a value that is already HTML."""
+    return "".join(f'<tr><th scope="row">{k}</th><td class="n">{v}</td></tr>' for k, v in pairs)
 
 
-def _month(period: int) -> str:
-    return f"{calendar.month_name[period % 100]} {period // 100}"
-
-
-def _head(made: Statement, organisation: str) -> str:
-    days = calendar.monthrange(made.period // 100, made.period % 100)[1]
+def _head(made: Statement) -> str:
     mark = (
-        '<svg style="width:13px;height:12px;margin-right:6px" viewBox="0 0 13 12" role="img" aria-label="Weighbridge">'
-        '<title>Weighbridge</title><rect y="7" width="3" height="5" fill="#12161f"/><rect x="5" y="4" width="3" height="8" '
-        'fill="#12161f"/><rect x="10" width="3" height="12" fill="#1d4ed8"/></svg>'
+        '<svg style="width:14px;height:13px;display:inline-block;vertical-align:-2px;margin-right:7px" viewBox="0 0 14 13" '
+        'role="img" aria-label="Weighbridge"><title>Weighbridge</title>'
+        f'<rect y="7" width="3.4" height="6" rx="1" fill="{INK}"/><rect x="5.2" y="3.5" width="3.4" height="9.5" rx="1" '
+        f'fill="{INK}"/><rect x="10.4" width="3.4" height="13" rx="1" fill="{ACCENT}"/></svg>'
     )
-    facts = (
-        ("Statement", made.number),
-        ("Charged to", _name(made)),
-        ("Owner", made.centre.owner or "not named"),
-    )
-    rows = "".join(f'<tr><th scope="row">{k}</th><td class="n">{_t(v)}</td></tr>' for k, v in facts)
-    status = '<tr><th scope="row">Status</th><td class="n"><span class="pill">Provisional</span></td></tr>'
+    text, ground = PILLS[made.state]
+    pill = f'<span class="pill" style="color:{text};background:{ground}">{SAID[made.state]}</span>'
+    revision = f" rev. {made.revision}" if made.revision else ""
+    facts = [
+        ("Statement", f"{_t(made.number)}{revision}"),
+        ("Charged to", _t(made.title)),
+        ("Owner", _t(made.centre.owner or "not named")),
+    ]
+    if made.seal.posted_at:
+        facts.append(("Posting date", _t(made.seal.posted_at[:10])))
+    facts.append(("Status", pill))
     return (
-        f'<header class="pair head"><div><p>{mark}<b>{_t(organisation)}</b></p><h1>Monthly statement</h1>'
-        f'<p class="soft">Model inference, 1\N{EN DASH}{days} {_month(made.period)}</p></div>'
-        f"<div><table>{rows}{status}</table></div></header>"
+        f'<header class="pair head"><div><p class="mark">{mark}{_t(made.organisation)}</p><h1>Monthly statement</h1>'
+        f'<p class="soft">Model inference, 1\N{EN DASH}{days_of(made.period)} {month_name(made.period)} ({_t(made.zone)})</p></div>'
+        f'<div class="less"><table class="facts"><tbody>{_rows(facts)}</tbody></table></div></header>'
     )
+
+
+def _amount(made: Statement) -> str:
+    asked = f"US dollars, {made.requests:,} requests"
+    other = made.converted
+    if other is not None:
+        amount = in_words(other.cents, f"{_t(other.currency)} ")
+        asked = f"{amount} at {_t(other.rate)} ({_t(other.source)}, {_t(other.day)})<br>{asked}"
+    said = "Amount charged" if made.centre.posts else "Amount shown, not charged in the books"
+    return f'<section class="less"><p class="soft">{said}</p><p class="total">{in_words(made.cents)}</p><p class="soft">{asked}</p></section>'
 
 
 def _walk(made: Statement) -> str:
-    rows = "".join(
-        f'<tr><td>{_t(line.text)} <span class="soft">{_t(line.note)}</span></td><td class="n">{in_words(line.cents)}</td></tr>'
+    rows = _rows(
+        (f'{_t(line.text)} <span class="soft">{_t(line.note)}</span>', in_words(line.cents))
         for line in made.lines
     )
-    total = f'<tr class="sum"><td>Amount charged</td><td class="n">{in_words(made.cents)}</td></tr>'
-    return f'<section><table class="walk">{rows}{total}</table></section>'
+    total = f'<tr class="sum"><th scope="row">Amount charged</th><td class="n">{in_words(made.cents)}</td></tr>'
+    return f'<section><table class="walk"><tbody>{rows}{total}</tbody></table></section>'
+
+
+def _unpriced(made: Statement) -> str:
+    if not made.unpriced:
+        return ""
+    return f'<p class="unpriced">{made.unpriced:,} of {made.requests:,} requests have no price yet; their amounts are missing here.</p>'
+
+
+def _months(made: Statement) -> str:
+    return f"<section><h2>Last twelve months</h2>{months_chart(made.months)}</section>"
 
 
 def _budget(made: Statement) -> str:
-    year = made.period // 100
-    to_date = sum(cents for period, cents in made.months if period // 100 == year)
-    rows = [
-        (f"{_month(made.period)} charged", in_words(made.cents)),
-        (f"Year {year} to date", in_words(to_date)),
-    ]
-    if made.budget_cents is not None:
-        left = made.budget_cents - made.cents
-        rows.insert(0, (f"{_month(made.period)} budget", in_words(made.budget_cents)))
-        rows.insert(2, ("Difference", f"{in_words(abs(left))} {'under' if left >= 0 else 'over'}"))
-    cells = "".join(f'<tr><td>{k}</td><td class="n">{v}</td></tr>' for k, v in rows)
-    return f'<section><h2>Budget year {year}</h2><table class="plain">{cells}</table></section>'
-
-
-def _chart(made: Statement) -> str:
-    top = _top(max([cents for _, cents in made.months] + [100]))
-    bars, months = [], made.months[-12:]
-    for at, (period, cents) in enumerate(months):
-        is_last = at == len(months) - 1
-        height, x = max(cents, 0) * 72 // top, 40 + at * 24
-        fill = "#1d4ed8" if is_last else "#dfe3ea"
-        label = calendar.month_abbr[period % 100][0]
-        bars.append(
-            f'<g><title>{_month(period)}: {in_words(cents)}</title><rect x="{x}" y="{86 - height}" width="17" height="{height}" '
-            f'fill="{fill}"/></g><text x="{x + 8}" y="98" text-anchor="middle">{label}</text>'
-        )
-        if is_last:
-            bars.append(
-                f'<text x="{x + 17}" y="{82 - height}" text-anchor="end" fill="#12161f">{in_words(cents)}</text>'
-            )
-    grid = "".join(
-        f'<line x1="38" x2="330" y1="{y}" y2="{y}" stroke="#eceef2"/><text x="33" y="{y + 3}" text-anchor="end">{in_words(value)[:-3]}</text>'
-        for y, value in ((86, 0), (50, top // 2), (14, top))
+    year, budget = made.period // 100, made.budget
+    name = month_name(made.period).split()[0]
+    charged = f"<b>{in_words(made.cents)}</b>"
+    rows = [(f"{name} charged", charged)]
+    if budget.month_cents is not None:
+        left = budget.month_cents - made.cents
+        word = "under" if left >= 0 else "over"
+        rows = [
+            (f"{name} budget", in_words(budget.month_cents)),
+            *rows,
+            ("Difference", f"{in_words(abs(left))} {word}"),
+        ]
+    to_date = in_words(made.year_to_date)
+    if budget.year_cents:
+        share = percent(made.year_to_date, budget.year_cents, 0)
+        of = in_words(budget.year_cents)
+        rows.append((f"Year to date, of {of}", f'{to_date} <span class="soft">{share}</span>'))
+    else:
+        rows.append(("Year to date", to_date))
+    said = (
+        "" if budget.month_cents or budget.year_cents else '<p class="soft">No budget is set.</p>'
     )
-    return (
-        f'<svg viewBox="0 0 330 102" role="img" aria-label="Amount charged in each of the last {len(months)} months" '
-        f'font-family="Inter, Helvetica, Arial, sans-serif" font-size="8.5" fill="#636c7b">{grid}{"".join(bars)}</svg>'
-    )
-
-
-def _top(cents: int) -> int:
-    """The smallest round number of cents that holds the data."""
-    scale = 100
-    while True:
-        for step in _TOPS:
-            if step * scale >= cents * 10:
-                return step * scale // 10
-        scale *= 10
+    return f'<section><h2>Budget year {year}</h2><table class="plain"><tbody>{_rows(rows)}</tbody></table>{said}</section>'
 
 
 def _usage(made: Statement) -> str:
-    providers = sorted({use.provider for use in made.uses})
-    seen: dict[str, int] = {}
-    body, applications = [], sorted({use.app for use in made.uses})
-    for app in applications:
-        uses = [use for use in made.uses if use.app == app]
-        for at, use in enumerate(uses):
-            tints = _HUES[providers.index(use.provider) % len(_HUES)]
-            tint = tints[seen.setdefault(use.model, len(seen)) % len(tints)]
-            name = f"<b>{_t(app or 'no application')}</b>" if at == 0 else ""
-            body.append(
-                _row(
-                    name,
-                    f'<span class="dot" style="background:{tint}"></span>{_t(use.model or "unknown")}',
-                    use,
-                )
-            )
-        total = in_words(sum(use.cents for use in uses))
-        body.append(
-            f'<tr class="end"><td></td><td class="soft">{_t(app or "no application")}, total</td><td colspan="5"></td>'
-            f'<td class="n"><b>{total}</b></td></tr>'
-        )
     heads = "".join(
         f'<th scope="col" class="n">{head}</th>'
         for head in ("Requests", "Input", "Cache read", "Cache write", "Output", "Amount")
     )
-    total = (
-        f'<tr class="sum"><td>Metered usage</td><td></td><td class="n">{made.requests:,}</td><td colspan="4"></td>'
-        f'<td class="n">{in_words(made.metered_cents)}</td></tr>'
-    )
+    counts = zip(*(_tokens_of(use) for use in made.uses), strict=True) if made.uses else ()
+    total = _cells(made.requests, [sum(column) for column in counts], made.metered_cents)
     return (
-        f'<table class="lined"><thead><tr><th scope="col">Application</th><th scope="col">Model</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(body)}{total}</tbody></table>"
+        '<table class="lined"><caption>Usage by application and model</caption><thead><tr>'
+        f'<th scope="col">Application</th><th scope="col">Model</th>{heads}</tr></thead>'
+        f'<tbody>{"".join(_applications(made))}<tr class="sum"><th scope="row" colspan="2">Metered usage, list price</th>'
+        f"{total}</tr></tbody></table>"
     )
 
 
-def _row(name: str, model: str, use: Use) -> str:
-    counts = "".join(
-        f'<td class="n">{_tokens(count)}</td>'
-        for count in (use.uncached, use.cached, use.written, use.output)
-    )
+def _applications(made: Statement) -> Iterable[str]:
+    providers = sorted({use.provider for use in made.uses})
+    seen: dict[str, list[str]] = {provider: [] for provider in providers}
+    for app in sorted({use.app for use in made.uses}):
+        uses = [use for use in made.uses if use.app == app]
+        for at, use in enumerate(uses):
+            models = seen[use.provider]
+            if use.model not in models:
+                models.append(use.model)
+            tint = shade(use.provider, providers, models.index(use.model))
+            name = _t(app or "No application") if at == 0 else ""
+            ends = ' class="end"' if len(uses) == 1 else ""
+            yield f"<tr{ends}>{_head_cell(name)}{_model(use, tint)}{_use(use)}</tr>"
+        if len(uses) > 1:
+            amount = in_words(sum(use.cents for use in uses))
+            yield (
+                f'<tr class="end"><td></td><th scope="row" class="soft" colspan="6">{_t(app or "No application")}, total</th>'
+                f'<td class="n"><b>{amount}</b></td></tr>'
+            )
+
+
+def _head_cell(name: str) -> str:
+    return f'<th scope="row">{name}</th>' if name else "<td></td>"
+
+
+def _model(use: Use, tint: str) -> str:
     return (
-        f'<tr><td>{name}</td><td>{model}</td><td class="n">{use.requests:,}</td>{counts}'
-        f'<td class="n">{in_words(use.cents)}</td></tr>'
+        f'<td><span class="dot" style="background:{tint}"></span>{_t(use.model or "unknown")}</td>'
     )
 
 
-def _tokens(count: int) -> str:
-    """Tokens as people read them: exact below a hundred thousand, else tenths of millions."""
-    if count < 100_000:  # noqa: PLR2004  # from here on the tenth of a million says enough
-        return f"{count:,}"
-    tenths = (count + 50_000) // 100_000
-    return f"{tenths // 10:,}.{tenths % 10} M"
+def _use(use: Use) -> str:
+    return _cells(use.requests, _tokens_of(use), use.cents)
 
 
-def _people(made: Statement) -> str:
-    named = [(use.user, use) for use in made.people]
+def _tokens_of(use: Use) -> tuple[int, ...]:
+    return use.uncached, use.cached, use.written, use.output
+
+
+def _cells(requests: int, counts: Sequence[int], cents: int) -> str:
+    shown = (f"{requests:,}", *map(tokens, counts), in_words(cents))
+    return "".join(f'<td class="n">{cell}</td>' for cell in shown)
+
+
+def _people(made: Statement, names: Mapping[str, str]) -> str:
+    named = [(names.get(use.user, use.user), use) for use in made.people]
     if made.others:
-        named.append((f"{made.others} others", made.others_use))
+        named.append((f"{made.others:,} others", made.others_use))
     rows = "".join(
-        f'<tr><td>{_t(name)}</td><td class="n soft">{use.requests:,} requests</td><td class="n">{in_words(use.cents)}</td></tr>'
+        f'<tr><th scope="row">{_t(name)}</th><td class="n soft">{use.requests:,} requests</td><td class="n">{in_words(use.cents)}</td></tr>'
         for name, use in named
     )
-    return f'<table class="plain">{rows}</table>'
+    return f'<section><table class="plain"><caption>People with the highest use</caption><tbody>{rows}</tbody></table></section>'
+
+
+def _method(made: Statement) -> str:
+    return "<ol>" + "".join(f"<li>{_t(sentence)}</li>" for sentence in made.method) + "</ol>"
 
 
 def _journal(made: Statement) -> str:
-    if not made.centre.gl_account:
+    if not made.journal:
         return ""
-    amount = in_words(made.cents)
-    return (
-        '<table class="plain block"><tr><th scope="col">Journal</th><th scope="col">Account</th><th scope="col" class="n">Debit</th>'
-        f'<th scope="col" class="n">Credit</th></tr><tr><td>{_t(made.centre.code)}</td><td>{_t(made.centre.gl_account)}</td>'
-        f'<td class="n">{amount}</td><td></td></tr><tr><td>platform</td><td>recharge</td><td></td><td class="n">{amount}</td></tr></table>'
+    rows = "".join(
+        f'<tr><th scope="row">{_t(line.centre)}</th><td>{_t(line.account)} {_t(line.text)}</td>'
+        f'<td class="n">{in_words(line.debit_cents) if line.debit_cents else ""}</td>'
+        f'<td class="n">{in_words(line.credit_cents) if line.credit_cents else ""}</td></tr>'
+        for line in made.journal
     )
+    return (
+        '<table class="lined plain block"><thead><tr><th scope="col">Journal</th><th scope="col">Account</th>'
+        f'<th scope="col" class="n">Debit</th><th scope="col" class="n">Credit</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _foot(made: Statement) -> str:
+    seal = made.seal
+    said = [
+        f"Approved by {_t(seal.approved_by)}, {_t(seal.approved_at)}" if seal.approved_by else "",
+        f"Posted by {_t(seal.posted_by)}, {_t(seal.posted_at)}" if seal.posted_by else "",
+        f"SHA-256 of {seal.rows:,} ledger rows: {_t(seal.digest)}" if seal.digest else "",
+    ]
+    if seal.journal:
+        said[1] += f", journal {_t(seal.journal)}"
+    shown = "".join(f"<p>{text}</p>" for text in said if text)
+    return f'<footer class="pair foot">{shown}</footer>' if shown else ""

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from gateway.ledger.entry import EntryKind
 from gateway.metering.usage import Provenance
+from gateway.reporting.fold import Posting
 from gateway.reporting.organisation import BEGINNING, KINDS, Organisation
-from gateway.reporting.statement import Posting
 from gateway.storage.engine import Database
 from gateway.storage.queries import halves, whole
 from gateway.storage.tables import DAILY, KEY, LEDGER, MONTHLY, ROLLUP_SUMS
@@ -46,9 +46,11 @@ async def postings(database: Database, period: int, spans: Spans) -> list[Postin
     return found
 
 
-async def counted(database: Database, period: int, organisation: Organisation) -> dict[str, int]:
-    """Cost centre → the period's requests whose tokens the provider did not report to the end."""
-    found: dict[str, int] = defaultdict(int)
+async def counted(
+    database: Database, period: int, organisation: Organisation
+) -> dict[str, dict[str, int]]:
+    """Cost centre → provenance → the period's requests that have no final report of the provider."""
+    found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     start = first_day(period)
     keys = _subjects(LEDGER, organisation)
     async with database.read() as connection:
@@ -61,10 +63,11 @@ async def counted(database: Database, period: int, organisation: Organisation) -
             unreported = LEDGER.c.provenance != sa.bindparam(
                 None, Provenance.REPORTED.value, literal_execute=True
             )
-            query = sa.select(*keys, sa.func.count()).where(*wanted, kinds, unreported)
-            for *names, count in await connection.execute(query.group_by(*keys)):
-                found[_payer(organisation, names, first)] += int(count)
-    return dict(found)
+            said = LEDGER.c.provenance
+            query = sa.select(*keys, said, sa.func.count()).where(*wanted, kinds, unreported)
+            for *names, how, count in await connection.execute(query.group_by(*keys, said)):
+                found[_payer(organisation, names, first)][how] += int(count)
+    return {code: dict(sorted(counts.items())) for code, counts in found.items()}
 
 
 async def key_centres(database: Database) -> dict[str, str]:

@@ -25,8 +25,8 @@ from gateway.kernel.clock import SystemClock
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
 from gateway.ledger.period import day_and_period, next_period, period_start_us, previous_period
 from gateway.ledger.rollup import Cell, Sums, by_month, merge, roll
+from gateway.reporting.fold import Ledgered
 from gateway.reporting.organisation import Organisation
-from gateway.reporting.statement import Ledgered
 from gateway.storage import reporting
 from gateway.storage.books import sums_row
 from gateway.storage.engine import Database
@@ -296,7 +296,8 @@ async def timed(url: str, month: Month) -> dict[str, str]:
         return Ledgered(month.period, found, organisation).summary().requests
 
     async def counted() -> int:
-        return sum((await reporting.counted(database, month.period, organisation)).values())
+        found = await reporting.counted(database, month.period, organisation)
+        return sum(sum(by.values()) for by in found.values())
 
     async def raw(query: str) -> int:
         return sum(row[-3] for row in await _rows(url, query.format(period=month.period)))

@@ -1,0 +1,143 @@
+"""A month's statements and summary gathered: from the ledger while it is open, with everything that is said beside.
+
+To add something a statement says: where it is read, in ``_facts``; what it is, in reporting.compose.Facts.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from gateway.commands.output import stop
+from gateway.commands.payers import organisation_of, terms_of
+from gateway.config import Config
+from gateway.kernel.money import PICO_PER_NANO, round_cents
+from gateway.ledger.period import previous_period
+from gateway.quota.budget import MONEY, Budget, Scope
+from gateway.reporting.compose import Books, Closing, Facts, composed, summarised
+from gateway.reporting.fold import Ledgered
+from gateway.reporting.organisation import UNALLOCATED, Organisation
+from gateway.reporting.roster import read_csv
+from gateway.reporting.statement import Budgeted, Statement, Summary
+from gateway.reporting.tabular import month
+from gateway.storage import reporting
+from gateway.storage.budgets import BudgetStore
+from gateway.storage.engine import Database
+
+EARLIER_MONTHS: Final = 11
+_MONTHS: Final = 12
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command was asked for. ``organisation``: of a file; None for the one that was imported."""
+
+    period: int
+    organisation: Organisation | None = None
+    share_unallocated: bool | None = None
+
+
+class Month:
+    """A period of the ledger with everything its statements say; read once, asked for any cost centre."""
+
+    def __init__(self, ledgered: Ledgered, facts: Facts, beside: "_Beside") -> None:
+        self.ledgered = ledgered
+        self._facts = facts
+        self._beside = beside
+
+    @property
+    def codes(self) -> list[str]:
+        """Every cost centre that has something in the month or is one of the organisation."""
+        known = self.ledgered.organisation.centres
+        return sorted({*self.ledgered.codes, *known})
+
+    def statement(self, code: str, closing: Closing | None = None) -> Statement:
+        """One cost centre's."""
+        return composed(self.ledgered, code, self._beside.of(self._facts, code), closing)
+
+    def summary(self, closing: Closing | None = None) -> Summary:
+        """All cost centres'."""
+        return summarised(self.ledgered, self._facts, closing)
+
+
+class _Beside(msgspec.Struct, frozen=True):
+    """What differs from one cost centre to the next."""
+
+    counted: dict[str, dict[str, int]]
+    earlier: tuple[Ledgered, ...]
+    budgets: dict[str, Budgeted]
+
+    def of(self, facts: Facts, code: str) -> Facts:
+        months = tuple((one.period, one.cents(code)) for one in self.earlier)
+        return msgspec.structs.replace(
+            facts,
+            counted=self.counted.get(code, {}),
+            months=months,
+            budget=self.budgets.get(code, Budgeted()),
+        )
+
+
+async def gathered(database: Database, config: Config, asked: Asked) -> Month:
+    """The month as the ledger has it now."""
+    known = await organisation_of(database, asked.organisation)
+    terms = terms_of(config)
+    if asked.share_unallocated is not None:
+        terms = msgspec.structs.replace(terms, share_unallocated=asked.share_unallocated)
+    found = await reporting.postings(database, asked.period, known.spans())
+    ledgered = Ledgered(asked.period, found, known, terms)
+    periods = [asked.period]
+    for _ in range(EARLIER_MONTHS):
+        periods.append(previous_period(periods[-1]))
+    history = await reporting.history(database, reversed(periods[1:]), known)
+    earlier = tuple(Ledgered(period, sums, known, terms) for period, sums in history.items())
+    counted = await reporting.counted(database, asked.period, known)
+    budgets = _budgets(await BudgetStore(database).list())
+    return Month(ledgered, _facts(config), _Beside(counted, earlier, budgets))
+
+
+def _facts(config: Config) -> Facts:
+    wanted = config.statements
+    books = Books(
+        platform_centre=wanted.platform_centre,
+        recharge_account=wanted.recharge_account,
+        tax_account=wanted.tax_account,
+        account=wanted.account,
+    )
+    name = wanted.organisation or config.org.name
+    return Facts(organisation=name, zone=config.org.timezone, books=books)
+
+
+def _budgets(found: Sequence[Budget]) -> dict[str, Budgeted]:
+    """The limits over exactly one cost centre, of the month and of the year; a year without its own is twelve months."""
+    limits: dict[str, dict[str, int]] = {}
+    for budget in found:
+        code = budget.scope.cost_centre
+        is_whole = budget.scope == Scope(cost_centre=code) and not budget.each
+        if code and is_whole and budget.measure in MONEY and budget.window in {"month", "year"}:
+            cents = round_cents(budget.limit * PICO_PER_NANO)
+            limits.setdefault(code, {}).setdefault(budget.window, cents)
+    return {
+        code: Budgeted(by.get("month"), by.get("year") or by.get("month", 0) * _MONTHS or None)
+        for code, by in limits.items()
+    }
+
+
+def code_of(month_found: Month, cost_centre: str) -> str:
+    """The code of a cost centre as people write it; ends with status 2 where there is none such."""
+    code = UNALLOCATED if cost_centre == "unallocated" else cost_centre
+    if code not in month_found.codes:
+        there = ", ".join(one or "unallocated" for one in month_found.codes) or "none"
+        period = month(month_found.ledgered.period)
+        stop(f"cost centre {cost_centre!r} has nothing in {period}; there are: {there}")
+    return code
+
+
+def of_file(path: Path | None) -> Organisation | None:
+    """The organisation of a CSV as of ``people import``; None where no file is named."""
+    if path is None:
+        return None
+    try:
+        roster = read_csv(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        stop(f"{path} cannot be read as UTF-8 text: {error}")
+    return Organisation(roster.centres, roster.assignments)

@@ -1,0 +1,170 @@
+"""Statements as files: PDF, HTML, XLSX, CSV and JSON, of the same frozen value; the same value gives the same bytes.
+
+To add a form: a suffix and its writer in ``WRITERS``.
+"""
+
+import base64
+import io
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from pkgutil import resolve_name
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from gateway.commands.output import stop
+from gateway.reporting import fonts
+from gateway.reporting.page import page
+from gateway.reporting.sheets import Cell, Cents, Sheet, Total, sheets, summary_sheets
+from gateway.reporting.statement import Statement, Summary
+from gateway.reporting.tabular import as_csv, document, records, summary_records
+
+Names = Mapping[str, str]
+WEIGHTS: Final = (400, 500, 600)
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # the same bytes whenever it is written
+_INK, _SOFT, _RULE = "#12161f", "#636c7b", "#d0d5dd"
+
+
+@cache
+def faces() -> str:
+    """Inter as @font-face rules with the files inside, so that a page looks the same everywhere."""
+    rules = []
+    for weight in WEIGHTS:
+        face = (resources.files(fonts) / f"inter-latin-{weight}-normal.woff2").read_bytes()
+        text = base64.b64encode(face).decode()
+        rules.append(
+            f"@font-face{{font-family:Inter;font-weight:{weight};"
+            f"src:url(data:font/woff2;base64,{text}) format('woff2')}}"
+        )
+    return "".join(rules)
+
+
+def html(made: Statement, names: Names) -> bytes:
+    """One document with everything in it."""
+    return page(made, names, faces()).encode()
+
+
+def pdf(made: Statement, names: Names) -> bytes:
+    """Tagged, PDF/UA-1. Ends with status 2 where WeasyPrint or its system library is not there."""
+    document_of = weasyprint()
+    if document_of is None:
+        _missing("PDF", "WeasyPrint with the system's libpango")
+    # The font tools stamp what they embed with the time, unless this says which.
+    os.environ.setdefault("SOURCE_DATE_EPOCH", str(int(_EPOCH.timestamp())))  # noqa: TID251  # a library's switch
+    printed = document_of(string=page(made, names, faces()))
+    return bytes(printed.write_pdf(pdf_variant="pdf/ua-1"))
+
+
+def weasyprint() -> Any | None:
+    """WeasyPrint's HTML, where it and libpango are there; what it would print about itself is not for our user."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return resolve_name("weasyprint:HTML")
+        except (ImportError, OSError):
+            return None
+
+
+def xlsx(made: Statement, names: Names) -> bytes:
+    """A workbook with live totals."""
+    return _workbook(sheets(made, names), made.number)
+
+
+def csv(made: Statement, names: Names) -> bytes:
+    """A row for each record."""
+    return as_csv(records(made, names)).encode()
+
+
+def json(made: Statement, names: Names) -> bytes:
+    """One document."""
+    return orjson.dumps(document(records(made, names)), option=orjson.OPT_INDENT_2) + b"\n"
+
+
+WRITERS: Final[dict[str, Callable[[Statement, Names], bytes]]] = {
+    ".pdf": pdf,
+    ".html": html,
+    ".xlsx": xlsx,
+    ".csv": csv,
+    ".json": json,
+}
+
+
+SUMMARY_FORMS: Final = (".xlsx", ".csv", ".json")
+
+
+def summary_bytes(made: Summary, suffix: str) -> bytes:
+    """The summary as .xlsx, .csv or .json; ends with status 2 on any other."""
+    if suffix not in SUMMARY_FORMS:
+        stop(
+            f"the summary is written as {', '.join(SUMMARY_FORMS)}; a page is of one --cost-centre"
+        )
+    if suffix == ".xlsx":
+        return _workbook(summary_sheets(made), str(made.period))
+    if suffix == ".csv":
+        return as_csv(summary_records(made)).encode()
+    return orjson.dumps(document(summary_records(made)), option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def _missing(form: str, what: str) -> NoReturn:
+    stop(f"the {form} needs {what}: pip install 'weighbridge[reports]', or write .html or .csv")
+
+
+def _workbook(found: tuple[Sheet, ...], title: str) -> bytes:
+    try:
+        make = resolve_name("xlsxwriter:Workbook")
+    except ImportError:
+        _missing("XLSX", "XlsxWriter")
+    written = io.BytesIO()
+    # A text is a text: never a formula, a link or a number.
+    options = {
+        "in_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
+    book = make(written, options)
+    book.set_properties({"title": title, "created": _EPOCH.replace(tzinfo=None)})
+    forms = {
+        "head": book.add_format({"bold": True, "font_color": _SOFT, "bottom": 1, "bottom_color": _RULE, "text_wrap": True}),
+        "money": book.add_format({"num_format": "#,##0.00;[Red]-#,##0.00"}),
+        "count": book.add_format({"num_format": "#,##0"}),
+        "money total": book.add_format({"num_format": "#,##0.00", "bold": True, "top": 2, "top_color": _INK}),
+        "count total": book.add_format({"num_format": "#,##0", "bold": True, "top": 2, "top_color": _INK}),
+        "text": book.add_format({"text_wrap": True, "valign": "top"}),
+    }  # fmt: skip
+    for sheet in found:
+        _write_sheet(book.add_worksheet(sheet.name), sheet, forms)
+    book.close()
+    return written.getvalue()
+
+
+def _write_sheet(page_of: Any, sheet: Sheet, forms: dict[str, Any]) -> None:
+    for column, width in enumerate(sheet.widths):
+        page_of.set_column(column, column, width)
+    for column, head in enumerate(sheet.head):
+        page_of.write_string(0, column, head, forms["head"])
+    page_of.freeze_panes(1, 0)
+    page_of.set_paper(9)  # A4
+    page_of.fit_to_pages(1, 0)
+    for at, row in enumerate(sheet.rows, start=1):
+        for column, cell in enumerate(row):
+            _write_cell(page_of, at, column, cell, forms)
+
+
+def _write_cell(page_of: Any, row: int, column: int, cell: Cell, forms: dict[str, Any]) -> None:
+    match cell:
+        case Cents(cents):
+            page_of.write_number(row, column, cents / 100, forms["money"])
+        case Total(is_money=is_money, value=value):
+            form = forms["money total" if is_money else "count total"]
+            shown = value / 100 if is_money else value
+            page_of.write_formula(row, column, cell.formula(column), form, shown)
+        case int(count):
+            page_of.write_number(row, column, count, forms["count"])
+        case str(text):
+            page_of.write_string(row, column, text, forms["text"])

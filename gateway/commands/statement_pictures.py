@@ -1,0 +1,267 @@
+"""Statement and summary as people read them on a terminal: the same parts and figures as on the page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from gateway.commands.output import CONSOLE, table
+from gateway.reporting.amounts import days_of, in_words, month_name, percent, tokens
+from gateway.reporting.statement import Part, Statement, Summary, Use
+from gateway.reporting.style import SAID
+
+COLUMNS_MAX: Final = 108  # a sheet, not a wall
+PAIR_FROM: Final = 92  # narrower terminals get one column
+NAME_COLUMNS: Final = 34
+APP_COLUMNS, MODEL_COLUMNS = 16, 26
+BAR_COLUMNS: Final = 20
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+_HUES: Final = {"open": "dim", "provisional": "yellow", "reconciled": "blue", "approved": "green", "posted": "green"}  # fmt: skip
+_DOTS: Final = ("blue", "dark_orange", "green", "white")
+
+
+def drawn(found: Statement, names: Mapping[str, str]) -> RenderableType:
+    """The whole statement."""
+    wide = CONSOLE.width >= PAIR_FROM
+    parts = [
+        _pair(_title(found), _facts(found), wide=wide),
+        Rule(style="dim"),
+        _pair(_amount(found), _walk(found), wide=wide),
+        Rule(style="dim"),
+        _pair(_months(found), _budget(found), wide=wide),
+        Padding(_usage(found), (1, 0)),
+        _pair(_people(found, names), _method(found), wide=wide),
+        *([Padding(_seal(found), (1, 0, 0, 0))] if found.seal.digest else []),
+    ]
+    return Padding(Group(*parts), (0, max(CONSOLE.width - COLUMNS_MAX, 0), 0, 0))
+
+
+def _pair(left: RenderableType, right: RenderableType, *, wide: bool) -> RenderableType:
+    if not wide:
+        return Group(left, Text(), right)
+    grid = Table.grid(expand=True, padding=(0, 3, 0, 0))
+    grid.add_column(ratio=1)
+    grid.add_column(ratio=1)
+    grid.add_row(left, right)
+    return grid
+
+
+def _pairs() -> Table:
+    grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    grid.add_column(ratio=1)
+    grid.add_column(justify="right", no_wrap=True)
+    return grid
+
+
+def _title(found: Statement) -> RenderableType:
+    mark = Text.assemble(("▂▅", "bold"), ("█ ", "bold blue"), (found.organisation, "bold"))
+    period = f"1\N{EN DASH}{days_of(found.period)} {month_name(found.period)} ({found.zone})"
+    return Group(mark, Text("Monthly statement", style="bold"), Text(f"Model inference, {period}", style="dim"))  # fmt: skip
+
+
+def _facts(found: Statement) -> RenderableType:
+    revision = f" rev. {found.revision}" if found.revision else ""
+    grid = _pairs()
+    grid.add_row("[dim]Statement[/]", f"{escape(found.number)}{revision}")
+    grid.add_row("[dim]Charged to[/]", escape(found.title))
+    grid.add_row("[dim]Owner[/]", escape(found.centre.owner) or "not named")
+    hue = _HUES[found.state]
+    grid.add_row("[dim]Status[/]", f"[{hue}]● {SAID[found.state]}[/]")
+    return grid
+
+
+def _amount(found: Statement) -> RenderableType:
+    said = "Amount charged" if found.centre.posts else "Amount shown, not charged in the books"
+    lines = [Text(said, style="dim"), Text(in_words(found.cents), style="bold")]
+    if found.converted is not None:
+        other = found.converted
+        amount = in_words(other.cents, f"{other.currency} ")
+        lines.append(Text(f"{amount} at {other.rate} ({other.source}, {other.day})", style="dim"))
+    lines.append(Text(f"US dollars, {found.requests:,} requests", style="dim"))
+    if found.unpriced:
+        lines.append(Text(f"▲ {found.unpriced:,} requests have no price yet", style="yellow"))
+    return Group(*lines)
+
+
+def _walk(found: Statement) -> RenderableType:
+    grid = _pairs()
+    for line in found.lines:
+        grid.add_row(f"{escape(line.text)} [dim]{escape(line.note)}[/]", in_words(line.cents))
+    grid.add_row("[bold]Amount charged[/]", f"[bold]{in_words(found.cents)}[/]")
+    return grid
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """Blocks from zero to the largest; nothing is the lowest block."""
+    top = max([*values, 1])
+    return "".join(_BLOCKS[max(value, 0) * (len(_BLOCKS) - 1) // top] for value in values)
+
+
+def _months(found: Statement) -> RenderableType:
+    months = found.months[-12:]
+    drawn_blocks = " ".join(sparkline([cents for _, cents in months]))
+    letters = " ".join(month_name(period)[0] for period, _ in months)
+    first, last = months[0], months[-1]
+    said = f"{month_name(first[0])} {in_words(first[1])}, now {in_words(last[1])}"
+    blocks = Text.assemble((drawn_blocks[:-1], "dim"), (drawn_blocks[-1:], "blue"))
+    return Group(Text("Last twelve months", style="bold"), blocks, Text(letters, style="dim"), Text(said, style="dim"))  # fmt: skip
+
+
+def _budget(found: Statement) -> RenderableType:
+    budget, name = found.budget, month_name(found.period).split()[0]
+    grid = _pairs()
+    if budget.month_cents is not None:
+        left = budget.month_cents - found.cents
+        word = "under" if left >= 0 else "[red]over[/]"
+        grid.add_row(f"{name} budget", in_words(budget.month_cents))
+        grid.add_row("Difference", f"{in_words(abs(left))} {word}")
+    to_date = in_words(found.year_to_date)
+    if budget.year_cents:
+        share = percent(found.year_to_date, budget.year_cents, 0)
+        grid.add_row(f"Year to date, of {in_words(budget.year_cents)}", f"{to_date} [dim]{share}[/]")  # fmt: skip
+    else:
+        grid.add_row("Year to date", to_date)
+        grid.add_row("[dim]No budget is set[/]", "")
+    return Group(Text(f"Budget year {found.period // 100}", style="bold"), grid)
+
+
+def _usage(found: Statement) -> Table:
+    heads = ("requests", "input", "cache\nread", "cache\nwrite", "output", "amount")
+    columns = (("application", "left"), ("model", "left"), *((head, "right") for head in heads))
+    shown = table("Usage by application and model", columns)
+    shown.box, shown.show_edge = box.SIMPLE_HEAD, False
+    providers = sorted({use.provider for use in found.uses})
+    last: str | None = None
+    for use in found.uses:
+        hue = _DOTS[min(providers.index(use.provider), len(_DOTS) - 1)]
+        if last is not None and use.app != last:
+            _subtotal(shown, found, last)
+        # Where it does not fit a name is cut, never a figure.
+        app = (
+            "" if use.app == last else f"[bold]{_cut(use.app or 'No application', APP_COLUMNS)}[/]"
+        )
+        model = f"[{hue}]■[/] {_cut(use.model or 'unknown', MODEL_COLUMNS)}"
+        shown.add_row(app, model, *_counts(use), in_words(use.cents))
+        last = use.app
+    if last is not None:
+        _subtotal(shown, found, last)
+    whole = f"[bold]{in_words(found.metered_cents)}[/]"
+    shown.add_row("[bold]Metered usage[/]", "[dim]list price[/]", f"[bold]{found.requests:,}[/]", "", "", "", "", whole)  # fmt: skip
+    return shown
+
+
+def _subtotal(shown: Table, found: Statement, app: str) -> None:
+    uses = [use for use in found.uses if use.app == app]
+    if len(uses) > 1:
+        total = in_words(sum(use.cents for use in uses))
+        name = f"[dim]{_cut(app or 'No application', MODEL_COLUMNS - 7)}, total[/]"
+        shown.add_row("", name, "", "", "", "", "", f"[bold]{total}[/]")
+    shown.add_section()
+
+
+def _cut(name: str, columns: int) -> str:
+    return escape(name if len(name) <= columns else f"{name[: columns - 1]}…")
+
+
+def _counts(use: Use) -> tuple[str, ...]:
+    counts = (use.uncached, use.cached, use.written, use.output)
+    return (f"{use.requests:,}", *map(tokens, counts))
+
+
+def _people(found: Statement, names: Mapping[str, str]) -> RenderableType:
+    shown = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    shown.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    shown.add_column(justify="right", style="dim", no_wrap=True)
+    shown.add_column(justify="right", no_wrap=True)
+    for use in found.people:
+        name = names.get(use.user, use.user)
+        shown.add_row(escape(name), f"{use.requests:,} requests", in_words(use.cents))
+    if found.others:
+        rest = found.others_use
+        count = f"[dim]{found.others:,} others[/]"
+        shown.add_row(count, f"{rest.requests:,} requests", in_words(rest.cents))
+    return Group(Text("People with the highest use", style="bold"), shown)
+
+
+def _method(found: Statement) -> RenderableType:
+    said = Table.grid(padding=(0, 1, 0, 0))
+    said.add_column(justify="right", style="dim")
+    said.add_column(style="dim", ratio=1)
+    for at, sentence in enumerate(found.method, start=1):
+        said.add_row(f"{at}.", escape(sentence))
+    parts: list[RenderableType] = [Text("How the amount was reached", style="bold"), said]
+    if found.journal:
+        entry = table("", (("journal", "left"), ("account", "left"), ("debit", "right"), ("credit", "right")))  # fmt: skip
+        entry.expand = True
+        for line in found.journal:
+            debit = in_words(line.debit_cents) if line.debit_cents else ""
+            credit = in_words(line.credit_cents) if line.credit_cents else ""
+            entry.add_row(escape(line.centre), escape(f"{line.account} {line.text}"), debit, credit)
+        parts.append(Padding(entry, (1, 0, 0, 0)))
+    return Group(*parts)
+
+
+def _seal(found: Statement) -> RenderableType:
+    seal = found.seal
+    said = [f"SHA-256 of {seal.rows:,} ledger rows: {seal.digest}"]
+    if seal.approved_by:
+        said.append(f"Approved by {seal.approved_by}, {seal.approved_at}")
+    if seal.posted_by:
+        said.append(f"Posted by {seal.posted_by}, {seal.posted_at}, journal {seal.journal}")
+    return Text("\n".join(said), style="dim")
+
+
+# ── the summary ──────────────────────────────────────────────────────────────────────────────────
+
+
+def drawn_summary(found: Summary) -> RenderableType:
+    """Every cost centre, unallocated last, the total, and what it ties to."""
+    hue = _HUES[found.state]
+    title = f"Chargeback {month_name(found.period)}  [{hue}]● {SAID[found.state]}[/]"
+    heads = (("cost centre", "left"), ("owner", "left"), ("requests", "right"), ("charged", "right"), ("share", "right"))  # fmt: skip
+    shown = table(title, (*heads, ("", "left")))
+    shown.box, shown.show_edge = box.SIMPLE_HEAD, False
+    for column in shown.columns[:2]:
+        column.no_wrap, column.overflow = True, "ellipsis"
+    shown.columns[0].max_width = NAME_COLUMNS
+    for share in found.shares:
+        thousandths = share.cents * 1000 // found.cents if found.cents else 0
+        length = max(0, min(BAR_COLUMNS, thousandths * BAR_COLUMNS // 1000))
+        bar = f"[blue]{'━' * length}[/][dim]{'╌' * (BAR_COLUMNS - length)}[/]"
+        missing = f" [yellow]▲ {share.unpriced:,} unpriced[/]" if share.unpriced else ""
+        name = share.centre.name or ("" if share.centre.code else "Unallocated")
+        shown.add_row(
+            f"{escape(name)} [dim]{escape(share.centre.code)}[/]".strip(),
+            escape(share.centre.owner) or "[dim]—[/]",
+            f"{share.requests:,}",
+            in_words(share.cents),
+            percent(share.cents, found.cents),
+            bar + missing,
+        )
+    shown.add_section()
+    shown.add_row("[bold]Total[/]", "", f"{found.requests:,}", f"[bold]{in_words(found.cents)}[/]", "", "")  # fmt: skip
+    return Group(shown, Text(), _ties(found))
+
+
+def _ties(found: Summary) -> Text:
+    """What the total consists of, and that teams and providers sum to the ledger's part."""
+    parts = " + ".join(f"{one.name} {in_words(one.cents)}" for one in found.parts)
+    said = Text(f"= {parts}\n", style="dim")
+    ledger = found.parts[0].cents if found.parts else 0
+    for name, listed in (("teams", found.teams), ("providers", found.providers)):
+        is_equal = sum(one.cents for one in listed) == ledger
+        said.append("✓ " if is_equal else "✗ ", style="green" if is_equal else "bold red")
+        said.append(f"{len(listed)} {name} sum to the ledger: {_largest(listed)}\n", style="dim")
+    said.rstrip()
+    return said
+
+
+def _largest(listed: Sequence[Part]) -> str:
+    shown = ", ".join(f"{one.name or 'none'} {in_words(one.cents)}" for one in listed[:3])
+    return f"{shown}{', …' if len(listed) > 3 else ''}"  # noqa: PLR2004  # the three that were shown

@@ -1,0 +1,1 @@
+"""Inter in three static weights (latin), for statements that look the same everywhere; licence beside them."""
