@@ -16,6 +16,7 @@ from gateway import app as composition, shipped
 from gateway.commands.budget_health import budget_health
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.commands.prices_import import imported
+from gateway.commands.prices_missing import missing
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import ConfigurationError, GatewayError, Unavailable
@@ -30,6 +31,8 @@ from gateway.upstream.credentials import Anonymous
 
 _CLOCK_SKEW_SECONDS_MAX = 300  # SigV4's tolerance: beyond it every signed request is refused
 
+_WEEK_US = 7 * 86_400_000_000
+_GAPS_SHOWN = 5
 _MIB = 1024 * 1024
 _BACKLOG_BYTES_MAX = 64 * _MIB  # several segments: more than a database that keeps up leaves
 _FREE_BYTES_LOW = 1024 * _MIB
@@ -79,7 +82,7 @@ def _findings(path: Path | None) -> list[Finding]:
         ]
     found = [Finding("configuration", "ok", str(path or "defaults"))]
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _database, _budgets, _journal, _disk, _vocabulary, _prices, _deployments, _credentials,
+        _folder, _database, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _deployments, _credentials,
         _clock,
     )  # fmt: skip
     for check in checks:
@@ -231,6 +234,30 @@ def _prices(configured: Config) -> list[Finding]:
         for text in lint(book.rows)
     ]
     return findings
+
+
+def _unpriced(configured: Config) -> list[Finding]:
+    """Usage of the last week that no price covers: each day of it is money nobody sees."""
+    try:
+        gaps, unknown = missing(configured, SystemClock().wall_us() - _WEEK_US)
+    except (ConfigurationError, Unavailable):
+        return []  # said above
+    cure = "weighbridge prices missing: the rows to fill; then prices import, and prices rerate"
+    findings = [
+        Finding(
+            "unpriced",
+            "warn",
+            f"{gap.wanted.model or '?'} {gap.wanted.unit}: {gap.missed.lines:,} times, {gap.now} now",
+            cure,
+        )
+        for gap in gaps[:_GAPS_SHOWN]
+    ]
+    if len(gaps) > _GAPS_SHOWN:
+        findings.append(Finding("unpriced", "warn", f"{len(gaps) - _GAPS_SHOWN} more", cure))
+    if unknown:
+        what = f"{unknown:,} rows of which nobody told the usage"
+        findings.append(Finding("unpriced", "warn", what, "weighbridge usage shows their flags"))
+    return findings or [Finding("unpriced", "ok", "everything of the last week has its price")]
 
 
 def _deployments(configured: Config) -> list[Finding]:

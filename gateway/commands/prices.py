@@ -5,6 +5,7 @@ import typer
 from gateway.commands.prices_import import import_prices, imports
 from gateway.commands.prices_lint import lint_prices
 from gateway.commands.prices_list import list_prices, show_price
+from gateway.commands.prices_missing import missing_prices
 from gateway.commands.prices_refresh import refresh_prices
 
 prices = typer.Typer(
@@ -15,5 +16,6 @@ prices.command("list")(list_prices)
 prices.command("show")(show_price)
 prices.command("import")(import_prices)
 prices.command("imports")(imports)
+prices.command("missing")(missing_prices)
 prices.command("lint")(lint_prices)
 prices.command("refresh")(refresh_prices)

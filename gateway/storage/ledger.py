@@ -15,6 +15,7 @@ from gateway.kernel.clock import Clock, SystemClock
 from gateway.ledger.adjust import adjustment
 from gateway.ledger.digest import joined_ids, rows_digest
 from gateway.ledger.entry import Entry, EntryKind
+from gateway.ledger.missing import Gaps
 from gateway.ledger.rollup import roll
 from gateway.ledger.statement import Statement
 from gateway.ledger.validity import problem
@@ -23,7 +24,7 @@ from gateway.storage.books_sqlite import SqliteBooks
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused
 from gateway.storage.posting import Effects, Posting, finished
-from gateway.storage.queries import entries_where, statement_where, usage_filter
+from gateway.storage.queries import entries_where, statement_where, unpriced_filter, usage_filter
 from gateway.storage.rows import by_id, encode
 from gateway.storage.tables import LEDGER, QUARANTINE, SETTLED
 from gateway.storage.verifying import Verification, verified
@@ -127,6 +128,13 @@ class Ledger:
         wanted = usage_filter(since_us, until_us, team, user, model)
         async for entry in entries_where(self._database, wanted, limit, newest_first=newest_first):
             yield entry
+
+    async def gaps(self, since_us: int | None = None, until_us: int | None = None) -> Gaps:
+        """What has no price, of the rows that began in a time; streamed, in memory by what is missing."""
+        found = Gaps()
+        async for entry in entries_where(self._database, unpriced_filter(since_us, until_us), None):
+            found.add(entry)
+        return found
 
     async def statement(
         self,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.kernel.errors import BadRequest
 from gateway.ledger.entry import Entry
+from gateway.ledger.missing import CORRECTIONS, LACKING
 from gateway.ledger.statement import Posting, Statement, fold
 from gateway.storage.engine import Database
 from gateway.storage.rows import entry_of
@@ -41,6 +42,14 @@ def usage_filter(
         (c.model, eq, model),
     )
     return _conditions(asked)
+
+
+def unpriced_filter(since_us: int | None, until_us: int | None) -> Conditions:
+    """The conditions of rows with a line that has no price, and of the corrections that may have priced one."""
+    lacking = sa.or_(
+        LEDGER.c.price_status.in_(LACKING), LEDGER.c.kind.in_([str(kind) for kind in CORRECTIONS])
+    )
+    return [lacking, *usage_filter(since_us, until_us, None, None, None)]
 
 
 def _conditions(

@@ -4,17 +4,21 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway import app as composition
+from gateway.commands.prices_missing import missing
 from gateway.kernel.errors import ConfigurationError
 from gateway.livebook import LiveBook
+from gateway.pricing import load
 from gateway.pricing.importing import Plan, planned
+from gateway.pricing.rate import Status
 from gateway.pricing.row import Row
 from gateway.storage.engine import Database
 from gateway.storage.prices import PriceStore
-from tests.serving import Running, deployments, raw_exchange, serving
-from tests.storage.test_gateway_budgets import answering, request
+from tests.serving import RawUpstream, Running, Script, deployments, raw_exchange, serving
+from tests.storage.test_gateway_budgets import CHAT, answering, request
 
 EXTRA = deployments(("gpt-4o", "gpt-4o-2024-11-20", "global"))
 MODEL = "gpt-4o"
@@ -119,3 +123,29 @@ def test_a_model_that_had_no_price_passes_once_it_has_one(url: str, tmp_path: Pa
         until(running, 1)
         head, _, _ = raw_exchange(running.port, raw)
         assert head.split(b" ")[1] == b"200"
+
+
+def test_what_was_booked_without_a_price_is_listed_with_the_row_that_cures_it(
+    url: str, tmp_path: Path
+) -> None:
+    extra = deployments(("gpt-4o", "brand-new", "global"))
+    body = CHAT.replace(b"gpt-4o-2024-11-20", b"brand-new")
+    upstream = RawUpstream(
+        lambda head, sent: Script(200, [("content-type", "application/json")], [body])
+    )
+    with upstream.running() as base, serving(tmp_path, base, extra, database=url) as running:
+        for _ in range(3):
+            raw_exchange(running.port, request(running.key.key))
+        running.rows(3)
+        gaps, unknown = missing(running.config, 0)
+        assert [(gap.wanted.unit, gap.missed.lines, gap.missed.quantity) for gap in gaps] == [
+            ("input_text", 3, 27), ("output_text", 3, 30),
+        ]  # fmt: skip
+        assert ({gap.now for gap in gaps}, unknown) == ({Status.UNPRICED}, 0)
+        lines = [gap.row.replace("<USD>", "1") for gap in gaps]
+        rows, problems = load.rows("own.csv", "\n".join([",".join(load.COLUMNS), *lines]).encode())
+        assert problems == ()
+        early = [msgspec.structs.replace(row, since_us=0) for row in rows]
+        asyncio.run(brought(url, *early))
+        gaps, _ = missing(running.config, 0)
+        assert {gap.now for gap in gaps} == {Status.PRICED}

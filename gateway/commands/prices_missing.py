@@ -1,0 +1,148 @@
+"""weighbridge prices missing: what was used without a price, and the row that would cure it."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from gateway import premises, shipped
+from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.price_records import place
+from gateway.commands.prices_import import current_book
+from gateway.config import Config
+from gateway.kernel.clock import SystemClock, epoch_us, instant
+from gateway.ledger.missing import Gaps, Missed, Wanted
+from gateway.metering.units import UNITS
+from gateway.pricing.book import Book
+from gateway.pricing.cover import covers, cure_row
+from gateway.pricing.dimensions import Circumstances
+from gateway.pricing.load import COLUMNS
+from gateway.pricing.rate import Status
+from gateway.storage.ledger import Ledger
+
+_DAYS: Final = 31
+_DAY_US: Final = 86_400_000_000
+_CURES: Final = {
+    Status.PRICED: "has a price now: weighbridge prices rerate",
+    Status.AMBIGUOUS: "set region on its deployment or upstream",
+}
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A missing price as it stands now. ``now``: priced | ambiguous | unpriced, by the current book."""
+
+    wanted: Wanted
+    missed: Missed
+    now: Status
+    row: str
+
+
+def missing_prices(
+    *,
+    since: Annotated[str | None, typer.Option(help="date, UTC; else 31 days ago")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="only the rows to fill, as a file")] = False,
+    config: Annotated[Path | None, typer.Option()] = None,
+    json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
+) -> None:
+    """What was booked without a price, how often and how much, with a row to fill for each."""
+    configured = shipped.configured(config)
+    since_us = SystemClock().wall_us() - _DAYS * _DAY_US if since is None else _instant(since)
+    gaps, unknown = missing(configured, since_us)
+    if csv:
+        lines = [",".join(COLUMNS), *(gap.row for gap in gaps if gap.now is Status.UNPRICED)]
+        typer.echo("\n".join(lines))
+    elif json:
+        for gap in gaps:
+            emit(_record(gap))
+    else:
+        _show(gaps, unknown, since_us)
+
+
+def missing(configured: Config, since_us: int) -> tuple[list[Gap], int]:
+    """What has no price since then, the most frequent first; and the rows of which nobody knows the usage.
+
+    Raises Unavailable.
+    """
+    premises.ready_store(configured)
+
+    async def run() -> Gaps:
+        async with premises.opened(configured) as database:
+            return await Ledger(database).gaps(since_us)
+
+    found, book = asyncio.run(run()), current_book(configured)
+    return [_gap(book, wanted, missed) for wanted, missed in found.found()], found.unknown
+
+
+def _gap(book: Book, wanted: Wanted, missed: Missed) -> Gap:
+    at = Circumstances(
+        provider=wanted.provider,
+        model=book.canonical(wanted.provider, (wanted.model,)) or wanted.model or None,
+        scope=wanted.scope or None,
+        at_us=missed.last_us,
+        geo=wanted.geo or None,
+        region=wanted.region or None,
+        tier=wanted.tier,
+    )
+    return Gap(wanted, missed, covers(book, at, (wanted.unit,)).status, cure_row(at, wanted.unit))
+
+
+def _record(gap: Gap) -> dict[str, object]:
+    named = {name: value or None for name, value in msgspec.structs.asdict(gap.wanted).items()}
+    return named | {
+        "lines": gap.missed.lines,
+        "quantity": gap.missed.quantity,
+        "first_at": instant(gap.missed.first_us).isoformat(timespec="seconds"),
+        "last_at": instant(gap.missed.last_us).isoformat(timespec="seconds"),
+        "now": str(gap.now),
+        "row": gap.row if gap.now is Status.UNPRICED else None,
+    }
+
+
+def _show(gaps: list[Gap], unknown: int, since_us: int) -> None:
+    day = f"{instant(since_us):%Y-%m-%d}"
+    if not gaps:
+        CONSOLE.print(f"[green]✓[/] everything since {day} has its price", highlight=False)
+    else:
+        _show_gaps(gaps, day)
+    if unknown:
+        CONSOLE.print(
+            f"[yellow]![/] {unknown:,} rows tell no usage at all: weighbridge usage shows their flags",
+            highlight=False,
+        )
+
+
+def _show_gaps(gaps: list[Gap], day: str) -> None:
+    shown = table(
+        f"Without a price since {day}",
+        (
+            ("provider", "left"), ("model", "left"), ("scope", "left"), ("place", "left"), ("tier", "left"),
+            ("unit", "left"), ("times", "right"), ("quantity", "right"), ("last", "left"), ("now", "left"),
+        ),
+    )  # fmt: skip
+    for gap in gaps:
+        wanted, missed = gap.wanted, gap.missed
+        shown.add_row(
+            wanted.provider, wanted.model or "?", wanted.scope or "?", place((wanted.geo, wanted.region)),
+            wanted.tier, wanted.unit, f"{missed.lines:,}",
+            f"{missed.quantity:,}{' tokens' if UNITS[wanted.unit].is_token else ''}",
+            f"{instant(missed.last_us):%Y-%m-%d %H:%M}", _CURES.get(gap.now, "no row"),
+        )  # fmt: skip
+    CONSOLE.print(shown)
+    rows = [gap.row for gap in gaps if gap.now is Status.UNPRICED]
+    if rows:
+        CONSOLE.print(
+            "\nRows to fill (--csv writes them as a file), then: weighbridge prices import"
+        )
+        for row in rows:
+            typer.echo(row)
+
+
+def _instant(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        stop(f"--since is a date or time such as 2026-11-22, found {text!r}")
+    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))
