@@ -65,7 +65,7 @@ class LiteLlm:
             key: entry for key, entry in table.items() if isinstance(entry, dict)
         }
 
-    def keys(self) -> tuple[str, ...]:
+    def models(self) -> tuple[str, ...]:
         """Every model key, sorted."""
         return tuple(sorted(self._entries))
 

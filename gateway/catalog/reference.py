@@ -4,7 +4,7 @@
     term      = "meter " name *(" | " name)  |  key [" " field]
     remark    = "x1.1 regional endpoint"     |  any words
 
-A key is a model of LiteLLM's table or a 'provider/model' of genai-prices; an equals sign says that both state
+A field is what LiteLLM's table calls a figure, or the tier whose figure genai-prices states. A key is a model of LiteLLM's table or a 'provider/model' of genai-prices; an equals sign says that both state
 the same figure. A row that is charged as another unit, or whose price is zero by a remark, rests on a rule.
 """
 

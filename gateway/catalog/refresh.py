@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from gateway.catalog import lines as text
@@ -28,8 +29,12 @@ class Verdict(StrEnum):
     RULE = "rule"  # charged as another unit, free by a remark, or written by hand
     ENDED = "ended"  # history
     REPLACED = "replaced"  # the figure moved, and enough sources say so
+    ANNOUNCED = "announced"  # it stands, and a dated source says that it will move
     DISPUTED = "disputed"  # the sources do not agree, or only one says so
     GONE = "gone"  # no source states it any more
+
+
+_FOR_A_PERSON = (Verdict.ANNOUNCED, Verdict.DISPUTED, Verdict.GONE)
 
 
 class Delta(NamedTuple):
@@ -37,7 +42,6 @@ class Delta(NamedTuple):
 
     before: Cells
     after: Cells
-    stated: tuple[Stated, ...]
 
 
 class Dispute(NamedTuple):
@@ -57,11 +61,15 @@ class Outcome(NamedTuple):
     counts: Counter[Verdict]
 
 
-def refresh(files: Mapping[str, bytes], sources: Sources, day: date) -> Outcome:
+def refresh(
+    files: Mapping[str, bytes], sources: Sources, day: date, accept: Iterable[str] = ()
+) -> Outcome:
     """Hold every price file against the sources as of a day; ``aliases.csv`` and ``regions.csv`` stand.
 
-    Raises SourceUnreadable through the sources; the files must have passed their lint.
+    accept  patterns of 'provider/model' for which one source is enough, because a person has looked
+    The files must have passed their lint.
     """
+    patterns = tuple(accept)
     geos = _geos(files)
     made: dict[str, bytes] = {}
     deltas: list[Delta] = []
@@ -77,13 +85,11 @@ def refresh(files: Mapping[str, bytes], sources: Sources, day: date) -> Outcome:
         for line in whole:
             verdict, stated = _judged(line, sources, day, geos, elsewhere)
             counts[verdict] += 1
-            if verdict is Verdict.REPLACED:
-                closed, after = _moved(line, stated, day)
-                deltas.append(Delta(line, after, stated))
-                kept += [closed, after]
-                continue
-            kept.append(line)
-            if verdict in (Verdict.DISPUTED, Verdict.GONE):
+            moved = _moved(line, verdict, stated, sources, day, accepted=_named(line, patterns))
+            kept += moved or (line,)
+            if moved:
+                deltas.append(Delta(line, moved[1]))
+            elif verdict in _FOR_A_PERSON:
                 disputes.append(Dispute(line, verdict, stated))
         made[name] = text.write(kept)
     return Outcome(made, tuple(deltas), tuple(disputes), counts)
@@ -154,8 +160,14 @@ def _judged(
     within, without = _sold(line, geos, elsewhere[_place_less(line)])
     as_of = max(day, date.fromisoformat(line["valid_from"]))
     reference = parse(line["source_ref"])
-    stated = sources.state(reference, text.slot_of(line), within, without, as_of)
-    return _verdict(line, stated, as_of), stated
+    slot = text.slot_of(line)
+    stated = sources.state(reference, slot, within, without, as_of)
+    verdict = _verdict(line, stated, as_of)
+    change = None if line["valid_to"] else sources.next_change(reference, slot, as_of)
+    if verdict is Verdict.HELD and change is not None:
+        _term, figure, since = change
+        return Verdict.ANNOUNCED, (*stated, Stated(sources.genai.label, figure, since))
+    return verdict, stated
 
 
 def _verdict(line: Cells, stated: tuple[Stated, ...], as_of: date) -> Verdict:
@@ -182,9 +194,43 @@ def _since(line: Cells, stated: tuple[Stated, ...], day: date) -> date:
     return max(dated, default=day)
 
 
-def _moved(line: Cells, stated: tuple[Stated, ...], day: date) -> tuple[Cells, Cells]:
-    figure = stated[0].figure
-    if figure is None:
-        raise AssertionError("a line is replaced only where every source states its figure")
+def _named(line: Cells, patterns: Iterable[str]) -> bool:
+    name = f"{line['provider']}/{line['model']}"
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _moved(
+    line: Cells,
+    verdict: Verdict,
+    stated: tuple[Stated, ...],
+    sources: Sources,
+    day: date,
+    *,
+    accepted: bool,
+) -> tuple[Cells, Cells] | None:
+    """The line closed and its successor, where it may be replaced."""
+    if verdict is Verdict.ANNOUNCED and accepted:
+        return _announced(line, sources, day)
+    agreed = stated and all(
+        f.figure and f.figure.equals(stated[0].figure or f.figure) for f in stated
+    )
+    figure = stated[0].figure if agreed else None
+    if figure is None or not (
+        verdict is Verdict.REPLACED or (verdict is Verdict.DISPUTED and accepted)
+    ):
+        return None
     source = " + ".join(dict.fromkeys(found.source for found in stated))
     return text.replaced(line, _since(line, stated, day), figure, source)
+
+
+def _announced(line: Cells, sources: Sources, day: date) -> tuple[Cells, Cells] | None:
+    """The line closed on the day its dated source announces, and the one that source states from then on."""
+    as_of = max(day, date.fromisoformat(line["valid_from"]))
+    change = sources.next_change(parse(line["source_ref"]), text.slot_of(line), as_of)
+    if change is None:
+        return None
+    term, figure, since = change
+    closed, after = text.replaced(line, since, figure, sources.genai.label)
+    _, *remarks = line["source_ref"].split("; ")
+    head = f"{term.key} {term.field}".rstrip()
+    return closed, {**after, "source_ref": "; ".join((head, *remarks)), "evidence": "single"}

@@ -8,6 +8,7 @@ from gateway.catalog.genai import GenaiPrices
 from gateway.catalog.litellm import LiteLlm
 from gateway.catalog.reference import Reference, Term
 from gateway.catalog.retail import Retail
+from gateway.pricing.dimensions import TIERS
 
 
 class Stated(NamedTuple):
@@ -59,6 +60,23 @@ class Sources(NamedTuple):
         if self.litellm.has(term.key):
             figure = self.litellm.figure(term.key, slot, term.field)
             return Stated(self.litellm.label, figure)
+        if term.field in TIERS:
+            slot = slot._replace(tier=term.field)
         figure = self.genai.figure(term.key, slot, day)
         starts = [since for since in self.genai.starts(term.key, slot.tier) if since <= day]
         return Stated(self.genai.label, figure, starts[-1] if starts else None)
+
+    def next_change(
+        self, reference: Reference, slot: Slot, day: date
+    ) -> tuple[Term, Figure, date] | None:
+        """The first change after a day that a dated source of the reference announces, the factor applied."""
+        for term in reference.terms:
+            if term.names or self.litellm.has(term.key):
+                continue
+            there = slot._replace(tier=term.field) if term.field in TIERS else slot
+            now = self.genai.figure(term.key, there, day)
+            for since in self.genai.starts(term.key, there.tier):
+                figure = self.genai.figure(term.key, there, since) if since > day else None
+                if figure is not None and now is not None and not figure.equals(now):
+                    return term, figure.times(reference.factor), since
+        return None

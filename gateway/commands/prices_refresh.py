@@ -3,8 +3,9 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,21 +14,25 @@ import typer
 from rich.markup import escape
 
 from gateway import shipped
-from gateway.catalog import manifest as pinned
+from gateway.catalog import lines, manifest as pinned
 from gateway.catalog.figure import SourceUnreadable
+from gateway.catalog.growth import Growth, grown
 from gateway.catalog.lines import Cells
 from gateway.catalog.manifest import Package
+from gateway.catalog.proposals import proposals
 from gateway.catalog.refresh import Delta, Dispute, Outcome, Verdict, refresh
 from gateway.catalog.sources import Sources
 from gateway.commands.output import CONSOLE, emit, stop, table
-from gateway.kernel.clock import SystemClock, instant
+from gateway.kernel.clock import SystemClock, epoch_us, instant
 
+REVIEW: Final = "review/disputes.csv"
 _SHOWN: Final = 40
 _MEANING: Final = {
     Verdict.HELD: "every source it names still states the figure",
     Verdict.RULE: "charged as another unit, free by a remark, or written by hand",
     Verdict.ENDED: "history",
     Verdict.REPLACED: "moved: the provider says so, or two sources agree",
+    Verdict.ANNOUNCED: "stands, and a dated source says that it will move",
     Verdict.DISPUTED: "moved: sources differ, or only one says so",
     Verdict.GONE: "no source states it any more",
 }
@@ -48,28 +53,63 @@ def refresh_prices(
     folder: Annotated[
         Path | None, typer.Option(help="price files; else those that ship with this program")
     ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="PROVIDER/MODEL, * allowed: one source is enough, because you have looked"
+        ),
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="write the files; else only show")] = False,
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
-    """Look every figure up again where its source_ref says; show what moved and what is disputed."""
+    """Look every figure up again where its source_ref says; show what moved, what is new, what is disputed."""
     place = folder or Path(str(resources.files("gateway.pricing"))) / "seed"
-    files = {path.name: path.read_bytes() for path in sorted(place.glob("*.csv"))}
-    if not files:
-        stop(f"{place}: no price files")
+    files = _price_files(place)
     as_of = day.date() if day else instant(SystemClock().wall_us()).astimezone(UTC).date()
-    outcome = refresh(files, sources(package or (), wheels), as_of)
-    moved = {name: content for name, content in outcome.files.items() if content != files[name]}
+    outcome, growth = refreshed(files, sources(package or (), wheels), as_of, accept or ())
+    made = {**growth.files, REVIEW: lines.write(growth.waiting)}
+    before = {**files, REVIEW: _content(place / REVIEW)}
+    moved = {name: content for name, content in made.items() if content != before[name]}
     if json:
-        _emit(outcome)
+        _emit(outcome, growth)
     else:
-        _show(outcome, moved)
+        _show(outcome, growth, moved)
     if write:
-        for name, content in moved.items():
-            (place / name).write_bytes(content)
+        _write(place, moved)
     elif moved and not json:
         CONSOLE.print("[dim]nothing is written: review the diff, then add --write[/]")
     if outcome.disputes:
         raise SystemExit(1)
+
+
+def refreshed(
+    files: Mapping[str, bytes], held: Sources, day: date, accept: Sequence[str] = ()
+) -> tuple[Outcome, Growth]:
+    """What became of the lines there are, and which come to them."""
+    outcome = refresh(files, held, day, accept)
+    proposed = proposals(outcome.files, held, day)
+    return outcome, grown(outcome.files, proposed, accept, _noon(day))
+
+
+def _price_files(place: Path) -> dict[str, bytes]:
+    files = {path.name: path.read_bytes() for path in sorted(place.glob("*.csv"))}
+    if not files:
+        stop(f"{place}: no price files")
+    return files
+
+
+def _write(place: Path, moved: Mapping[str, bytes]) -> None:
+    (place / REVIEW).parent.mkdir(exist_ok=True)
+    for name, content in moved.items():
+        (place / name).write_bytes(content)
+
+
+def _noon(day: date) -> int:
+    return epoch_us(datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def sources(instead: Iterable[str], wheels: Path | None) -> Sources:
@@ -110,7 +150,11 @@ def _members(wanted: Iterable[Package], room: Path) -> dict[Package, bytes]:
     return found
 
 
-def _emit(outcome: Outcome) -> None:
+def _emit(outcome: Outcome, growth: Growth) -> None:
+    for line in growth.added:
+        emit({"verdict": "added", "line": line})
+    for line in growth.waiting:
+        emit({"verdict": "waiting", "line": line})
     for delta in outcome.deltas:
         emit({"verdict": str(Verdict.REPLACED), "before": delta.before, "after": delta.after})
     for dispute in outcome.disputes:
@@ -124,13 +168,15 @@ def _emit(outcome: Outcome) -> None:
     emit({"verdict": None, "lines": {str(verdict): n for verdict, n in outcome.counts.items()}})
 
 
-def _show(outcome: Outcome, moved: Mapping[str, bytes]) -> None:
+def _show(outcome: Outcome, growth: Growth, moved: Mapping[str, bytes]) -> None:
     counted = table("", (("lines", "right"), ("verdict", "left"), ("meaning", "left")))
     for verdict in Verdict:
         counted.add_row(f"{outcome.counts[verdict]:,}", str(verdict), _MEANING[verdict])
     CONSOLE.print(counted)
     _show_deltas(outcome.deltas)
     _show_disputes(outcome.disputes)
+    _show_new("added", growth.added)
+    _show_new(f"waiting in {REVIEW}: one source only, or implausible", growth.waiting)
     changed = ", ".join(moved) or "no file"
     CONSOLE.print(f"{changed} would change" if moved else "[green]✓[/] every file stands as it is")
 
@@ -173,6 +219,23 @@ def _show_disputes(disputes: tuple[Dispute, ...]) -> None:
         )
     CONSOLE.print(shown)
     _more(len(disputes))
+
+
+def _show_new(title: str, found: tuple[Cells, ...]) -> None:
+    by_model: dict[tuple[str, str], list[Cells]] = defaultdict(list)
+    for line in found:
+        by_model[line["provider"], line["model"]].append(line)
+    if not by_model:
+        return
+    shown = table(
+        title, (("model", "left"), ("lines", "right"), ("where", "left"), ("from", "left"))
+    )
+    for (provider, model), group in list(by_model.items())[:_SHOWN]:
+        where = dict.fromkeys(f"{line['scope']} {line['tier']}" for line in group)
+        refer = next((line["source_ref"] for line in group if line["source"]), "")
+        shown.add_row(f"{provider}/{model}", str(len(group)), ", ".join(where), escape(refer))
+    CONSOLE.print(shown)
+    _more(len(by_model))
 
 
 def _named(line: Cells) -> str:

@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,11 @@ import pytest
 
 from gateway import shipped
 from gateway.__main__ import main
+from gateway.catalog import lines
 from gateway.catalog.manifest import packages
+from gateway.catalog.refresh import refresh
+from gateway.catalog.sources import Sources
+from gateway.commands.prices_refresh import REVIEW, refreshed, sources
 
 Run = Callable[..., SimpleNamespace]
 SEED = Path(shipped.__file__).parent / "pricing" / "seed"
@@ -62,13 +67,14 @@ def copied(tmp_path: Path) -> Path:
     """The shipped files, to be spoilt."""
     for path in SEED.glob("*.csv"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "review").mkdir()
+    (tmp_path / REVIEW).write_bytes((SEED / REVIEW).read_bytes())
     return tmp_path
 
 
 def same(folder: Path) -> bool:
-    return all(
-        (folder / path.name).read_bytes() == path.read_bytes() for path in SEED.glob("*.csv")
-    )
+    names = [*(path.name for path in SEED.glob("*.csv")), REVIEW]
+    return all((folder / name).read_bytes() == (SEED / name).read_bytes() for name in names)
 
 
 def test_a_refresh_from_the_pinned_packages_reproduces_the_shipped_files_byte_for_byte(
@@ -78,38 +84,94 @@ def test_a_refresh_from_the_pinned_packages_reproduces_the_shipped_files_byte_fo
         "--wheels", str(wheels), "--folder", str(copied), "--on", "2026-11-22", "--write", "--json"
     )
     assert done.status == 0, done.out[-2000:]
-    (counted,) = [json.loads(line) for line in done.out.splitlines()]
+    *waiting, counted = [json.loads(line) for line in done.out.splitlines()]
+    assert {record["verdict"] for record in waiting} == {"waiting"}
     assert counted["lines"].keys() == {"held", "rule", "ended"}
-    assert counted["lines"]["held"] > 6000
+    assert counted["lines"]["held"] > 7000
     assert same(copied)
 
 
+DAY = date(2026, 11, 22)
+Files = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def held(wheels: Path) -> Sources:
+    """The sources of the pinned packages."""
+    return sources((), wheels)
+
+
+@pytest.fixture(scope="module")
+def files() -> Files:
+    """The shipped files."""
+    return {path.name: path.read_bytes() for path in SEED.glob("*.csv")}
+
+
 def test_a_figure_altered_in_the_files_is_found_against_its_source(
-    run: Run, wheels: Path, copied: Path
+    held: Sources, files: Files
 ) -> None:
     """Every kind of evidence: a meter of the provider, two packages that agree, one package alone."""
-    path = copied / "azure.csv"
-    lines = path.read_text(encoding="utf-8").splitlines()
+    whole = lines.read(files["azure.csv"])
     spoilt = []
     for evidence in ("authoritative", "corroborated", "single"):
-        at, line = next(
-            (i, text)
-            for i, text in enumerate(lines)
-            if text.endswith(f",{evidence}")
-            and ",USD,2026" in text
-            and "=" not in text.split(",")[8]
+        line = next(
+            made
+            for made in whole
+            if made["evidence"] == evidence and not lines.by_rule(made) and not made["valid_to"]
         )
-        cells = line.split(",")
-        cells[8] = "123.456"
-        lines[at] = ",".join(cells)
-        spoilt.append(cells[1])
-    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    done = run("--wheels", str(wheels), "--folder", str(copied), "--on", "2026-11-22", "--json")
-    records = [json.loads(line) for line in done.out.splitlines()]
-    found = [r for r in records if r["verdict"]]
-    assert len(found) == 3
-    assert {(r.get("line") or r["before"])["model"] for r in found} == set(spoilt)
-    assert done.status == 1
+        line["price"] = "123.456"
+        spoilt.append(line["model"])
+    outcome = refresh(files | {"azure.csv": lines.write(whole)}, held, DAY)
+    found = [d.before["model"] for d in outcome.deltas] + [
+        d.line["model"] for d in outcome.disputes
+    ]
+    assert sorted(found) == sorted(spoilt)
+
+
+def without_model(files: Files, model: str) -> tuple[Files, dict[tuple[str, ...], str]]:
+    """The files without a model; its figures by key, where a source states them and they are open-ended."""
+    whole = lines.read(files["bedrock.csv"])
+    rest = lines.write(line for line in whole if line["model"] != model)
+    taken = [line for line in whole if line["model"] == model]
+    assert taken
+    return files | {"bedrock.csv": rest}, figures_of(
+        line for line in taken if "bare id" not in line["source_ref"]
+    )
+
+
+def figures_of(whole: Iterable[lines.Cells]) -> dict[tuple[str, ...], str]:
+    return {
+        (*lines.key_of(line).terms, line["unit"], line["context_gt"]): line["price"]
+        for line in whole
+        if not lines.by_rule(line) and not line["valid_to"]
+    }
+
+
+def test_a_model_taken_out_of_the_files_is_proposed_again_at_the_same_prices(
+    held: Sources, files: Files
+) -> None:
+    model = "anthropic.claude-sonnet-4-6"
+    spoilt, figures = without_model(files, model)
+    _, growth = refreshed(spoilt, held, DAY, [f"bedrock/{model}"])
+    back = [made for made in lines.read(growth.files["bedrock.csv"]) if made["model"] == model]
+    found = figures_of(back)
+    assert len(figures) > 20
+    assert {key: found.get(key) for key in figures} == figures
+    assert {made["scope"] for made in back if made["price"] == "=output_text"} >= {"geo", "global"}
+
+
+def test_what_only_one_source_knows_waits_until_a_person_accepts_it(
+    held: Sources, files: Files
+) -> None:
+    model = "zai.glm-4.7"
+    spoilt, figures = without_model(files, model)
+    _, growth = refreshed(spoilt, held, DAY)
+    waiting = [made for made in growth.waiting if made["model"] == model]
+    assert {made["price"] for made in waiting} == set(figures.values())
+    assert not any(made["model"] == model for made in growth.added)
+    _, growth = refreshed(spoilt, held, DAY, [f"bedrock/{model}"])
+    assert not any(made["model"] == model for made in growth.waiting)
+    assert any(made["model"] == model for made in growth.added)
 
 
 def test_without_write_nothing_is_written_and_another_content_is_refused(
