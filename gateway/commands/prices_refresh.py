@@ -67,9 +67,7 @@ def refresh_prices(
     files = _price_files(place)
     as_of = day.date() if day else instant(SystemClock().wall_us()).astimezone(UTC).date()
     outcome, growth = refreshed(files, sources(package or (), wheels), as_of, accept or ())
-    made = {**growth.files, REVIEW: lines.write(growth.waiting)}
-    before = {**files, REVIEW: _content(place / REVIEW)}
-    moved = {name: content for name, content in made.items() if content != before[name]}
+    moved = _changed(place, growth)
     if json:
         _emit(outcome, growth)
     else:
@@ -96,6 +94,12 @@ def _price_files(place: Path) -> dict[str, bytes]:
     if not files:
         stop(f"{place}: no price files")
     return files
+
+
+def _changed(place: Path, growth: Growth) -> dict[str, bytes]:
+    """The files whose content is another one than what lies in the folder."""
+    made = {**growth.files, REVIEW: lines.write(growth.waiting)}
+    return {name: content for name, content in made.items() if content != _content(place / name)}
 
 
 def _write(place: Path, moved: Mapping[str, bytes]) -> None:
