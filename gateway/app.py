@@ -24,6 +24,7 @@ from gateway.exchange.holding import Holding
 from gateway.exchange.reserving import Reserving
 from gateway.jobs.adopt import Adopter
 from gateway.jobs.alert import Alerter
+from gateway.jobs.attend import Attendant
 from gateway.jobs.expire import Extender, Sweeper
 from gateway.jobs.flush import Flusher
 from gateway.jobs.months import Keeper
@@ -33,11 +34,14 @@ from gateway.ledger.period import day_and_period
 from gateway.livebook import LiveBook
 from gateway.metering.ratio import Ratios
 from gateway.premises import (
+    QuotaEngine,
+    budget_store,
     directory,
     master_secret,
     opened,
     prepare_folder,
     probe_credential,
+    quota_engine,
     ready_store,
 )
 from gateway.pricing.book import Book
@@ -52,9 +56,6 @@ from gateway.storage.ledger import Ledger
 from gateway.storage.orphans import orphans, survey
 from gateway.storage.partitions import Partitions
 from gateway.storage.prices import PriceStore, publish
-from gateway.storage.quota_batch import BatchedQuotas
-from gateway.storage.quotas_postgres import postgres_quotas
-from gateway.storage.quotas_sqlite import sqlite_quotas
 from gateway.storage.spool import Spool
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observe import Telemetry
@@ -65,6 +66,7 @@ from gateway.upstream.transport import RelayTransport
 
 __all__ = [
     "Gateway",
+    "budget_store",
     "directory",
     "master_secret",
     "opened",
@@ -135,6 +137,7 @@ class Gateway:
         async with opened(self.config) as database:
             parts = await self._furnished(database)
             try:
+                await parts.engine.opened(observer=self.observer)
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(job) for job in self._jobs(parts)]
                     self._proxy = self._wired(group, parts)
@@ -158,12 +161,12 @@ class Gateway:
         await keys.refresh()
         budgets = BudgetStore(database, clock)
         await budgets.refresh()
-        quotas = self._quotas(database)
+        engine = quota_engine(config, database, clock, observer)
         await self.prices.follow(PriceStore(database))
         await publish(database, self.book.rows, self.book.catalog)
         partitions = Partitions(database)
         await partitions.ensure(clock.wall_us())
-        ledger = Ledger(database, clock=clock, observer=observer)
+        ledger = Ledger(database, clock=clock, observer=observer, on_posted=engine.posted)
         spools = config.folder() / "spool"
         spools.mkdir(parents=True, exist_ok=True)
         spool = self._spool = Spool(spools, clock=clock, observer=observer)
@@ -175,11 +178,11 @@ class Gateway:
         self.metrics.gauge("weighbridge_disk_free_bytes", lambda: disk_usage(spools).free)
         self.metrics.gauge("weighbridge_open_exchanges", self._open)
         hold_us = config.quotas.hold_seconds * US_PER_SECOND
-        holding = Holding(budgets, quotas, clock=clock, observer=observer, hold_us=hold_us)
+        holding = Holding(budgets, engine.quotas, clock=clock, observer=observer, hold_us=hold_us)
         return _Parts(
             keys=keys,
             budgets=budgets,
-            quotas=quotas,
+            engine=engine,
             holding=holding,
             holds=Holds(database, ledger),
             partitions=partitions,
@@ -199,15 +202,25 @@ class Gateway:
         self.metrics.gauge("weighbridge_price_import", lambda: self.prices.version)
         self.metrics.gauge("weighbridge_price_book_stale", lambda: self.prices.is_stale)
         self.metrics.gauge("weighbridge_open_holds", lambda: len(parts.holding.live))
-        self.metrics.gauge("weighbridge_quota_waiting", lambda: parts.quotas.waiting)
+        self.metrics.gauge("weighbridge_quota_waiting", lambda: parts.engine.waiting)
+        valkey = parts.engine.valkey
+        beside = (
+            ()
+            if valkey is None
+            else (
+                Attendant(valkey.truth, observer).run(),
+                Sweeper(valkey.holds, ledger, clock, observer).run(),
+            )
+        )
         return (
+            *beside,
             parts.flusher.run(),
             Adopter(lambda: orphans(parts.spools, own, clock=clock), ledger, observer).run(),
             Reloader((parts.keys, parts.budgets, self.prices), observer).run(),
-            parts.quotas.run(),
+            parts.engine.quotas.run(),
             Extender(
                 lambda: parts.holding.live,
-                parts.quotas,
+                parts.engine.quotas,
                 clock,
                 observer,
                 ttl_us=self.config.quotas.hold_seconds * US_PER_SECOND,
@@ -217,10 +230,6 @@ class Gateway:
             parts.pool.run(),
             parts.alerter.run(),
         )
-
-    def _quotas(self, database: Database) -> BatchedQuotas:
-        make = postgres_quotas if database.is_postgres else sqlite_quotas
-        return make(self.config.database_url(), clock=self.clock, observer=self.observer)
 
     def _pool(self, tokens: RelayTransport) -> UpstreamPool:
         """``tokens``: the transport credentials are fetched with."""
@@ -331,7 +340,7 @@ class _Parts:
 
     keys: Directory
     budgets: BudgetStore
-    quotas: BatchedQuotas
+    engine: QuotaEngine
     holding: Holding
     holds: Holds
     partitions: Partitions
@@ -346,10 +355,10 @@ class _Parts:
 
     async def close(self) -> None:
         """In this order: what is settled is booked, the journal ends, connections close."""
-        await self.quotas.drain()
+        await self.engine.quotas.drain()
         await self.flusher.drain()
         self.spool.close()
-        await self.quotas.close()
+        await self.engine.close()
         await self.pool.aclose()
         await self.tokens.aclose()
         self.counting.shutdown()

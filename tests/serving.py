@@ -103,11 +103,14 @@ class Running(NamedTuple):
         time.sleep(2.3)
 
     def counters(self) -> dict[str, Balance]:
-        """The counters as the database has them, by budget (and the value it is split by)."""
+        """The counters as the database and the engine have them, by budget (and the value it is split by)."""
 
         async def read() -> list[Balance]:
-            async with composition.opened(self.config) as database:
-                return await BudgetStore(database).counters()
+            async with (
+                composition.opened(self.config) as database,
+                composition.budget_store(self.config, database) as store,
+            ):
+                return await store.counters()
 
         return {one.key.budget + one.key.subject: one for one in asyncio.run(read())}
 

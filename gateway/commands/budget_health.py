@@ -28,7 +28,7 @@ def budget_health(configured: Config) -> list[Said]:
     async def ask() -> tuple[Sequence[Stand], list[StoredKey]]:
         clock = SystemClock()
         async with composition.opened(configured) as database:
-            store = BudgetStore(database, clock)
+            store = BudgetStore(database, clock)  # of what is held on Valkey its own check speaks
             keys = await composition.directory(configured, database, clock).list()
             return await store.stand(await store.list(), FULLEST), keys
 

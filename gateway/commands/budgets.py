@@ -18,7 +18,7 @@ from gateway.commands import (
 from gateway.commands.output import CONSOLE, emit, stop, stop_all
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
-from gateway.kernel.errors import NotFound
+from gateway.kernel.errors import NotFound, Unavailable
 from gateway.providers import installed
 from gateway.quota import draft
 from gateway.quota.budget import Budget, Raise
@@ -45,8 +45,11 @@ def with_store(configured: Config, work: Callable[[BudgetStore], Awaitable[T]]) 
     composition.ready_store(configured)
 
     async def run() -> T:
-        async with composition.opened(configured) as database:
-            return await work(BudgetStore(database))
+        async with (
+            composition.opened(configured) as database,
+            composition.budget_store(configured, database) as store,
+        ):
+            return await work(store)
 
     try:
         return asyncio.run(run())
@@ -215,7 +218,7 @@ def show(
         alerts = await store.alerts(found[0].id) if name else []
         return pictures.Shown(await store.stand(found, top), alerts)
 
-    shown = with_store(shipped.configured(config), ask)
+    shown = _shown(shipped.configured(config), ask)
     if json:
         for one in shown.stands:
             for standing in one.fullest:
@@ -224,6 +227,21 @@ def show(
         CONSOLE.print(pictures.overview(shown.stands))
     else:
         CONSOLE.print(pictures.detail(shown))
+
+
+def _shown(
+    configured: Config, ask: Callable[[BudgetStore], Awaitable[pictures.Shown]]
+) -> pictures.Shown:
+    """With what is held; where only the engine beside the database is away, without it, and said so."""
+    try:
+        return with_store(configured, ask)
+    except Unavailable as error:
+        if configured.quotas.engine == "storage":
+            raise
+        storage = msgspec.structs.replace(configured.quotas, engine="storage")
+        shown = with_store(msgspec.structs.replace(configured, quotas=storage), ask)
+        typer.echo(f"what running requests hold is not shown: {error.message}", err=True)
+        return shown
 
 
 @budgets.command("raise")

@@ -17,6 +17,7 @@ from gateway.commands.budget_health import budget_health
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.commands.prices_import import imported
 from gateway.commands.prices_missing import missing
+from gateway.commands.valkey_health import valkey_health
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import ConfigurationError, GatewayError, Unavailable
@@ -82,7 +83,7 @@ def _findings(path: Path | None) -> list[Finding]:
         ]
     found = [Finding("configuration", "ok", str(path or "defaults"))]
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _database, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _deployments, _credentials,
+        _folder, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _deployments, _credentials,
         _clock,
     )  # fmt: skip
     for check in checks:
@@ -164,6 +165,10 @@ def _budgets(configured: Config) -> list[Finding]:
         return [Finding("budget", *said) for said in budget_health(configured)]
     except (ConfigurationError, Unavailable):
         return []
+
+
+def _valkey(configured: Config) -> list[Finding]:
+    return [Finding("valkey", *said) for said in valkey_health(configured)]
 
 
 def _journal(configured: Config) -> list[Finding]:

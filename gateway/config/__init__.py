@@ -49,7 +49,7 @@ _SECTIONS = (
     "prices",
 )
 _TABLES = ("upstreams", "deployments", "routes")
-_PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@")
+_PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@|[?&]password=[^$]")
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -112,6 +112,8 @@ def _section(reader: Reader, name: str, kind: type[T], raw: Mapping[str, Any]) -
         table = {**table, **overrides(reader, name, kind)}
         if name == "secrets" and table.get("master"):
             table["master"] = reader.secret(table["master"], "secrets.master") or ""
+        if name == "quotas" and str(table.get("valkey", "")).startswith("file:"):
+            table["valkey"] = reader.secret(table["valkey"], "quotas.valkey") or ""
     fields = reader.table(kind, table, name)
     return kind() if fields is None else kind(**fields)
 
@@ -125,8 +127,12 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         reader.problem(
             "org.timezone", f"expected an IANA zone such as 'Europe/Berlin', found {found}"
         )
-    storage = raw.get("storage")
-    if isinstance(storage, dict) and _PASSWORD.search(str(storage.get("url", ""))):
-        reader.problem("storage.url", "a password is given as ${env:NAME}, never as a literal")
+    for section, key in (("storage", "url"), ("quotas", "valkey")):
+        table = raw.get(section)
+        if isinstance(table, dict) and _PASSWORD.search(str(table.get(key, ""))):
+            expected = "a password is given as ${env:NAME}, never as a literal"
+            reader.problem(f"{section}.{key}", expected)
+    if config.quotas.engine == "valkey" and not config.quotas.valkey:
+        reader.problem("quotas.valkey", "the engine 'valkey' needs its URL: valkey://host:6379/0")
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):
         reader.problem("server.tls_key", "tls_certificate and tls_key go together")

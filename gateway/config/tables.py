@@ -95,11 +95,15 @@ class Relay(msgspec.Struct, frozen=True):
 class Quotas(msgspec.Struct, frozen=True):
     """How budgets are held.
 
+    engine                 what keeps the holds: the storage's own database, or a Valkey server beside it
+    valkey                 that server's URL; its password by reference
     hold_seconds           when a hold whose worker is gone is given up
     default_output_tokens  held for the answer of a model whose maximum is not known
     expose                 say what is left of budgets in the answer's headers
     """
 
+    engine: Literal["storage", "valkey"] = "storage"
+    valkey: str = ""
     hold_seconds: Positive = 900
     default_output_tokens: Positive = 16_384
     expose: bool = True

@@ -96,6 +96,14 @@ class Orphan(Protocol):
         ...
 
 
+class Attended(Protocol):
+    """An engine of holds that has to hear what the database posts."""
+
+    async def step(self) -> int:
+        """Tell it what there is to tell; how many ms to pause."""
+        ...
+
+
 class Snapshot(Protocol):
     """Something kept in memory that the database is the truth of."""
 

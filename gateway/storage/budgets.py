@@ -6,7 +6,7 @@ commit, whoever edits while whoever books. To add a property of a budget: a fiel
 and its name in ``_DEFINITION`` where it decides which rows count how much.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ from gateway.quota.standing import Standing
 from gateway.storage.engine import Database
 from gateway.storage.restating import restate
 from gateway.storage.snapshots import BudgetSnapshot
-from gateway.storage.standings import Stand, earning, stand
+from gateway.storage.standings import Held, Stand, earning, stand
 from gateway.storage.tables import ALERT, BUDGET, BUDGET_CHANGE, COUNTER, VERSION
 
 BUDGETS: Final = "budgets"  # the name of the version row
@@ -47,9 +47,17 @@ class Change(msgspec.Struct, frozen=True):
 class BudgetStore:
     """The budgets. Implements the exchange's port Budgets. All but the port raise StoreUnavailable."""
 
-    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock | None = None,
+        *,
+        held: Callable[[], Awaitable[Held]] | None = None,
+    ) -> None:
+        """``held``: what is held of the counters, where an engine beside the database keeps the holds."""
         self._database = database
         self._clock = clock or SystemClock()
+        self._held = held
         self._current = BudgetSnapshot()
 
     # The exchange's side: memory only, but for refresh.
@@ -169,9 +177,16 @@ class BudgetStore:
             wanted = [one for one in budgets if budget_ids is None or one in budget_ids]
             query = sa.select(COUNTER).where(COUNTER.c.budget.in_(wanted))
             rows = (await connection.execute(query.order_by(*COUNTER.primary_key))).mappings().all()
+        pending = {_key(row): row["pending"] for row in rows}
+        posted = {_key(row): row["posted"] for row in rows}
+        if (
+            self._held is not None
+        ):  # after what is posted: what moves meanwhile is rather missed than doubled
+            held = await self._held()
+            pending = {key: one.pending for key, one in held.items() if key.budget in wanted}
         return [
-            Balance(_key(row), row["posted"], row["pending"], budgets[row["budget"]].limit)
-            for row in rows
+            Balance(key, posted.get(key, 0), pending.get(key, 0), budgets[key.budget].limit)
+            for key in sorted(posted.keys() | pending.keys())
         ]
 
     async def alerts(self, budget_id: str) -> list[Alert]:
@@ -187,8 +202,9 @@ class BudgetStore:
     async def stand(self, budgets: Sequence[Budget], top: int) -> Sequence[Stand]:
         """How these stand now, each with its ``top`` fullest counters; all as of one moment."""
         now = self._clock.wall_us()
+        held = None if self._held is None else await self._held()
         async with self._database.snapshot() as connection:
-            return [await stand(connection, budget, now, top) for budget in budgets]
+            return [await stand(connection, budget, now, top, held) for budget in budgets]
 
     async def earning(self) -> Sequence[Standing]:
         """The counters that may have earned an alert."""

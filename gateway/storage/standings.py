@@ -1,6 +1,6 @@
 """How budgets stand, read from their counters: the fullest of each, and those that have earned an alert."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -28,8 +28,18 @@ class Stand(msgspec.Struct, frozen=True):
     counters: int
 
 
-async def stand(connection: AsyncConnection, budget: Budget, at_us: int, top: int) -> Stand:
-    """How one budget stands; one that is not split always has its one counter."""
+Held = Mapping[CounterKey, Counter]
+
+
+async def stand(
+    connection: AsyncConnection, budget: Budget, at_us: int, top: int, held: Held | None = None
+) -> Stand:
+    """How one budget stands; one that is not split always has its one counter.
+
+    ``held``: what is held of which counter, where an engine beside the database keeps the holds.
+    """
+    if held is not None:
+        return await _with_held(connection, budget, at_us, top, held)
     used = COUNTER.c.posted + COUNTER.c.pending
     ours = _window(budget, window_of(budget, at_us).start_us)
     if not budget.each:
@@ -43,6 +53,46 @@ async def stand(connection: AsyncConnection, budget: Budget, at_us: int, top: in
     known = await _with_before(connection, budget, rows, at_us)
     found = [standing(budget, key.subject, at_us, known) for key in rows]
     return Stand(budget, tuple(found), count)
+
+
+async def _with_held(
+    connection: AsyncConnection, budget: Budget, at_us: int, top: int, held: Held
+) -> Stand:
+    """The same, of counters whose holds are elsewhere: the fullest are among the most spent and the held."""
+    ours = _window(budget, window_of(budget, at_us).start_us)
+    is_spent = sa.and_(ours, COUNTER.c.posted != 0)
+    spent = await _rows(connection, is_spent, order=(COUNTER.c.posted.desc(),), limit=top)
+    mine = {key: one for key, one in held.items() if _is_ours(key, one, budget, at_us)}
+    subjects = sorted({key.subject for key in mine} | ({""} if not budget.each else set()))
+    for start in range(0, len(subjects), _SUBJECTS_PER_QUERY):
+        part = COUNTER.c.subject.in_(subjects[start : start + _SUBJECTS_PER_QUERY])
+        spent |= await _rows(connection, ours, part)
+    rows = {key: with_held(spent.get(key), mine.get(key)) for key in spent.keys() | mine.keys()}
+    rows = dict(sorted(rows.items(), key=_fullest_first)[:top])
+    known = await _with_before(connection, budget, rows, at_us)
+    named = rows if budget.each else [CounterKey(budget.id, "", window_of(budget, at_us).start_us)]
+    total = sa.select(sa.func.count()).select_from(COUNTER).where(is_spent)
+    count = int((await connection.execute(total)).scalar_one())
+    count += sum(not spent.get(key, Counter()).posted for key in mine)
+    found = [standing(budget, key.subject, at_us, known) for key in named]
+    return Stand(budget, tuple(found), count if budget.each else 1)
+
+
+def with_held(spent: Counter | None, held: Counter | None) -> Counter:
+    """What SQL has posted, with what is held elsewhere."""
+    posted = spent.posted if spent else 0
+    return Counter(posted, held.pending, held.tat_us) if held else Counter(posted)
+
+
+def _is_ours(key: CounterKey, one: Counter, budget: Budget, at_us: int) -> bool:
+    start_us = window_of(budget, at_us).start_us
+    is_used = one.pending != 0 or one.tat_us > at_us
+    return key.budget == budget.id and key.window_us == start_us and is_used
+
+
+def _fullest_first(pair: tuple[CounterKey, Counter]) -> tuple[int, int, str]:
+    key, one = pair
+    return (-one.posted - one.pending, -one.tat_us, key.subject)
 
 
 async def earning(

@@ -181,6 +181,10 @@ class Epoch:
         keys = self._keys or await self._made_keys()
         return await self._server.first(f"{keys[0]}:{what}", ms)
 
+    async def info(self) -> dict[str, Any]:
+        """What the server says of itself."""
+        return await self._server.info()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._server.close()

@@ -85,6 +85,13 @@ class Truth:
                 if self._posted.get(said.key) == said:
                     del self._posted[said.key]
 
+    async def drain(self) -> None:
+        """At shutdown: tell what is left; what Valkey does not take is found by the other processes."""
+        try:
+            await self.told()
+        except StoreUnavailable as error:
+            self._report(error)
+
     async def say(self, posted: Sequence[Posted], version: int = -1) -> None:
         """How counters stand in SQL; ``version``: of the budgets, where all of them are said."""
         said = [[self._epoch.name(one.key), str(one.posted), one.version] for one in posted]
@@ -161,11 +168,14 @@ class Truth:
             await self._attend()
             self._is_away = False
         except StoreUnavailable as error:
-            if not self._is_away and self._observer is not None:
-                self._observer.failed("quota.valkey", error)
+            if not self._is_away:
+                self._report(error)
             self._is_away = True
-            await asyncio.sleep(LOOK_MS / _MS_PER_S)
         return 0
+
+    def _report(self, error: StoreUnavailable) -> None:
+        if self._observer is not None:
+            self._observer.failed("quota.valkey", error)
 
     async def _attend(self) -> None:
         self._epoch.drop_expired(self._clock.wall_us())

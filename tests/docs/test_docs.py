@@ -383,6 +383,7 @@ def test_what_the_example_leaves_out_is_right_as_well(tmp_path: Path) -> None:
     environment = {
         "AZURE_OPENAI_API_KEY": "k",
         "GEMINI_API_KEY": "k",
+        "VALKEY_PASSWORD": "p",
         "WEIGHBRIDGE_MASTER": "m" * 32,
     }
     config = load(file, installed(), environment)

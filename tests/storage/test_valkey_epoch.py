@@ -345,3 +345,26 @@ async def test_lua_s_cost_of_a_rolling_minute_is_python_s_to_the_last_microsecon
 
     await asyncio.to_thread(same)
     await connection.close()
+
+
+async def test_the_fullest_counters_are_those_with_the_most_spent_and_held(
+    rig: ValkeyRig, url: str, clock: Hands
+) -> None:
+    database = Database(url)
+    split = Budget(
+        id="u", name="u", scope=Scope(), each="user", measure="requests", limit=100, window="always"
+    )
+    await BudgetStore(database, clock).put(split, "owner-4100")
+    users = {"a": (50, 0), "b": (10, 60), "c": (0, 55), "d": (1, 0), "e": (0, 1)}
+    for user, (posted, held) in users.items():
+        await rig.post({CounterKey("u", user, 0): posted} if posted else {})
+        if held:
+            granted(await rig.quotas.reserve(hold(line("u", held, 100, subject=user), version=1)))
+    store = BudgetStore(database, clock, held=rig.first.truth.all_states)
+    (stood,) = await store.stand([split], 3)
+    found = [(one.value, one.posted, one.pending) for one in stood.fullest]
+    assert found == [("b", 10, 60), ("c", 0, 55), ("a", 50, 0)]
+    assert stood.counters == len(users)
+    counters = {one.key.subject: (one.posted, one.pending) for one in await store.counters()}
+    assert counters == users
+    await database.close()
