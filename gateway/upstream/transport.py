@@ -22,6 +22,8 @@ from gateway.upstream.outgoing import Outgoing, encode, origin_of
 CONNECTIONS_MAX: Final = 2_000
 # Below the idle limit of every provider's front door, so that a request rarely meets a closing connection.
 KEEPALIVE_S: Final = 60.0
+# A request on a connection that was closed before it left hears of that within a round trip.
+STALE_NS: Final = 1_000_000_000
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
@@ -54,8 +56,9 @@ class RelayTransport(httpx.AsyncBaseTransport):
         sweep_s: float = SWEEP_S,
     ) -> None:
         self._limits = Limits.of((deadlines or Deadlines()).extension())
+        self._clock = clock or SystemClock()
         self._connections = Connections(
-            clock=clock or SystemClock(),
+            clock=self._clock,
             tls=tls or tls_context(),
             connections_max=connections_max,
             keepalive_s=keepalive_s,
@@ -83,16 +86,22 @@ class RelayTransport(httpx.AsyncBaseTransport):
         """
         limits = limits or self._limits
         connection = await self._connections.borrow(origin, limits)
-        used = connection.used
+        used, began_ns = connection.used, self._clock.ticks_ns()
         try:
             return await self._attempt(connection, outgoing, limits, bodiless=bodiless)
-        except (httpx.RemoteProtocolError, httpx.ReadError):
+        except (httpx.RemoteProtocolError, httpx.ReadError) as error:
             # The race with a provider that closes an idle connection: no byte of an answer came, so the
-            # request was most likely never read. In principle it may have been: hence once, and counted.
-            if not used or connection.got or outgoing.body is None:
+            # request was most likely never read. In principle it may have been: hence once, and counted,
+            # and not where the connection stood for longer than the news of its end takes to arrive.
+            is_stale = used and self._clock.ticks_ns() - began_ns < STALE_NS
+            if not is_stale or connection.got or outgoing.body is None:
                 raise
+            died = error
         self.retried += 1
-        connection = await self._connections.borrow(origin, limits, fresh=True)
+        try:
+            connection = await self._connections.borrow(origin, limits, fresh=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            raise died from None  # not "nothing was sent"
         return await self._attempt(connection, outgoing, limits, bodiless=bodiless)
 
     async def _attempt(

@@ -53,7 +53,24 @@ upstream = "gone"
 model = "gpt-4o"
 scope = "global"
 """
-DEPLOYMENTS: Final = SETTINGS + deployments(
+# The cloud refuses names that end in a status: each of these is served under another name, its second place.
+_SPARES: Final = (
+    ("spare-429", "azure-test", "gpt-4o", "gpt-4o"),
+    ("spare-v1-503", "azure-test", "gpt-4o", "gpt-4o"),
+    ("spare-twice-429", "azure-test", "gpt-4o", "gpt-4o-503"),
+    ("spare-gone", "gone", "gpt-4o", "gpt-4o"),
+    ("spare-claude-503", "azure-test", "claude-sonnet-5", "claude-sonnet-5"),
+    ("spare-nova-503", "runtime-test", "amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+    ("spare-gemini-429", "gemini-test", "gemini-2.5-flash", "gemini-2.5-flash"),
+)
+SPARES: Final = "".join(
+    f'\n[[deployments]]\nname = "{name}"\nupstream = "{upstream}"\nmodel = "{model}"\n'
+    + ('scope = "global"\n' if "nova" not in name else "")
+    + f'[[deployments.also]]\nupstream = "{upstream.replace("gone", "azure-test")}"\nname = "{second}"\n'
+    + ('scope = "global"\n' if "nova" not in name else "")
+    for name, upstream, model, second in _SPARES
+)
+DEPLOYMENTS: Final = (SETTINGS + SPARES) + deployments(
     ("gpt-4o", "gpt-4o-2024-11-20", "global"),
     ("chat-prod", "gpt-4o", "global"),
     ("gpt-4o-old", "gpt-4o", "global"),

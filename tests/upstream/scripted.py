@@ -100,6 +100,7 @@ class Stage:
     opened: int = 0
     open: int = 0
     open_max: int = 0
+    stop_listening: Callable[[], None] = lambda: None
 
     @property
     def url(self) -> str:
@@ -127,6 +128,7 @@ async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterato
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls, limit=2**20)
     stage.port = server.sockets[0].getsockname()[1]
+    stage.stop_listening = server.close
     try:
         yield stage
     finally:

@@ -448,6 +448,47 @@ def test_a_call_is_sent_again_once_only_where_no_byte_of_an_answer_came() -> Non
     run(main())
 
 
+def test_a_call_that_stood_for_a_while_was_read_and_is_not_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.upstream.transport.STALE_NS", 20_000_000)
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer(b"first"))
+        await peer.request()
+        await asyncio.sleep(0.06)
+
+    async def main() -> None:
+        async with upstream(play) as (transport, stage):
+            assert isinstance(transport, RelayTransport)
+            assert await whole(transport, post(stage, b"1")) == b"first"
+            assert await outcome(transport, post(stage, b"2")) == (0, b"", "RemoteProtocolError")
+            assert transport.retried == 0
+            assert [request.body for request in stage.received] == [b"1", b"2"]
+
+    run(main())
+
+
+def test_a_call_that_cannot_be_sent_again_is_not_one_that_was_never_sent() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer(b"first"))
+        await peer.request()
+        stopped[0]()
+
+    stopped: list[Callable[[], None]] = []
+
+    async def main() -> None:
+        async with upstream(play) as (transport, stage):
+            stopped.append(stage.stop_listening)
+            assert await whole(transport, post(stage, b"1")) == b"first"
+            assert await outcome(transport, post(stage, b"2")) == (0, b"", "RemoteProtocolError")
+            assert [request.body for request in stage.received] == [b"1", b"2"]
+
+    run(main())
+
+
 def test_a_streamed_request_body_is_never_sent_twice() -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"ab"
