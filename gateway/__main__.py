@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "statement": "gateway.commands.statement:statement",
     "chargeback": "gateway.commands.chargeback:chargeback",
     "focus": "gateway.commands.focus:focus",
+    "reconcile": "gateway.commands.reconcile:reconcile",
     "simulate": "gateway.commands.simulate:simulate",
     "people": "gateway.commands.people:people",
     "count": "gateway.commands.count:count",

@@ -35,6 +35,7 @@ GRANTS: Final = {
     "org_assignment": _KEPT,
     "org_person": _KEPT,
     "org_change": _APPENDED,
+    "bill_confirmation": _APPENDED,
     "usage_lines": "SELECT",
     "alembic_version": "SELECT",
 }
