@@ -2,6 +2,8 @@
 
 import typer
 
+from gateway.commands.prices_compare import compare_prices
+from gateway.commands.prices_diff import diff_prices
 from gateway.commands.prices_import import import_prices, imports
 from gateway.commands.prices_lint import lint_prices
 from gateway.commands.prices_list import list_prices, show_price
@@ -19,3 +21,5 @@ prices.command("imports")(imports)
 prices.command("missing")(missing_prices)
 prices.command("lint")(lint_prices)
 prices.command("refresh")(refresh_prices)
+prices.command("diff")(diff_prices)
+prices.command("compare")(compare_prices)

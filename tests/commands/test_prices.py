@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,3 +78,61 @@ def test_a_file_that_is_not_there_is_said_with_its_name(run: Run, tmp_path: Path
     done = run("prices", "lint", str(tmp_path / "nowhere.csv"))
     assert done.status == 2
     assert "no such file" in done.err
+
+
+def test_two_sets_of_prices_are_told_apart_row_by_row(run: Run, tmp_path: Path) -> None:
+    row = "azure,m,global,,,standard,input_text,0,{},1000000,USD,2026-01-01,,contract,7,manual"
+    one = price_file(tmp_path / "one.csv", row.format("2"))
+    two = price_file(tmp_path / "two.csv", row.format("3"))
+    done = run("prices", "diff", str(one), str(two), "--json")
+    (found,) = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.status, found["change"], found["percent"]) == (1, "price", 50)
+    assert (found["before"]["price"], found["after"]["price"]) == ("2", "3")
+    assert "+50" in run("prices", "diff", str(one), str(two)).out
+    same = run("prices", "diff", "shipped", "shipped")
+    assert (same.status, "not a row differs" in same.out) == (0, True)
+    bad = price_file(tmp_path / "bad.csv", row.format("x"))
+    assert run("prices", "diff", str(bad)).status == 2
+    assert (
+        "no price files"
+        in run("prices", "diff", str(tmp_path / "commands")).err
+        + run("prices", "diff", str(config_folder(tmp_path))).err
+    )
+
+
+def config_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+def test_a_month_is_priced_again_on_another_model(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "w.toml"
+    config.write_text(f'[storage]\nfolder = "{tmp_path}"\n', encoding="utf-8")
+    words = ("--users", "5", "--per-day", "5", "--days", "5", "--until", "2026-11-22")
+    assert run("simulate", *words, "--config", str(config)).status == 0
+    asked = ("prices", "compare", "--month", "2026-11", "--config", str(config))
+    done = run(*asked, "--to", "gpt-5.4-mini", "--provider", "azure", "--json")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert done.status == 0
+    assert len(rows) > 3
+    assert all(row["left_out"] == {} and row["requests"] > 0 for row in rows)
+    opus = next(row for row in rows if row["model"] == "anthropic.claude-sonnet-4-6")
+    assert Decimal(opus["to_list_usd"]) < Decimal(opus["list_usd"])
+    assert opus["to_pace"]["total_ms_p95"] >= opus["to_pace"]["total_ms_p50"] > 0
+    assert "same token counts" in opus["note"]
+    shown = run(*asked, "--to", "gpt-5.4-mini", "--provider", "azure", "--model", "gpt*").out
+    assert "same token counts" in shown
+    assert "claude" not in shown
+    for wrong, said in (
+        (("--to", "gpt-99"), "no price for a model"),
+        (("--to", "gpt-5.4"), "name one"),
+        (
+            ("--to", "gpt-5.4", "--provider", "azure", "--scope", "regional"),
+            "--scope global --tier batch",
+        ),
+        (("--to", "gpt-5.4", "--provider", "azure", "--scope", "data_zone"), "--geo"),
+        (("--to", "gpt-5.4", "--provider", "nimbus"), "expected one of"),
+    ):
+        refused = run(*asked, *wrong)
+        assert (refused.status, said in " ".join(refused.err.split())) == (2, True), refused.err
