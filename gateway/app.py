@@ -21,6 +21,7 @@ from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
 from gateway.exchange.failover import Failover
 from gateway.exchange.holding import Holding
+from gateway.exchange.owning import Owning
 from gateway.exchange.reserving import Reserving
 from gateway.jobs.adopt import Adopter
 from gateway.jobs.alert import Alerter
@@ -56,6 +57,7 @@ from gateway.storage.ledger import Ledger
 from gateway.storage.orphans import orphans, survey
 from gateway.storage.partitions import Partitions
 from gateway.storage.prices import PriceStore, publish
+from gateway.storage.resources import ResourceStore
 from gateway.storage.spool import Spool
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observe import Telemetry
@@ -176,11 +178,11 @@ class Gateway:
         self.metrics.gauge("weighbridge_spool_lag_seconds", lambda: spool.lag_ns // NS_PER_SECOND)
         self.metrics.gauge("weighbridge_orphan_spools", lambda: survey(spools).orphaned)
         self.metrics.gauge("weighbridge_disk_free_bytes", lambda: disk_usage(spools).free)
-        self.metrics.gauge("weighbridge_open_exchanges", self._open)
         hold_us = config.quotas.hold_seconds * US_PER_SECOND
         holding = Holding(budgets, engine.quotas, clock=clock, observer=observer, hold_us=hold_us)
         return _Parts(
             keys=keys,
+            resources=ResourceStore(database, observer),
             budgets=budgets,
             engine=engine,
             holding=holding,
@@ -201,6 +203,8 @@ class Gateway:
         own = parts.spool.name
         self.metrics.gauge("weighbridge_price_import", lambda: self.prices.version)
         self.metrics.gauge("weighbridge_price_book_stale", lambda: self.prices.is_stale)
+        self.metrics.gauge("weighbridge_open_exchanges", self._open)
+        self.metrics.gauge("weighbridge_claims_waiting", lambda: parts.resources.waiting)
         self.metrics.gauge("weighbridge_open_holds", lambda: len(parts.holding.live))
         self.metrics.gauge("weighbridge_quota_waiting", lambda: parts.engine.waiting)
         valkey = parts.engine.valkey
@@ -215,6 +219,7 @@ class Gateway:
         return (
             *beside,
             parts.flusher.run(),
+            parts.resources.run(),
             Adopter(lambda: orphans(parts.spools, own, clock=clock), ledger, observer).run(),
             Reloader((parts.keys, parts.budgets, self.prices), observer).run(),
             parts.engine.quotas.run(),
@@ -278,6 +283,7 @@ class Gateway:
             zone=self._zone,
             clock=self.clock,
             observer=self.observer,
+            owning=self._owning(parts),
             reserving=Reserving(
                 parts.holding,
                 book=lambda: prices.book,
@@ -294,6 +300,15 @@ class Gateway:
             clock=self.clock,
             observer=self.observer,
             body_bytes_max=limits.body_mib * MIB,
+        )
+
+    def _owning(self, parts: "_Parts") -> Owning:
+        prices = self.prices
+        return Owning(
+            parts.resources,
+            lambda: prices.routes,
+            book=lambda: prices.book,
+            canonical=prices.canonical,
         )
 
     def _failover(self) -> Failover:
@@ -339,6 +354,7 @@ class _Parts:
     """What a running gateway is made of; ``tokens`` is the transport credentials are fetched with."""
 
     keys: Directory
+    resources: ResourceStore
     budgets: BudgetStore
     engine: QuotaEngine
     holding: Holding
@@ -356,6 +372,7 @@ class _Parts:
     async def close(self) -> None:
         """In this order: what is settled is booked, the journal ends, connections close."""
         await self.engine.quotas.drain()
+        await self.resources.drain()
         await self.flusher.drain()
         self.spool.close()
         await self.engine.close()

@@ -122,6 +122,13 @@ class Running(NamedTuple):
         time.sleep(2.3)
         return made
 
+    def make_keys(self, *properties: dict[str, Any]) -> list[MadeKey]:
+        """Several keys, with one wait."""
+        news = [NewKey(**{"user": "user-0002", "team": "core", **each}) for each in properties]
+        made = [asyncio.run(_made(self.config, new)) for new in news]
+        time.sleep(2.3)
+        return made
+
 
 async def _made(config: Config, new: NewKey) -> MadeKey:
     async with composition.opened(config) as database:

@@ -54,6 +54,9 @@ def create(
     allow_batches: Annotated[
         bool, typer.Option("--allow-batches", help="may create batches")
     ] = False,
+    allow_shared: Annotated[
+        bool, typer.Option("--allow-shared", help="may touch files and batches of other teams")
+    ] = False,
     expires: Annotated[str | None, typer.Option(help="date or time, UTC")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="name=value, repeatable: for budgets and reports")
@@ -71,6 +74,7 @@ def create(
         models=tuple(glob.strip() for glob in models.split(",") if glob.strip()),
         allow_unpriced=allow_unpriced,
         allow_batches=allow_batches,
+        allow_shared=allow_shared,
         expires_us=_expiry(expires),
         tags=_tags(tag or []),
     )
@@ -183,6 +187,7 @@ def _record(key: StoredKey) -> dict[str, object]:
         "models": list(key.models),
         "allow_unpriced": key.allow_unpriced,
         "allow_batches": key.allow_batches,
+        "allow_shared": key.allow_shared,
         "tags": list(key.tags),
         "created_at": _time(key.created_us),
         "expires_at": _time(key.expires_us),

@@ -141,6 +141,7 @@ class UpstreamTable(msgspec.Struct, frozen=True):
     project: str | None = None
     locations: tuple[str, ...] = ()
     abandon: Literal["drain", "cancel"] | None = None
+    single_tenant: bool = False
 
 
 class AlternativeTable(msgspec.Struct, frozen=True):

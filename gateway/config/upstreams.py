@@ -68,6 +68,7 @@ def _upstream(reader: Reader, name: str, row: UpstreamTable, provider: Provider)
         project=row.project,
         location=row.region,
         abandon=row.abandon or provider.abandon,
+        single_tenant=row.single_tenant,
     )
 
 

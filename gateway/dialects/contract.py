@@ -31,6 +31,10 @@ class Request(msgspec.Struct, frozen=True):
     hosted          how many tools it offers that the provider runs itself: what they read is not in the prompt
     tool_units      what those may bill by the piece at most: {"web_search_requests": 5}
     guarded         a guardrail of the provider's is to look on, whose units only a trace tells
+    stored          the provider keeps the answer, to be had again under its id
+    works_on        the id of the kept file that deferred work reads
+    named           of an uploaded input file: the models its lines name; None where it is none
+    refers          ids of kept things that an uploaded file's lines name
     sealed          characters of thoughts that the provider handed out sealed, sent back to be read again
     media_bytes     the size of what came with it as files, 0 where it is not known
     is_tied         it continues or reads what one place keeps (an earlier response, an explicit cache), so
@@ -50,6 +54,10 @@ class Request(msgspec.Struct, frozen=True):
     hosted: int = 0
     tool_units: dict[str, int] = {}
     guarded: bool = False
+    stored: bool = False
+    works_on: str | None = None
+    named: tuple[str, ...] | None = None
+    refers: frozenset[str] = frozenset()
     sealed: int = 0
     media_bytes: int = 0
     is_tied: bool = False

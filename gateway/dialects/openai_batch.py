@@ -17,14 +17,17 @@ from gateway.wire.jsondoc import Json, string
 from gateway.wire.messages import Head
 
 TIER: Final = "batch"
+_MADE: Final = ("id", "output_file_id", "error_file_id")
 _FINISHED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
 def _read_request(body: bytes) -> Request:
     """A retrieval has no body; a creation names files, and no model."""
-    if body:
-        read_object(body, ("input_file_id", "endpoint"))
-    return Request()
+    if not body:
+        return Request()
+    return Request(
+        works_on=string(read_object(body, ("input_file_id", "endpoint")), "input_file_id")
+    )
 
 
 class _Reader:
@@ -44,6 +47,8 @@ class _Reader:
             tier=TIER,
             complete=seen.whole,
             work_id=string(self._batch, "id"),
+            work_ended=string(self._batch, "status") in _FINISHED,
+            made=tuple(made for name in _MADE if (made := string(self._batch, name))),
         )
 
     def _weighed(self) -> Reading:

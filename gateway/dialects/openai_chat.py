@@ -29,7 +29,7 @@ _ASKED: Final = b'{"include_usage":true}'
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")
 _COMPLETED_DEFAULT: Final = 16  # what a text completion without a ceiling writes at most
 _SENSITIVE: Final = (
-    "model", "stream", _OPTIONS, "n", "best_of", *_LIMITS, "service_tier", "data_sources",
+    "model", "stream", _OPTIONS, "n", "best_of", *_LIMITS, "service_tier", "data_sources", "store",
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ def _read_chat(body: bytes) -> Request:
     return Request(
         model=_model(asked),
         stream=stream,
+        stored=asked.get("store") is True,
         prompt=chat_prompt(asked),
         output_ceiling=largest(*(asked_number(asked.get(name)) for name in _LIMITS)),
         choices=asked_number(asked.get("n")) or 1,
@@ -161,7 +162,7 @@ class _Opting(DocumentDialect, frozen=True):
 
 
 def _reader(request: Request, head: Head) -> ChoicesReader:
-    return ChoicesReader()
+    return ChoicesReader(stored=request.stored)
 
 
 def _end_chat(words: str) -> bytes:

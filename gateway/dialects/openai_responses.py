@@ -27,6 +27,7 @@ from gateway.wire.jsondoc import Json, arr, obj, string
 from gateway.wire.messages import Head
 from gateway.wire.sse import error_event
 
+ITEMS_KEPT_MAX: Final = 64  # items of an answer that can be referred to later, each by its own id
 ROLE_IMAGE_GEN: Final = "tool_image_gen"
 _READ_TOOLS: Final = frozenset({"image_gen", "web_search"})
 # Items of hosted tools that are billed by the call or by their own tokens, and where ``tool_usage`` says so.
@@ -42,7 +43,7 @@ _PENDING: Final = frozenset({"queued", "in_progress"})
 _FAILED: Final = frozenset({"response.failed", "error"})
 _LIMIT: Final = "max_output_tokens"
 _LIMIT_MIN: Final = 16  # the API refuses less
-_SENSITIVE: Final = ("model", "stream", _LIMIT, "service_tier", "background")
+_SENSITIVE: Final = ("model", "stream", _LIMIT, "service_tier", "background", "store")
 
 
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
@@ -66,6 +67,7 @@ def _read_request(body: bytes) -> Request:
         prompt=item_prompt(asked),
         output_ceiling=asked_number(asked.get(_LIMIT)),
         tier=string(asked, "service_tier"),
+        stored=asked.get("store") is not False,  # kept where nothing is said
         sealed=sealed_characters(asked, body, ("encrypted_content",)),
         # The tools themselves are parts of the prompt that cannot be seen.
         tool_units=tool_units(arr(asked, "tools"), asked_number(asked.get("max_tool_calls"))),
@@ -80,6 +82,8 @@ class _Reader:
     """Takes a whole response, or the events of a streamed one."""
 
     def __init__(self, request: Request, head: Head) -> None:
+        self._stored = request.stored
+        self._made: dict[str, None] = {}
         self._model: str | None = None
         self._tier: str | None = None
         self._usage: Json = None
@@ -126,6 +130,7 @@ class _Reader:
             complete=self._ended,
             observed=self._transcript.observed(),
             flags=flags,
+            made=tuple(self._made),
         )
 
     def _response(self, response: dict[str, Json]) -> None:
@@ -138,6 +143,9 @@ class _Reader:
         self._tool_usage = obj(response, "tool_usage") or self._tool_usage
         self._failed = self._failed or response.get("error") is not None
         items = arr(response, "output") if self._ended else []
+        if self._stored:
+            ids = [string(each, "id") for each in (response, *items[:ITEMS_KEPT_MAX])]
+            self._made.update((each, None) for each in ids if each)
         self._hosted |= {_HOSTED.get(string(item, "type") or "", "") for item in items} - {""}
         if not self._wrote:
             for place, item in enumerate(items):

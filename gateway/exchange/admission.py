@@ -13,6 +13,7 @@ from gateway.exchange.counting import Counting
 from gateway.exchange.ports import Keys
 from gateway.exchange.routing import Candidate, Canonical, Routes
 from gateway.identity import sigv4
+from gateway.identity.claim import Claim
 from gateway.identity.keys import KEY_PREFIX
 from gateway.identity.presented import presented
 from gateway.identity.principal import Principal
@@ -72,6 +73,7 @@ class Admitted(msgspec.Struct, frozen=True):
     (a discount that no answer confirms is not given), under the circumstances that were asked for.
 
     elsewhere  where else the same model may be asked, in the order in which that is tried
+    owner  whose the kept thing is that the path names
     """
 
     principal: Principal
@@ -84,6 +86,7 @@ class Admitted(msgspec.Struct, frozen=True):
     estimate: Priced | None
     tier: str
     elsewhere: tuple[Alternative, ...] = ()
+    owner: Claim | None = None
 
     @property
     def model(self) -> str | None:
@@ -159,11 +162,11 @@ class Admission:
             )
         request = await self._read(call, inbound)
         wire_model = call.wire_model or request.model
-        # What is free, deferred or continues something that was kept has one place.
-        moves = call.kind is _METERED and not call.reserved and not request.is_tied
-        found = self.routes().find(
-            provider, call, wire_model, self._canonical, draw if moves else None
-        )
+        # What is free or deferred has one place. What continues something that was kept has the place that
+        # keeps it: see owning.
+        moves = call.kind is _METERED and not call.reserved
+        turn = draw if moves and not request.is_tied else None
+        found = self.routes().find(provider, call, wire_model, self._canonical, turn)
         candidates = self._allowed(principal, found if moves else found[:1])
         upstream, deployment = candidates[0].upstream, candidates[0].deployment
         if call.kind is not _METERED:

@@ -22,13 +22,14 @@ from gateway.exchange.deferring import Deferring
 from gateway.exchange.failover import Failover
 from gateway.exchange.growth import Growth, written_by
 from gateway.exchange.holding import Held
+from gateway.exchange.owning import Owning
 from gateway.exchange.ports import Client, Deferred, Observer, Response, Spool, Upstreams
 from gateway.exchange.reserving import Reserved, Reserving
 from gateway.exchange.routing import Canonical
 from gateway.exchange.sending import Sending
 from gateway.exchange.trying import Means, Trying, drawn
 from gateway.kernel.clock import Clock
-from gateway.ledger.entry import STOPPED, Outcome
+from gateway.ledger.entry import STOPPED, Entry, Outcome
 from gateway.metering.meter import Filter, Reading, has_written
 from gateway.pricing.book import Book
 from gateway.providers.contract import Call, Kind, Provider, Upstream
@@ -56,8 +57,10 @@ class Exchanges:
         observer: Observer,
         reserving: Reserving,
         failover: Failover,
+        owning: Owning,
     ) -> None:
         self.admission = admission
+        self.owning = owning
         self.reserving = reserving
         self.sending = Sending(upstreams)
         self.spool = spool
@@ -161,8 +164,11 @@ class Exchange:
 
     async def __aenter__(self) -> Self:
         asked = self._asked
-        admitted = self._admitted = await self._shared.admission.admit(
+        admitted = await self._shared.admission.admit(
             self._provider, self._call, self._inbound, asked.started_us, drawn(asked.request_id)
+        )
+        admitted = self._admitted = await self._shared.owning.admit(
+            self._provider, self._inbound, admitted, asked.started_us
         )
         self._trying = Trying(self._shared.means, asked, self._client, admitted)
         if self._call.kind is _METERED or self._call.reserved:
@@ -191,7 +197,7 @@ class Exchange:
             self._admitted, self._inbound, is_open=is_open, placed=placed
         )
         self.filter = self.attempt.filter
-        if self.metered:
+        if self._call.dialect is not None:
             self.attempt.listen()
             if response.head.status < booking.NOT_AN_ANSWER:
                 self._let_grow(response.head)
@@ -221,9 +227,13 @@ class Exchange:
         protocol's own end is recorded as complete.
         """
         attempt = self.attempt
-        if attempt.is_settled or not self.metered:
+        if attempt.is_settled:
             return
         reading = await attempt.caught_up()
+        if not self.metered:
+            attempt.is_settled = True
+            await self._keep(reading)
+            return
         counts = await self._count(reading)
         outcome = booking.outcome_of(reading, attempt.status, outcome, saw_all=saw_all)
         if self.growth is not None and self.growth.is_stopped:
@@ -236,6 +246,7 @@ class Exchange:
             if deferred is None:
                 attempt.is_settled = True
                 self._withdraw()
+                await self._keep(reading)
                 return
             entry = deferred
         # No await between here and the spool's own queueing: a cancellation cannot fall in between.
@@ -247,6 +258,15 @@ class Exchange:
             await self._shared.spool.settle(entry)
         finally:
             self._shared.reserving.holding.settle(held, entry)
+        await self._keep(reading, entry if self._call.reserved else None)
+
+    async def _keep(self, reading: Reading, created: Entry | None = None) -> None:
+        """Claim what the answer made, durably, for whoever may touch it from now on."""
+        if reading.made:
+            owning, now_us = self._shared.owning, self._shared.clock.wall_us()
+            admitted = self.attempt.admitted
+            owning.keep(self._provider, self._inbound, admitted, reading, now_us, created)
+            await owning.kept()
 
     async def __aexit__(
         self,

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from gateway.identity.claim import Claim
 from gateway.identity.principal import Principal
 from gateway.ledger.entry import Entry
+from gateway.ledger.work import Work
 from gateway.providers.contract import Target, Upstream
 from gateway.quota.budget import Budget, Subject
 from gateway.quota.hold import Balance, CounterKey, Hold, HoldLine, Verdict
@@ -155,6 +157,25 @@ class Observer(Protocol):
 
     def failed(self, what: str, error: BaseException) -> None:
         """Something of ours failed; ``what`` names the step."""
+        ...
+
+
+class Resources(Protocol):
+    """Whose the kept things are: the claims of files, batches, stored responses."""
+
+    async def find(self, resources: Collection[str]) -> Mapping[str, Claim]:
+        """The claims there are of these. Raises Unavailable."""
+        ...
+
+    def keep(self, claims: Sequence[Claim], works: Sequence[Work] = ()) -> None:
+        """Claim; known at once to this worker, and to all when written. The first claim stands. Never raises.
+
+        ``works``: deferred work to be asked from now on, until it says what it used.
+        """
+        ...
+
+    async def kept(self) -> None:
+        """Return once everything claimed so far is durable, or after a bounded time without a database."""
         ...
 
 

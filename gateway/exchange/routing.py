@@ -97,6 +97,10 @@ class Routes:
             self._seen[key] = known
         return known if draw is None or len(known) == 1 else in_turn(known, draw)
 
+    def named(self, name: str) -> Upstream | None:
+        """The upstream of that name, where it is configured."""
+        return self._upstreams.get(name)
+
     def of_model(
         self, provider: Provider, upstream: Upstream, names: Sequence[str], canonical: Canonical
     ) -> Deployment | None:

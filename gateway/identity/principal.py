@@ -10,7 +10,8 @@ class Principal(msgspec.Struct, frozen=True):
 
     models          globs over canonical and wire model names; () allows every priced model
     allow_unpriced  may use what has no price: booked NULL and flagged, never refused
-    allow_batches   may create batches (their usage is booked when a retrieval shows it)
+    allow_batches   may create batches (their usage is booked when they have ended)
+    allow_shared    may touch what other teams, or nobody through this gateway, made at a provider
     expires_us      epoch in microseconds from which the key is dead, or None
     tags            sorted 'name=value' texts: what budgets and reports may group by
     """
@@ -24,6 +25,7 @@ class Principal(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     allow_unpriced: bool = False
     allow_batches: bool = False
+    allow_shared: bool = False
     expires_us: int | None = None
     tags: tuple[str, ...] = ()
 

@@ -4,7 +4,7 @@ GatewayError
 ├ BadRequest 400            MalformedBody · MissingPath
 ├ Unauthenticated 401       UnknownKey · RevokedKey · BadSignature
 ├ Forbidden 403             ModelNotAllowed · OperationRefused · Unpriced
-├ NotFound 404              UnknownOperation · UnknownDeployment
+├ NotFound 404              UnknownOperation · UnknownDeployment · UnknownResource
 ├ PayloadTooLarge 413
 ├ UnsupportedEncoding 415
 ├ Throttled 429             TooManyRequests (come back soon) · BudgetSpent (coming back does not help)
@@ -127,6 +127,12 @@ class UnknownDeployment(NotFound):
     """No deployment of that name is configured."""
 
     code = "unknown_deployment"
+
+
+class UnknownResource(NotFound):
+    """No file, batch, stored response … of that id that the key's team made."""
+
+    code = "unknown_resource"
 
 
 class PayloadTooLarge(GatewayError):

@@ -65,7 +65,10 @@ _WRITERS: Final[dict[str, Callable[[Transcript, Json], None]]] = {
 class ChoicesReader:
     """Takes the documents of one answer. The last usage that is not null counts, wherever it stands."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stored: bool = False) -> None:
+        """``stored``: the answer is kept under its id."""
+        self._stored = stored
+        self._id: str | None = None
         self._model: str | None = None
         self._tier: str | None = None
         self._usage: Json = None
@@ -85,6 +88,8 @@ class ChoicesReader:
         if usage is not None:
             self._usage = usage
             self._usage_with_choices = bool(choices)
+        if self._stored and self._id is None:
+            self._id = string(value, "id")
         if self._model is None:
             self._model = string(value, "model") or None
         if value.get("service_tier") is not None:
@@ -110,6 +115,7 @@ class ChoicesReader:
             complete=seen.whole or (finished and self._usage is not None),
             observed=self._observed(),
             flags=reading.flags + flags,
+            made=() if self._id is None else (self._id,),
         )
 
     def _choice(self, choice: Json) -> None:

@@ -20,6 +20,8 @@ class Reading(msgspec.Struct, frozen=True):
     usage_raw     the provider's usage object(s) as JSON bytes, lossless
     observed      the text the model wrote, for tiktoken
     work_id       the once-only id of deferred work this answer speaks of (a batch id)
+    work_ended    whether that work will not change any more
+    made          ids of what this answer made, and the provider keeps
     flags         words for the row: "unbalanced", "usage_invalid", "bad_crc", "error_event", "blind", …
     """
 
@@ -36,6 +38,8 @@ class Reading(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
     region: str | None = None
     work_id: str | None = None
+    work_ended: bool = False
+    made: tuple[str, ...] = ()
 
     def balances(self) -> bool:
         """Whether the sum over classes equals the provider's own total (True where it gives none)."""

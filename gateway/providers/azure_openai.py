@@ -12,6 +12,7 @@ from gateway.dialects import (
     anthropic,
     openai_batch,
     openai_chat,
+    openai_files,
     openai_media,
     openai_responses,
 )
@@ -45,7 +46,8 @@ _KEY_HEADER: Final = b"api-key"
 _ROOT: Final = rb"/openai(?:/v1)?"
 # `AzureOpenAI(base_url=…/openai/v1/)` yields /openai/v1/deployments/{m}/…; the ai-sdk drops version and deployment.
 # What an id consists of: an encoded slash or question mark in it could make another call of a free one.
-_ID: Final = rb"[0-9A-Za-z._-]+"
+_ID: Final = rb"(?P<resource>[0-9A-Za-z._-]+)"
+_PLAIN_ID: Final = re.compile(r"[0-9A-Za-z._-]+")
 _ANY: Final = _ROOT + rb"(?:/deployments/(?P<model>[^/]+))?"
 
 _TIERS: Final = {
@@ -79,6 +81,10 @@ def _free(methods: str, path: bytes, operation: str, *, root: bytes = _ROOT) -> 
     return Route(methods, re.compile(root + path), operation, Kind.FREE, shape=shape)
 
 
+def _list(path: bytes, operation: str) -> Route:
+    return Route("GET", re.compile(_ROOT + path), operation, Kind.FREE, shape="openai", lists=True)
+
+
 def _refused(path: bytes, operation: str, why: str) -> Route:
     methods = "GET POST PUT PATCH DELETE"
     return Route(methods, re.compile(path), operation, Kind.METERED, shape="openai", refusal=why)
@@ -106,10 +112,16 @@ _ROUTES: Final = (
     _free("POST", rb"/responses/input_tokens", "responses.input_tokens"),
     _free("GET DELETE", rb"/responses/" + _ID + rb"(?:/input_items)?", "responses.retrieve"),
     _free("POST", rb"/responses/" + _ID + rb"/cancel", "responses.cancel"),
-    _free("GET DELETE", rb"/chat/completions(?:/" + _ID + rb"(?:/messages)?)?", "chat.retrieve"),
+    _list(rb"/chat/completions", "chat.list"),
+    _free("GET DELETE", rb"/chat/completions/" + _ID + rb"(?:/messages)?", "chat.retrieve"),
     _free("GET", rb"/(?:models|deployments)(?:/[^/]+)?", "models"),
-    _free("GET POST DELETE", rb"/files(?:/" + _ID + rb"(?:/content)?)?", "files"),
-    _free("GET", rb"/batches", "batches.list"),
+    Route(
+        "POST", re.compile(_ROOT + rb"/files"), "files.create", Kind.FREE,
+        dialect=openai_files.UPLOAD, shape="openai",
+    ),
+    _list(rb"/files", "files.list"),
+    _free("GET DELETE", rb"/files/" + _ID + rb"(?:/content)?", "files"),
+    _list(rb"/batches", "batches.list"),
     Route(
         "POST", re.compile(_ROOT + rb"/batches"), "batches.create", Kind.DEFERRED,
         dialect=openai_batch.BATCH, shape="openai", reserved=True,
@@ -211,6 +223,14 @@ class AzureOpenAI:
             flags=flags,
         )
 
+    def retrieval(self, inbound: Inbound, work_id: str) -> Inbound | None:
+        """A batch beside its collection, in the same version of the API."""
+        if not _PLAIN_ID.fullmatch(work_id):
+            return None
+        versions = [pair for pair in inbound.query.split(b"&") if pair.startswith(b"api-version=")]
+        path = inbound.raw_path + b"/" + work_id.encode()
+        return Inbound(b"GET", path, b"&".join(versions), (), b"")
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         """A prompt that was filtered, or that ran into the time limit, has been read and is charged."""
         if call.operation not in _PROMPTED:
@@ -249,6 +269,8 @@ def _call(method: bytes, raw_path: bytes) -> Call | None:
         wire_model=None if model is None else _decoded(model),
         shape=route.shape,
         reserved=route.reserved,
+        resource=_text(match.groupdict().get("resource")),
+        lists=route.lists,
     )
 
 
@@ -259,6 +281,10 @@ def _tier(word: str | None) -> str:
 
 def _shape_of(raw_path: bytes) -> str:
     return "anthropic" if raw_path.startswith(_MOUNT + b"/anthropic/") else "openai"
+
+
+def _text(segment: bytes | None) -> str | None:
+    return None if segment is None else segment.decode("ascii")
 
 
 def _decoded(segment: bytes) -> str:

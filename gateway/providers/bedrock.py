@@ -96,7 +96,7 @@ _ROUTES: Final = (
     _mantle(rb"/anthropic/v1/messages", "messages", anthropic.MESSAGES, "anthropic"),
     _free("POST", rb"/anthropic/v1/messages/count_tokens", "messages.count_tokens", _MANTLE, "anthropic"),
     _free("GET", rb"(?:/openai|/anthropic)?/v1/models(?:/[^/]+)?", "models", _MANTLE, "openai"),
-    _free("GET DELETE", rb"(?:/openai)?/v1/responses/[0-9A-Za-z._-]+(?:/input_items)?", "responses.retrieve", _MANTLE, "openai"),
+    _free("GET DELETE", rb"(?:/openai)?/v1/responses/(?P<resource>[0-9A-Za-z._-]+)(?:/input_items)?", "responses.retrieve", _MANTLE, "openai"),
     _free("POST", rb"(?:/openai)?/v1/responses/input_tokens", "responses.input_tokens", _MANTLE, "openai"),
     _refused(rb"/async-invoke(?:/.*)?", "async invoke", "its usage never passes the gateway; use converse or invoke"),
     _refused(
@@ -131,7 +131,7 @@ class Bedrock:
                 f"{inbound.method.decode('latin-1')} {path[:120].decode('latin-1') or '/'} is no operation "
                 "of Bedrock here; AWS_ENDPOINT_URL_BEDROCK_RUNTIME is <gateway>/bedrock"
             )
-        route, model = found
+        route, model, resource = found
         dialect = route.dialect
         if model is not None and dialect is bedrock_families.FAMILIES:
             dialect = _invoke_dialect(model, inbound.body)
@@ -145,6 +145,7 @@ class Bedrock:
             wire_model="guardrail" if route.operation == "apply-guardrail" else model,
             streams=route.streams,
             shape=route.shape,
+            resource=resource,
         )
 
     def operations(self) -> dict[str, Dialect]:
@@ -202,6 +203,9 @@ class Bedrock:
             provider_request_id=header_lists.text(head.headers, b"x-amzn-requestid"),
         )
 
+    def retrieval(self, inbound: Inbound, work_id: str) -> Inbound | None:
+        return None
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         return False
 
@@ -213,14 +217,18 @@ class Bedrock:
 
 
 @lru_cache(maxsize=PATHS_KEPT_MAX)
-def _found(method: bytes, path: bytes) -> tuple[Route, str | None] | None:
-    """The route of a path and the model it names; None where there is none. Raises OperationRefused."""
+def _found(method: bytes, path: bytes) -> tuple[Route, str | None, str | None] | None:
+    """The route of a path, the model and the kept thing it names; None where there is none. Raises OperationRefused."""
     found = find(_ROUTES, method.decode("latin-1"), path)
     if found is None:
         return None
     route, match = found
-    raw = match.groupdict().get("model")
-    return route, None if raw is None else unquote_to_bytes(raw).decode("utf-8", "replace")
+    named = match.groupdict()
+    return route, _decoded(named.get("model")), _decoded(named.get("resource"))
+
+
+def _decoded(raw: bytes | None) -> str | None:
+    return None if raw is None else unquote_to_bytes(raw).decode("utf-8", "replace")
 
 
 def _invoke_dialect(model: str, body: bytes) -> Dialect:

@@ -44,6 +44,8 @@ class Call(msgspec.Struct, frozen=True):
     streams     True/False where the path decides, None where the body does
     shape       the error shape its SDKs parse: a word of the provider's own
     reserved    needs ``Principal.allow_batches``
+    resource    the id of the kept thing (file, batch, response) that the path names, or None
+    lists       shows what everybody keeps at the upstream
     """
 
     provider: str
@@ -57,10 +59,15 @@ class Call(msgspec.Struct, frozen=True):
     streams: bool | None = None
     shape: str = ""
     reserved: bool = False
+    resource: str | None = None
+    lists: bool = False
 
 
 class Upstream(msgspec.Struct, frozen=True):
-    """A configured place to send to. ``base_url`` may hold '{location}'; ``abandon``: drain or cancel."""
+    """A configured place to send to. ``base_url`` may hold '{location}'; ``abandon``: drain or cancel.
+
+    single_tenant  every key may touch whatever is kept there, whoever made it
+    """
 
     name: str
     provider: str
@@ -70,6 +77,7 @@ class Upstream(msgspec.Struct, frozen=True):
     project: str | None = None
     location: str | None = None
     abandon: Literal["drain", "cancel"] = "drain"
+    single_tenant: bool = False
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -158,7 +166,7 @@ class Refusal(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """One line of a provider's path table.
 
-    pattern  full match on the raw path below the mount; groups ``model`` and ``location`` are read
+    pattern  full match on the raw path below the mount; groups ``model``, ``location`` and ``resource`` are read
     refusal  why the operation does not pass (and what does instead); '' where it passes
     streams  True/False where the path itself decides
     """
@@ -172,6 +180,7 @@ class Route(msgspec.Struct, frozen=True):
     shape: str = ""
     streams: bool | None = None
     reserved: bool = False
+    lists: bool = False
     refusal: str = ""
 
 
@@ -300,6 +309,13 @@ class Provider(Protocol):
 
     def served(self, call: Call, upstream: Upstream, head: Head, reading: Reading) -> Served:
         """Normalise what the answer says was served."""
+        ...
+
+    def retrieval(self, inbound: Inbound, work_id: str) -> Inbound | None:
+        """The request that asks how deferred work is getting on, given the one that created it; without a key.
+
+        None where that cannot be asked.
+        """
         ...
 
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:

@@ -228,6 +228,9 @@ class Google:
             or header_lists.text(head.headers, b"request-id"),
         )
 
+    def retrieval(self, inbound: Inbound, work_id: str) -> Inbound | None:
+        return None
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         return False
 

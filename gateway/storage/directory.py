@@ -36,6 +36,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     allow_unpriced: bool = False
     allow_batches: bool = False
+    allow_shared: bool = False
     not_before_us: int | None = None
     expires_us: int | None = None
     tags: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ class StoredKey(msgspec.Struct, frozen=True):
     revoked_us: int | None
     rotated_from: str | None
     tags: tuple[str, ...] = ()
+    allow_shared: bool = False
 
     def principal(self) -> Principal:
         """Who it stands for."""
@@ -83,6 +85,7 @@ class StoredKey(msgspec.Struct, frozen=True):
             models=self.models,
             allow_unpriced=self.allow_unpriced,
             allow_batches=self.allow_batches,
+            allow_shared=self.allow_shared,
             expires_us=self.expires_us,
             tags=self.tags,
         )
@@ -248,7 +251,8 @@ def _stored(row: sa.RowMapping) -> StoredKey:
     fields["models"] = _MODELS.decode(row["models"])
     fields["tags"] = _MODELS.decode(row["tags"])
     fields["allow_unpriced"] = bool(row["allow_unpriced"])
-    fields["allow_batches"] = bool(row["allow_batches"])
+    for permission in ("allow_batches", "allow_shared"):
+        fields[permission] = bool(row[permission])
     return StoredKey(**fields)
 
 

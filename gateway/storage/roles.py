@@ -31,6 +31,7 @@ GRANTS: Final = {
     "quota_hold": _KEPT,
     "quota_alert": _KEPT,
     "resource_owner": _KEPT,
+    "deferred_work": _KEPT,
     "org_cost_centre": _KEPT,
     "org_assignment": _KEPT,
     "org_person": _KEPT,

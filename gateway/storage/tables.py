@@ -189,6 +189,7 @@ KEY: Final = sa.Table(
     _column("revoked_us", BIGINT, null=True),
     _column("rotated_from", sa.Text(), null=True),
     sa.Column("tags", JSON_TEXT, nullable=False, server_default="[]"),
+    sa.Column("allow_shared", BOOLEAN, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("digest"),
     sa.UniqueConstraint("access_key_id"),
     sqlite_strict=True,
@@ -323,6 +324,27 @@ RESOURCE: Final = sa.Table(
     _column("team", sa.Text()),
     _column("key_id", sa.Text()),
     _column("made_us", BIGINT),
+    sa.Column("upstream", sa.Text(), nullable=False, server_default=""),
+    _column("expires_us", BIGINT, null=True),
+    _column("models", JSON_TEXT, null=True),  # of an input file of batches
+    sa.Index(None, "expires_us"),
+    sqlite_strict=True,
+)
+
+# Batches that are still to be asked for what they used; ``creator``: the entry of their creation.
+WORK: Final = sa.Table(
+    "deferred_work",
+    METADATA,
+    sa.Column("work", sa.Text(), primary_key=True),
+    _column("provider", sa.Text()),
+    _column("upstream", sa.Text()),
+    _column("raw_path", sa.Text()),
+    _column("query", sa.Text()),
+    _column("creator", sa.LargeBinary()),
+    _column("made_us", BIGINT),
+    _column("due_us", BIGINT),
+    _column("attempts", BIGINT),
+    sa.Index(None, "due_us"),
     sqlite_strict=True,
 )
 

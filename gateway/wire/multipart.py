@@ -50,6 +50,26 @@ def fields(body: bytes, content_type: bytes, names: frozenset[str]) -> dict[str,
     raise MalformedForm(f"the form has more than {PARTS_MAX} parts")
 
 
+def file_span(body: bytes, content_type: bytes, name: str) -> tuple[int, int]:
+    """Where the content of the form's one file of that name stands. Raises MalformedForm as ``fields`` does."""
+    delimiter = b"\r\n--" + _boundary(content_type)
+    _refuse_bare_line_ends(body, delimiter)
+    place = _first(body, delimiter)
+    spans: list[tuple[int, int]] = []
+    for _ in range(PARTS_MAX):
+        if body.startswith(b"--", place):
+            if len(spans) != 1:
+                raise MalformedForm(f'the form must have "{name}" once, as a file')
+            return spans[0]
+        head, start, end = _split(body, place, delimiter)
+        if _parameters(head).get(b"name") == name.encode():
+            if _ENCODED.search(head):
+                raise MalformedForm(f'the form\'s "{name}" must not be encoded')
+            spans.append((start, end))
+        place = end + len(delimiter)
+    raise MalformedForm(f"the form has more than {PARTS_MAX} parts")
+
+
 def _refuse_bare_line_ends(body: bytes, delimiter: bytes) -> None:
     """A delimiter behind a bare LF is content to us and would be a part to a lenient parser."""
     if body.count(delimiter[1:]) != body.count(delimiter):
@@ -74,10 +94,8 @@ def _boundary(content_type: bytes) -> bytes:
     return boundary
 
 
-def _part(
-    body: bytes, start: int, delimiter: bytes, names: frozenset[str], found: dict[str, bytes]
-) -> int:
-    """Read the part behind a delimiter; returns where the next delimiter begins."""
+def _split(body: bytes, start: int, delimiter: bytes) -> tuple[bytes, int, int]:
+    """The head of the part behind a delimiter, and where its content begins and ends."""
     if not body.startswith(b"\r\n", start):
         raise MalformedForm("a boundary must end its line")
     head_end = body.find(b"\r\n\r\n", start, start + PART_HEAD_BYTES_MAX)
@@ -86,7 +104,14 @@ def _part(
     end = body.find(delimiter, head_end + 2)
     if end < head_end + 4:
         raise MalformedForm("a part is not closed")
-    head = body[start + 2 : head_end]
+    return body[start + 2 : head_end], head_end + 4, end
+
+
+def _part(
+    body: bytes, start: int, delimiter: bytes, names: frozenset[str], found: dict[str, bytes]
+) -> int:
+    """Read the part behind a delimiter; returns where the next delimiter begins."""
+    head, content, end = _split(body, start, delimiter)
     parameters = _parameters(head)
     if b"name*" in parameters or b"\\" in parameters.get(b"name", b""):
         raise MalformedForm("a part's name must be plain")
@@ -95,9 +120,9 @@ def _part(
         return end
     if name in found or b"filename" in parameters or _ENCODED.search(head):
         raise MalformedForm(f'the form must have "{name}" once, as a plain field')
-    if end - head_end - 4 > FIELD_BYTES_MAX:
+    if end - content > FIELD_BYTES_MAX:
         raise MalformedForm(f'the form\'s "{name}" is longer than {FIELD_BYTES_MAX} bytes')
-    found[name] = body[head_end + 4 : end]
+    found[name] = body[content:end]
     return end
 
 

@@ -69,6 +69,7 @@ def test_another_object_says_nothing(body: bytes) -> None:
 
 def test_only_a_creation_has_a_body() -> None:
     assert BATCH.read_request(b"", b"") == Request()
-    assert BATCH.read_request(b'{"input_file_id":"file-1"}', b"") == Request()
+    made = BATCH.read_request(b'{"input_file_id":"file-1"}', b"")
+    assert made == Request(works_on="file-1")
     with pytest.raises(MalformedBody):
         BATCH.read_request(b'{"input_file_id":"a","input_file_id":"b"}', b"")

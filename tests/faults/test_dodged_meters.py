@@ -288,6 +288,14 @@ def test_a_batch_that_is_cancelled_is_booked_once_by_whatever_answer_says_it(hou
     made = {"id": "batch_1", "object": "batch", "status": "validating"}
     ended = {**made, "status": "cancelled", "model": MODEL, "usage": usage}
     batches = "/azure/openai/v1/batches"
+    form = (
+        b'--x\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        b'--x\r\ncontent-disposition: form-data; name="file"; filename="f.jsonl"\r\n\r\n'
+        b'{"body":{"model":"gpt-4o"}}\r\n--x--\r\n'
+    )
+    kind = ("content-type", "multipart/form-data; boundary=x")
+    kept: Answer = lambda head, body: answered({"id": "f", "object": "file"})  # noqa: E731
+    assert house.call("/azure/openai/v1/files", form, kept, kind) == (200, None)
     created = house.row(
         batches, {"input_file_id": "f", "endpoint": "/v1/x"}, lambda head, body: answered(made)
     )

@@ -17,12 +17,15 @@ from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
 from gateway.exchange.failover import Failover
 from gateway.exchange.holding import Holding
+from gateway.exchange.owning import Owning
 from gateway.exchange.reserving import Reserving
 from gateway.exchange.routing import RouteRule, Routes
+from gateway.identity.claim import Claim
 from gateway.identity.principal import Principal
 from gateway.kernel.clock import Clock
 from gateway.kernel.errors import QuotaUnavailable, UnknownKey, UpstreamFailed, UpstreamUnreachable
 from gateway.ledger.entry import Entry
+from gateway.ledger.work import Work
 from gateway.metering.count import Counter
 from gateway.metering.ratio import Ratios
 from gateway.pricing.book import Book
@@ -223,6 +226,27 @@ class OneKey:
         raise UnknownKey("unknown")
 
 
+class MemoryResources:
+    """The port Resources, in memory."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self.claims: dict[str, Claim] = {}
+        self.works: list[Work] = []
+
+    async def find(self, resources: Collection[str]) -> Mapping[str, Claim]:
+        await self.steps.reach("find")
+        return {name: self.claims[name] for name in resources if name in self.claims}
+
+    def keep(self, claims: Sequence[Claim], works: Sequence[Work] = ()) -> None:
+        for claim in claims:
+            self.claims.setdefault(claim.resource, claim)
+        self.works.extend(works)
+
+    async def kept(self) -> None:
+        await self.steps.reach("kept")
+
+
 class Nothing:
     def __init__(self) -> None:
         self.may_fail: tuple[str, ...] = ()
@@ -308,6 +332,7 @@ class House:
         self.budgets = FixedBudgets(budgets)
         self.observer = nothing
         self.holding = Holding(self.budgets, self.quotas, clock=self.clock, observer=nothing)
+        self.resources = MemoryResources(self.steps)
         exchanges = Exchanges(
             admission=admission,
             upstreams=self.upstreams,
@@ -319,6 +344,12 @@ class House:
             zone=lambda org, us: ("2026-11-22", 202611),
             clock=self.clock,
             observer=nothing,
+            owning=Owning(
+                self.resources,
+                admission.routes,
+                book=lambda: book,
+                canonical=book.canonical,
+            ),
             reserving=Reserving(
                 self.holding,
                 book=lambda: book,

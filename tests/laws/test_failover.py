@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gateway.exchange.routing import RouteAlternative, RouteRule
 from gateway.exchange.whole import WHOLE_BYTES_MAX
+from gateway.identity.claim import Claim
 from gateway.kernel.errors import (
     UpstreamFailed,
     UpstreamMalformed,
@@ -22,7 +23,7 @@ from gateway.pricing.book import Book
 from gateway.providers.contract import Deployment, Upstream
 from gateway.quota.budget import Budget
 from gateway.wire.messages import Head
-from tests.laws.house import STALL, House, Script, Steps
+from tests.laws.house import PRINCIPAL, STALL, House, Script, Steps
 from tests.laws.test_exchange import CASES, CHAT, CONVERSE, recorded
 from tests.laws.test_holds import SEVEN, budget, guarded
 
@@ -102,6 +103,7 @@ async def played(
     body: dict[str, Any] | None = None,
     path: str = CHAT,
     places: Sequence[Deployment] = (GPT,),
+    kept: Sequence[Claim] = (),
     **settings: Any,
 ) -> House:
     async with asyncio.TaskGroup() as group:
@@ -110,6 +112,7 @@ async def played(
             counter, book, scripts, group, steps=steps, abandon=abandon, budgets=budgets,
             deployments=places, **settings,
         )  # fmt: skip
+        house.resources.keep(kept)
         task = group.create_task(guarded(house.call(path, STREAM[1] if body is None else body)))
 
         def fail() -> None:
@@ -323,8 +326,12 @@ def test_a_place_without_a_price_is_passed_over_unless_the_key_allows_it(
 def test_what_one_place_keeps_is_asked_there_only(counter: Counter, book: Book) -> None:
     body = {"model": "gpt-4o", "input": "go on", "previous_response_id": "resp_1"}
     path = "/azure/openai/v1/responses"
-    house = asyncio.run(played(counter, book, (REFUSES, answers()), body=body, path=path))
-    assert house.upstreams.asked == ["first"]
+    for place in ("first", "second", "gone"):
+        kept = Claim("azure/resp_1", PRINCIPAL.org, PRINCIPAL.team, "key_1", place, 0)
+        house = asyncio.run(
+            played(counter, book, (REFUSES, answers()), body=body, path=path, kept=[kept])
+        )
+        assert house.upstreams.asked == (["first"] if place == "gone" else [place])
     del body["previous_response_id"]
     house = asyncio.run(played(counter, book, (REFUSES, answers(503)), body=body, path=path))
     assert house.upstreams.asked == ["first", "second", "third"]

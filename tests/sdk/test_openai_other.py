@@ -32,6 +32,12 @@ def indexer(everything: Weighing, kept: Opened) -> OpenAI:
     return kept(OpenAI(base_url=f"{everything.azure}/openai/v1", api_key=key))
 
 
+@pytest.fixture(scope="module")
+def colleague(everything: Weighing, kept: Opened) -> OpenAI:
+    key = everything.keys["colleague"].key
+    return kept(OpenAI(base_url=f"{everything.azure}/openai/v1", api_key=key))
+
+
 def test_responses(weighing: Weighing, client: Client) -> None:
     answer = client.responses.create(model="gpt-5.4", input=BIG)
     row = weighing.booked(operation="responses", model="gpt-5.4")
@@ -142,27 +148,37 @@ def test_translations(weighing: Weighing, client: Client) -> None:
     assert answer.text == TEXT
 
 
+def upload() -> tuple[str, io.BytesIO]:
+    """The input of a batch."""
+    line = (
+        b'{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{"model":"gpt-4o"}}'
+    )
+    return "requests.jsonl", io.BytesIO(line + b"\n")
+
+
 def test_what_is_free_leaves_no_row(weighing: Weighing, client: Client) -> None:
     assert [model.id for model in client.models.list()] == ["gpt-4o"]
     counted = client.responses.input_tokens.count(model="gpt-5.4", input="weigh")
     assert counted.input_tokens == 7
-    upload = ("requests.jsonl", io.BytesIO(b'{"custom_id":"1"}\n'))
-    assert client.files.create(file=upload, purpose="batch").id == "file-1"
+    assert client.files.create(file=upload(), purpose="batch").id == "file-1"
     assert client.files.retrieve("file-1").status == "processed"
     assert b"custom_id" in client.files.content("file-1").read()
     weighing.nothing_booked()
 
 
 def test_a_batch_is_booked_once_to_its_creator_however_often_it_is_polled(
-    weighing: Weighing, client: Client, indexer: OpenAI
+    weighing: Weighing, client: Client, colleague: OpenAI, indexer: OpenAI
 ) -> None:
+    client.files.create(file=upload(), purpose="batch")
     batch = client.batches.create(
         input_file_id="file-1", endpoint="/v1/chat/completions", completion_window="24h"
     )
     created = weighing.rows(1)[0]
     statuses = [client.batches.retrieve(batch.id).status for _ in range(BATCHES_RUN)]
-    # Another user is the first to see it completed.
-    statuses += [each.batches.retrieve(batch.id).status for each in (indexer, client, client)]
+    # Another user of the team is the first to see it completed; another team does not see it at all.
+    with pytest.raises(openai.NotFoundError, match="team 'search'"):
+        indexer.batches.retrieve(batch.id)
+    statuses += [each.batches.retrieve(batch.id).status for each in (colleague, client, client)]
     assert statuses == ["in_progress"] * BATCHES_RUN + ["completed"] * 3
     used = weighing.rows(1)[0]
     weighing.check(created, operation="batches.create", price_status="free", tier="batch")

@@ -22,6 +22,7 @@ from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
 from gateway.exchange.failover import Failover
 from gateway.exchange.holding import Holding
+from gateway.exchange.owning import Owning
 from gateway.exchange.reserving import Reserving
 from gateway.exchange.routing import Routes
 from gateway.identity.principal import Principal
@@ -39,7 +40,7 @@ from gateway.providers.contract import Deployment, Upstream
 from gateway.storage.backlog import Pending
 from gateway.storage.orphans import Orphan, orphans
 from gateway.storage.spool import Spool
-from tests.laws.house import FixedBudgets, MemoryQuotas, Steps
+from tests.laws.house import FixedBudgets, MemoryQuotas, MemoryResources, Steps
 from tests.sim.cloud import CALL, CALL_ID, CASES, Plan, SimUpstreams
 from tests.sim.disk import SimDisk, syncer_of
 from tests.sim.loop import VirtualLoop
@@ -199,6 +200,12 @@ class Worker:
             zone=lambda org, us: ("2026-12-01", 202612),
             clock=self._clock,
             observer=self.watch,
+            owning=Owning(
+                MemoryResources(Steps()),
+                admission.routes,
+                book=lambda: book,
+                canonical=book.canonical,
+            ),
             reserving=Reserving(
                 Holding(
                     FixedBudgets(()),

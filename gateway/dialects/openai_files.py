@@ -1,0 +1,97 @@
+"""Files: UPLOAD reads what an input file of batches asks for, line by line, and says under which id a file is kept.
+
+What another purpose's file holds is nobody's business. To read a further member of a line: ``_line``.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from gateway.dialects.contract import Dialect, DocumentDialect, Request
+from gateway.kernel.errors import MalformedBody
+from gateway.metering.meter import Reading
+from gateway.wire.documents import Document, Seen
+from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object, string
+from gateway.wire.messages import Head
+from gateway.wire.multipart import MalformedForm, fields, file_span
+from gateway.wire.references import TooManyReferences, references
+
+MODELS_MAX: Final = 64  # of one file; a batch is one model's, as a rule
+REFERENCES_MAX: Final = 4_096  # of one file
+_BATCH: Final = b"batch"
+_FIELDS: Final = frozenset({"purpose"})
+_FILE: Final = "file"
+_CURE: Final = (
+    'every line of a batch file must be a JSON object with "body", an object that names its "model"'
+)
+
+
+class _Upload(DocumentDialect, frozen=True):
+    """A dialect whose requests are forms with a file in them."""
+
+    def read_request(self, body: bytes, content_type: bytes) -> Request:
+        """See Dialect."""
+        try:
+            purpose = fields(body, content_type, _FIELDS).get("purpose", b"").strip().lower()
+            span = file_span(body, content_type, _FILE)
+        except MalformedForm as error:
+            raise MalformedBody(f"{error}; send one multipart/form-data form") from error
+        if purpose != _BATCH:
+            return Request()
+        models: dict[str, None] = {}
+        refers: set[str] = set()
+        for number, line in _lines(body, span):
+            model, named = _line(number, line)
+            models[model] = None
+            refers |= named
+            if len(models) > MODELS_MAX or len(refers) > REFERENCES_MAX:
+                raise MalformedBody(
+                    f"a batch file may name {MODELS_MAX} models and {REFERENCES_MAX} kept things: split it"
+                )
+        return Request(named=tuple(models), refers=frozenset(refers))
+
+
+def _lines(body: bytes, span: tuple[int, int]) -> Iterator[tuple[int, bytes]]:
+    """The lines that hold something, with their numbers; one at a time, none is kept."""
+    start, end = span
+    number = 0
+    while start < end:
+        stop = body.find(b"\n", start, end)
+        stop = end if stop < 0 else stop
+        number += 1
+        line = body[start:stop].strip()
+        if line:
+            yield number, line
+        start = stop + 1
+
+
+def _line(number: int, line: bytes) -> tuple[str, frozenset[str]]:
+    """The model that a line names, and the ids of kept things."""
+    try:
+        parse_object(line, ("body", "url", "method"))
+        span = member_span(line, "body")
+        inner = b"" if span is None else line[slice(*span)]
+        model = string(parse_object(inner, ("model",)), "model")
+        named = references(inner)
+    except (MalformedJson, TooManyReferences) as error:
+        raise MalformedBody(f"line {number} of the file: {error}; {_CURE}") from error
+    if not model:
+        raise MalformedBody(f"line {number} of the file names no model; {_CURE}")
+    return model, named
+
+
+class _Uploaded:
+    """Takes the file object that an upload is answered with."""
+
+    def __init__(self, request: Request, head: Head) -> None:
+        self._file: dict[str, Json] = {}
+
+    def take(self, document: Document) -> None:
+        if string(document.value, "object") == "file":
+            self._file = document.value
+
+    def reading(self, seen: Seen) -> Reading:
+        made = string(self._file, "id")
+        return Reading(made=() if not made else (made,))
+
+
+UPLOAD: Final[Dialect] = _Upload("openai_files", lambda body: Request(), _Uploaded)

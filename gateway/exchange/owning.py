@@ -1,0 +1,242 @@
+"""Whose kept things a call may touch: what other teams made is not there, what nobody claimed is not either.
+
+Behind one upstream credential a provider keeps the files, batches and stored responses of every team together.
+Each id gets its owner when the answer that made it passes; the first claim stands. To follow another way of
+naming a thing: wire.references (in bodies), the group ``resource`` of a provider's route (in paths).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from gateway.exchange.admission import Admitted
+from gateway.exchange.booking import circumstances
+from gateway.exchange.ports import Resources
+from gateway.exchange.routing import Canonical, Routes
+from gateway.identity.claim import Claim
+from gateway.identity.principal import Principal
+from gateway.kernel.clock import US_PER_SECOND
+from gateway.kernel.errors import (
+    MalformedBody,
+    ModelNotAllowed,
+    OperationRefused,
+    UnknownResource,
+    Unpriced,
+)
+from gateway.ledger.entry import Entry
+from gateway.ledger.work import Work
+from gateway.metering.meter import Reading
+from gateway.pricing.book import Book
+from gateway.pricing.cover import covers
+from gateway.pricing.dimensions import BATCH
+from gateway.pricing.rate import Status
+from gateway.providers.contract import Call, Kind, Provider, Served, Upstream
+from gateway.wire.jsondoc import MalformedJson
+from gateway.wire.messages import Inbound
+from gateway.wire.references import TooManyReferences, may_refer, references
+
+WALKED_INLINE_BYTES_MAX: Final = 64 * 1024
+# A provider forgets stored answers after 30 days; files and batches stay until they are deleted.
+STORED_US: Final = 60 * 86_400 * US_PER_SECOND
+_JSON_STARTS: Final = frozenset(b"{[ \t\r\n")
+_METERED: Final = Kind.METERED
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+class Owning:
+    """The gate in front of kept things. One per worker."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        routes: Callable[[], Routes],
+        *,
+        book: Callable[[], Book],
+        canonical: Canonical,
+    ) -> None:
+        self._resources = resources
+        self._routes = routes
+        self._book = book
+        self._canonical = canonical
+
+    async def admit(
+        self, provider: Provider, inbound: Inbound, admitted: Admitted, at_us: int
+    ) -> Admitted:
+        """The call where what it names is kept, with the claim of the thing that its path names.
+
+        Raises UnknownResource for what is not the principal's, OperationRefused for a listing of everybody's
+        things and for new deferred work on input nobody read, ModelNotAllowed, UnknownDeployment, Unpriced,
+        MalformedBody for a body that names too many, Unavailable where nobody can tell.
+        """
+        call, request, principal = admitted.call, admitted.request, admitted.principal
+        if call.lists:
+            _require_all(call, principal, admitted.upstream)
+        names = await _named(call, inbound)
+        if request.refers or request.works_on is not None:
+            names = names | request.refers | {request.works_on or ""} - {""}
+        if not names and not call.reserved:
+            return _tied(admitted, ())
+        claims = await self._resources.find([_key(call, name) for name in sorted(names)])
+        for name in sorted(names):
+            self._require(name, claims.get(_key(call, name)), principal, admitted.upstream)
+        claim = claims.get(_key(call, call.resource or request.works_on or ""))
+        if call.reserved:
+            self._require_models(provider, admitted, claim, at_us)
+        if claim is None:
+            return _tied(admitted, claims.values())
+        upstream = self._routes().named(claim.upstream)
+        if upstream is None:
+            raise UnknownResource(
+                f"{claim.resource[:120]!r} is kept at upstream {claim.upstream!r}, which is not configured any more"
+            )
+        return replace(admitted, upstream=upstream, owner=None if call.resource is None else claim)
+
+    def _require(
+        self, name: str, claim: Claim | None, principal: Principal, first: Upstream
+    ) -> None:
+        """Raises UnknownResource: it is the same whether the thing is another's or nobody's."""
+        kept_at = first if claim is None else self._routes().named(claim.upstream)
+        may_touch_all = principal.allow_shared or (kept_at is not None and kept_at.single_tenant)
+        if not may_touch_all and (claim is None or not claim.is_of(principal)):
+            raise UnknownResource(
+                f"nothing named {name[:120]!r} was made through this gateway with a key of team {principal.team!r}"
+            )
+
+    def _require_models(
+        self, provider: Provider, admitted: Admitted, claim: Claim | None, at_us: int
+    ) -> None:
+        """Every model that the input of new deferred work names must be one the key may use, deployed and priced."""
+        if claim is None or claim.models is None:
+            raise OperationRefused(
+                "which models a batch uses is read when its input file is uploaded: upload the file through this "
+                'gateway with purpose "batch", then create the batch from that file'
+            )
+        for model in claim.models:
+            self._require_model(provider, admitted, claim.upstream, model, at_us)
+
+    def _require_model(
+        self, provider: Provider, admitted: Admitted, upstream: str, model: str, at_us: int
+    ) -> None:
+        principal = admitted.principal
+        places = self._routes().find(provider, admitted.call, model, self._canonical)
+        deployment = next(
+            (place.deployment for place in places if place.upstream.name == upstream), None
+        )
+        if deployment is None or deployment.named is not None:
+            raise OperationRefused(
+                f"the batch's file names {model[:80]!r}, and upstream {upstream!r}, which keeps the file, has no "
+                "deployment of that very name: name one of its own in the file's lines"
+            )
+        if not principal.may_use(deployment.wire, deployment.model or ""):
+            raise ModelNotAllowed(
+                f"team {principal.team!r} may not use {model[:80]!r}, which the batch's file names, with this key: "
+                f"allowed are {', '.join(principal.models)}"
+            )
+        under = circumstances(provider.name, deployment, Served(), BATCH, at_us)
+        if not principal.allow_unpriced and covers(self._book(), under).status is Status.UNPRICED:
+            raise Unpriced(
+                f"{model[:80]!r} has no batch price in scope {under.scope}: add a price row of tier batch, or use a "
+                "key that allows unpriced models"
+            )
+
+    def keep(
+        self,
+        provider: Provider,
+        inbound: Inbound,
+        admitted: Admitted,
+        reading: Reading,
+        now_us: int,
+        created: Entry | None = None,
+    ) -> None:
+        """Claim what an answer made, for whom the thing in the path belongs to, or who called. Never raises.
+
+        ``created``: the entry of new deferred work, which is asked from then on for what it used.
+        """
+        call, upstream = admitted.call, admitted.upstream
+        is_metered = call.kind is _METERED
+        is_nobodys = call.resource is not None and admitted.owner is None
+        if not reading.made or is_nobodys or (is_metered and upstream.single_tenant):
+            return
+        whose = admitted.principal if admitted.owner is None else admitted.owner
+        claims = [
+            Claim(
+                resource=_key(call, made),
+                org=whose.org,
+                team=whose.team,
+                key_id=whose.key_id,
+                upstream=upstream.name,
+                made_us=now_us,
+                expires_us=now_us + STORED_US if is_metered else None,
+                models=admitted.request.named,
+            )
+            for made in reading.made
+        ]
+        self._resources.keep(claims, self._works(provider, inbound, upstream, reading, created))
+
+    @staticmethod
+    def _works(
+        provider: Provider,
+        inbound: Inbound,
+        upstream: Upstream,
+        reading: Reading,
+        created: Entry | None,
+    ) -> list[Work]:
+        work = reading.work_id
+        if created is None or work is None or created.settles is None:
+            return []
+        asking = provider.retrieval(inbound, work)
+        if asking is None:
+            return []
+        name = f"{provider.name}/{upstream.name}/{work}"
+        return [
+            Work(
+                name,
+                provider.name,
+                upstream.name,
+                asking.raw_path,
+                asking.query,
+                created,
+                created.occurred_us,
+            )
+        ]
+
+    async def kept(self) -> None:
+        """Return once what was claimed is durable, or after some seconds without a database."""
+        await self._resources.kept()
+
+
+def _tied(admitted: Admitted, claims: Iterable[Claim]) -> Admitted:
+    """What continues a kept thing has one place: the one that keeps it, else the first."""
+    if not admitted.request.is_tied or not admitted.elsewhere:
+        return admitted
+    keeping = {claim.upstream for claim in claims}
+    first, *others = admitted.options
+    return next((each for each in (first, *others) if each.upstream.name in keeping), first)
+
+
+def _require_all(call: Call, principal: Principal, upstream: Upstream) -> None:
+    if not (principal.allow_shared or upstream.single_tenant):
+        raise OperationRefused(
+            f"{call.operation} shows what every team keeps here: retrieve by id, use a key made with "
+            "--allow-shared, or set single_tenant = true on the upstream if all its keys are one tenant"
+        )
+
+
+async def _named(call: Call, inbound: Inbound) -> frozenset[str]:
+    """The ids that a call names, in its path and in a JSON body."""
+    path = _NONE if call.resource is None else frozenset((call.resource,))
+    body = inbound.body
+    if not body or body[0] not in _JSON_STARTS or not may_refer(body):
+        return path
+    try:
+        if len(body) <= WALKED_INLINE_BYTES_MAX:
+            return path | references(body)
+        return path | await asyncio.to_thread(references, body)
+    except (TooManyReferences, MalformedJson) as error:
+        raise MalformedBody(str(error)) from error
+
+
+def _key(call: Call, name: str) -> str:
+    return f"{call.provider}/{name}"

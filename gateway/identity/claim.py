@@ -1,0 +1,28 @@
+"""Whose a kept thing is: a file, batch, stored response, that a provider keeps behind the gateway's own credential."""
+
+import msgspec
+
+from gateway.identity.principal import Principal
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Who made it, and where it is kept. The first claim of a resource stands.
+
+    resource    provider and id: 'azure/file-abc'
+    upstream    the upstream that keeps it
+    expires_us  when the provider has forgotten it, epoch microseconds; None: until it is deleted
+    models      of an input file of batches: the models its lines name; None: it was not read as one
+    """
+
+    resource: str
+    org: str
+    team: str
+    key_id: str
+    upstream: str
+    made_us: int
+    expires_us: int | None = None
+    models: tuple[str, ...] | None = None
+
+    def is_of(self, principal: Principal) -> bool:
+        """Whether the principal's team made it."""
+        return (self.org, self.team) == (principal.org, principal.team)

@@ -1,0 +1,29 @@
+"""Deferred work: a batch that was created through the gateway, and is to be asked for what it used."""
+
+import msgspec
+
+from gateway.ledger.entry import Entry
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What is known of it when it is created.
+
+    work      its name, once only: 'azure/openai-main/batch_1'
+    raw_path, query  the request that asks how it is getting on, without a key
+    creator   the entry of its creation: who is charged
+    """
+
+    work: str
+    provider: str
+    upstream: str
+    raw_path: bytes
+    query: bytes
+    creator: Entry
+    made_us: int
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Work that is to be asked now. ``attempts``: how often it was, this time included."""
+
+    work: Work
+    attempts: int

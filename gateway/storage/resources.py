@@ -1,0 +1,198 @@
+"""The claims of kept things, and the deferred work that is to be followed: written together, many at a time.
+
+``keep`` queues and remembers; one writer takes what has queued while the last transaction ran. What is
+remembered is bounded, and the table is the truth: the first claim of a resource stands, whoever races for it.
+To keep more of a claim: a column of tables.RESOURCE, ``_row`` and ``_claim``.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.exchange.ports import Observer
+from gateway.identity.claim import Claim
+from gateway.kernel.clock import US_PER_SECOND
+from gateway.kernel.errors import Unavailable
+from gateway.ledger.work import Work
+from gateway.storage.engine import Database
+from gateway.storage.errors import RowRefused
+from gateway.storage.rows import encode
+from gateway.storage.tables import RESOURCE, WORK
+
+REMEMBERED_MAX: Final = 65_536  # claims, some 300 bytes each
+QUEUED_MAX: Final = 100_000  # claims waiting for a database that is away
+PER_TRANSACTION_MAX: Final = 500
+KEPT_S_MAX: Final = 3.0  # a database that is away delays an answer by so much, and loses no claim
+FIRST_ASKED_US: Final = 60 * US_PER_SECOND
+FORGOTTEN_PER_STEP: Final = 1_000
+_MODELS: Final = msgspec.json.Decoder(tuple[str, ...])
+
+
+class ResourceStore:
+    """Implements the exchange's port Resources. One per process; ``run`` is its writer."""
+
+    def __init__(self, database: Database, observer: Observer) -> None:
+        self._database = database
+        self._observer = observer
+        self._remembered: OrderedDict[str, Claim] = OrderedDict()
+        self._queue: deque[Claim | Work] = deque()
+        self._wake = asyncio.Event()
+        self._queued = 0
+        self._written = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Claims and works that are not durable yet."""
+        return self._queued - self._written
+
+    async def find(self, resources: Collection[str]) -> Mapping[str, Claim]:
+        """See Resources; what this process has seen needs no query."""
+        found = {name: self._remembered[name] for name in resources if name in self._remembered}
+        missing = [name for name in resources if name not in found]
+        for start in range(0, len(missing), PER_TRANSACTION_MAX):
+            part = missing[start : start + PER_TRANSACTION_MAX]
+            async with self._database.read() as connection:
+                claims = await _stored(connection, part)
+            self._remember(claims)
+            found.update((claim.resource, claim) for claim in claims)
+        return found
+
+    def keep(self, claims: Sequence[Claim], works: Sequence[Work] = ()) -> None:
+        """See Resources; works are followed from then on."""
+        if self.waiting + len(claims) > QUEUED_MAX:
+            self._observer.failed("claims", RowRefused("too many claims wait for the database"))
+            return
+        new = [claim for claim in claims if claim.resource not in self._remembered]
+        self._remember(new)
+        self._queue.extend((*new, *works))
+        self._queued += len(new) + len(works)
+        if self._queue:
+            self._wake.set()
+
+    async def kept(self) -> None:
+        """See Resources."""
+        if not self.waiting:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._queued, future))
+        await asyncio.wait((future,), timeout=KEPT_S_MAX)
+
+    async def run(self) -> None:
+        """Write what is queued, until cancelled; a failure is reported and the same is written later."""
+        pause_s = 0.0
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(pause_s)
+            try:
+                await self.flush()
+                pause_s = 0.0
+            except Unavailable as error:
+                self._observer.failed("claims", error)
+                pause_s = min(2 * pause_s + 0.1, KEPT_S_MAX)
+
+    async def flush(self) -> None:
+        """Write everything queued. Raises Unavailable: what is not written stays queued."""
+        while self._queue:
+            batch = [self._queue[at] for at in range(min(len(self._queue), PER_TRANSACTION_MAX))]
+            try:
+                await self._write(batch)
+            except RowRefused as error:
+                self._observer.failed("claims", error)
+            for _ in batch:
+                self._queue.popleft()
+            self._written += len(batch)
+            self._release()
+        self._wake.clear()
+
+    async def drain(self) -> None:
+        """At the end of the process: write what is queued; a failure is reported."""
+        try:
+            await self.flush()
+        except Unavailable as error:
+            self._observer.failed("claims", error)
+
+    async def forget(self, now_us: int) -> int:
+        """Remove claims of what the provider has forgotten; how many. Raises Unavailable."""
+        over = (
+            sa.select(RESOURCE.c.resource)
+            .where(RESOURCE.c.expires_us < now_us)
+            .limit(FORGOTTEN_PER_STEP)
+        )
+        gone = sa.delete(RESOURCE).where(RESOURCE.c.resource.in_(over.scalar_subquery()))
+        async with self._database.write() as connection:
+            return int((await connection.execute(gone)).rowcount)
+
+    async def _write(self, batch: Sequence[Claim | Work]) -> None:
+        claims = sorted(
+            (one for one in batch if isinstance(one, Claim)), key=lambda claim: claim.resource
+        )
+        works = sorted((one for one in batch if isinstance(one, Work)), key=lambda work: work.work)
+        async with self._database.write() as connection:
+            if claims:
+                await self._insert(connection, RESOURCE, [_row(claim) for claim in claims])
+                # Where another claim came first it is that one which stands.
+                standing = await _stored(connection, [claim.resource for claim in claims])
+            else:
+                standing = []
+            if works:
+                await self._insert(connection, WORK, [_work_row(work) for work in works])
+        self._remember(standing)
+
+    async def _insert(
+        self, connection: AsyncConnection, table: sa.Table, rows: list[dict[str, Any]]
+    ) -> None:
+        make = postgresql.insert if self._database.is_postgres else sqlite.insert
+        await connection.execute(make(table).on_conflict_do_nothing(), rows)
+
+    def _remember(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            self._remembered[claim.resource] = claim
+            self._remembered.move_to_end(claim.resource)
+        while len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+
+    def _release(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for asked, future in waiting:
+            if asked > self._written:
+                self._waiting.append((asked, future))
+            elif not future.done():
+                future.set_result(None)
+
+
+async def _stored(connection: AsyncConnection, names: Sequence[str]) -> list[Claim]:
+    query = sa.select(RESOURCE).where(RESOURCE.c.resource.in_(names))
+    return [_claim(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _row(claim: Claim) -> dict[str, Any]:
+    models = None if claim.models is None else msgspec.json.encode(claim.models).decode()
+    return msgspec.structs.asdict(claim) | {"models": models}
+
+
+def _claim(row: sa.RowMapping) -> Claim:
+    fields = {name: row[name] for name in Claim.__struct_fields__}
+    if fields["models"] is not None:
+        fields["models"] = _MODELS.decode(fields["models"])
+    return Claim(**fields)
+
+
+def _work_row(work: Work) -> dict[str, Any]:
+    return {
+        "work": work.work,
+        "provider": work.provider,
+        "upstream": work.upstream,
+        "raw_path": work.raw_path.decode("latin-1"),
+        "query": work.query.decode("latin-1"),
+        "creator": encode(work.creator),
+        "made_us": work.made_us,
+        "due_us": work.made_us + FIRST_ASKED_US,
+        "attempts": 0,
+    }

@@ -1,0 +1,153 @@
+"""The ids of kept things that a body names: files, responses, conversations, containers, vector stores, caches.
+
+One walk over the whole document, wherever an id stands; what a user's own tools take and give is stepped over.
+To follow another member: its name in ``_ONE`` (a text), ``_MANY`` (a list of texts) or ``_EITHER`` (a text, or an
+object with ``id``).
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from gateway.wire.jsondoc import MalformedJson, parse
+
+REFERENCES_MAX: Final = 256  # of one body; nobody names so many
+ID_CHARS_MAX: Final = 512
+# In lower case: there are servers that do not mind how a name is written.
+_ONE: Final = frozenset(
+    {
+        "batch_id",
+        "cachedcontent",
+        "cached_content",
+        "container_id",
+        "conversation_id",
+        "file_id",
+        "fileuri",
+        "file_uri",
+        "input_file_id",
+        "previous_response_id",
+        "vector_store_id",
+    }
+)
+_MANY: Final = frozenset({"file_ids", "vector_store_ids"})
+_EITHER: Final = frozenset({"container", "conversation"})
+_ITEM: Final = "item_reference"  # {"type": "item_reference", "id": …}
+# What is the user's own: arguments and results of tools, schemas, labels.
+_OWN: Final = frozenset(
+    {
+        "args",
+        "arguments",
+        "functionCall",
+        "functionResponse",
+        "function_call",
+        "function_response",
+        "input_schema",
+        "inputSchema",
+        "json",
+        "json_schema",
+        "labels",
+        "metadata",
+        "parameters",
+        "schema",
+        "toolUse",
+    }
+)
+_TOOL_USE: Final = "tool_use"  # its ``input`` is the user's own as well
+# A remote file is a reference only where it is kept behind the same credential.
+_REMOTE: Final = re.compile(r"(?:https?://[^/]+/[^/]+/)?(files/[^/?#]+)")
+_HINT: Final = re.compile(
+    b"|".join([b'"%b"' % name.encode() for name in sorted((*_ONE, *_MANY, *_EITHER, _ITEM))])
+    + rb"|\\u00[2-7]"  # a name may be written in escapes
+)
+# Looked for first: how each of those names ends.
+_ENDS: Final = (
+    b'_id"',
+    b'_ids"',
+    b'uri"',
+    b'dcontent"',
+    b'd_content"',
+    b'container"',
+    b'conversation"',
+    b'item_reference"',
+    b"\\u00",
+)
+
+
+class TooManyReferences(ValueError):
+    """A body that names more than ``REFERENCES_MAX`` ids, or one that is no id."""
+
+
+class _Members(list[tuple[str, object]]):
+    """An object with every member it was written with: of twins the provider may take either."""
+
+
+def may_refer(body: bytes) -> bool:
+    """Whether a body can name an id at all: fast looks at its bytes, which nearly every body fails."""
+    lowered = body.lower()
+    return any(end in lowered for end in _ENDS) and _HINT.search(lowered) is not None
+
+
+def references(body: bytes) -> frozenset[str]:
+    """Every id that a JSON body names. Raises TooManyReferences, and MalformedJson where it is no JSON."""
+    if not may_refer(body):
+        return frozenset()
+    parse(body)  # strictly, and with a bound on its depth
+    try:
+        waiting: list[object] = [json.loads(body, object_pairs_hook=_Members)]
+    except (ValueError, RecursionError) as error:
+        raise MalformedJson("not a JSON document that can be looked into") from error
+    found: set[str] = set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, _Members):
+            found.update(_named(value))
+            waiting.extend(_walked(value))
+        elif isinstance(value, list):
+            waiting.extend(value)
+        if len(found) > REFERENCES_MAX:
+            raise TooManyReferences(
+                f"a request may name {REFERENCES_MAX} files and other kept things"
+            )
+    return frozenset(found)
+
+
+def _walked(members: _Members) -> Iterator[object]:
+    is_tool_use = any(
+        name == "type" and isinstance(value, str) and value.endswith(_TOOL_USE)
+        for name, value in members
+    )
+    for name, value in members:
+        if name not in _OWN and not (is_tool_use and name == "input") and isinstance(value, list):
+            yield value
+
+
+def _named(members: _Members) -> Iterator[str]:
+    for written, value in members:
+        name = written.lower()
+        if name in _ONE:
+            yield from _texts([value])
+        elif name in _MANY and isinstance(value, list):
+            yield from _texts(value)
+        elif name in _EITHER:
+            inner = (
+                [each for key, each in value if key.lower() == "id"]
+                if isinstance(value, _Members)
+                else []
+            )
+            yield from _texts([value, *inner])
+    if ("type", _ITEM) in members:
+        yield from _texts(value for name, value in members if name.lower() == "id")
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    for value in values:
+        if not isinstance(value, str) or not value:
+            continue
+        remote = _REMOTE.fullmatch(value)
+        if remote is not None:
+            yield remote[1]
+        elif "://" not in value and not value.startswith("data:"):
+            if len(value) > ID_CHARS_MAX:
+                raise TooManyReferences("an id is longer than any provider's")
+            yield value

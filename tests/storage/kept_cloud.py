@@ -1,0 +1,117 @@
+"""A scripted resource of the OpenAI kind that keeps what it is given: files, batches, responses, each under its id."""
+
+import itertools
+import json
+import re
+from typing import Any, Final
+
+USAGE: Final = {"input_tokens": 1000, "output_tokens": 300, "total_tokens": 1300}
+MODEL: Final = "gpt-4o-2024-11-20"
+_PATH: Final = re.compile(
+    r"/openai/v1/(files|batches|responses)(?:/([^/]+))?(?:/(content|cancel))?"
+)
+
+
+class KeepingCloud:
+    """An ASGI app. ``status``: what every batch is in from now on; ``seen``: method and path of every call."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self.status = "in_progress"
+        self.usage: dict[str, Any] | None = USAGE
+        self.seen: list[str] = []
+        self.bodies: list[bytes] = []
+        self._prefix = prefix
+        self._numbers = itertools.count(1)
+        self._kept: dict[str, dict[str, Any]] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.seen.append(f"{scope['method']} {scope['path']}")
+        self.bodies.append(body)
+        status, document = self._answer(scope["method"], scope["path"], body)
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(document).encode()})
+
+    def _answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        found = _PATH.fullmatch(path)
+        if found is None:
+            return 404, {"error": {"message": path}}
+        kind, name, _ = found.groups()
+        if name is None:
+            return 200, self._made(kind, body) if method == "POST" else self._listed(kind)
+        kept = self._kept.get(name)
+        if kept is None:
+            return 404, {"error": {"message": f"no {name}"}}
+        if method == "DELETE":
+            return 200, {"id": name, "object": kept["object"], "deleted": True}
+        return 200, self._grown(kept) if kept["object"] == "batch" else kept
+
+    def _listed(self, kind: str) -> dict[str, Any]:
+        listed = [each for each in self._kept.values() if each["object"] in kind]
+        return {"object": "list", "data": listed, "has_more": False}
+
+    def _made(self, kind: str, body: bytes) -> dict[str, Any]:
+        number = next(self._numbers)
+        document: dict[str, Any]
+        if kind == "files":
+            document = {"id": f"file-{self._prefix}{number}", "object": "file", "purpose": "batch"}
+            document |= {
+                "bytes": len(body),
+                "created_at": 1,
+                "filename": "f",
+                "status": "processed",
+            }
+        elif kind == "batches":
+            asked = json.loads(body)
+            document = {
+                "id": f"batch_{self._prefix}{number}",
+                "object": "batch",
+                "created_at": 1,
+                **asked,
+            }
+            document["status"] = "validating"
+        else:
+            message = {
+                "id": f"msg_{self._prefix}{number}",
+                "type": "message",
+                "role": "assistant",
+                "content": [],
+            }
+            document = {
+                "id": f"resp_{self._prefix}{number}", "object": "response", "created_at": 1, "model": MODEL,
+                "status": "completed", "output": [message], "usage": USAGE, "parallel_tool_calls": True,
+                "tool_choice": "auto", "tools": [],
+            }  # fmt: skip
+        self._kept[document["id"]] = document
+        return document
+
+    def _grown(self, batch: dict[str, Any]) -> dict[str, Any]:
+        document = {**batch, "status": self.status}
+        if self.status == "completed":
+            output: dict[str, Any] = {
+                "id": f"file-out-{batch['id']}",
+                "object": "file",
+                "purpose": "batch_output",
+            }
+            self._kept[output["id"]] = {
+                **output,
+                "bytes": 1,
+                "created_at": 1,
+                "filename": "o",
+                "status": "processed",
+            }
+            document |= {"model": MODEL, "output_file_id": output["id"]}
+            if self.usage is not None:
+                document["usage"] = self.usage
+        return document

@@ -1,0 +1,106 @@
+"""Claims: the first stands whoever races for it, and none is lost to a database that is away."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from gateway.identity.claim import Claim
+from gateway.identity.principal import Principal
+from gateway.storage import resources
+from gateway.storage.engine import Database
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.resources import ResourceStore
+from gateway.storage.tables import RESOURCE
+
+pytestmark = pytest.mark.anyio
+FIRST = Claim("azure/file-1", "org", "core", "key_1", "azure-main", 1_000, None, ("gpt-4o",))
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+
+    def settled(self, entry: Any) -> None: ...
+    def refused(self, provider: str, code: str) -> None: ...
+    def failed(self, what: str, error: BaseException) -> None:
+        self.failures.append(what)
+
+
+async def test_a_claim_is_of_a_team_of_an_org() -> None:
+    principal = Principal("key_2", "org", "user-0002", "core")
+    assert FIRST.is_of(principal)
+    assert not FIRST.is_of(replace(principal, team="search"))
+    assert not FIRST.is_of(replace(principal, org="other"))
+
+
+async def test_what_is_claimed_is_known_at_once_here_and_elsewhere_when_kept(
+    database: Database,
+) -> None:
+    here, there = ResourceStore(database, Watch()), ResourceStore(database, Watch())
+    writer = asyncio.create_task(here.run())
+    here.keep([FIRST])
+    assert await here.find(["azure/file-1"]) == {"azure/file-1": FIRST}
+    await here.kept()
+    assert await there.find(["azure/file-1", "azure/file-2"]) == {"azure/file-1": FIRST}
+    assert here.waiting == 0
+    writer.cancel()
+
+
+async def test_of_many_that_race_one_claim_stands_for_all(database: Database) -> None:
+    stores = [ResourceStore(database, Watch()) for _ in range(4)]
+    for number, store in enumerate(stores):
+        claims = [replace(FIRST, resource=f"azure/{n}", team=f"team-{number}") for n in range(40)]
+        store.keep(claims if number % 2 else claims[::-1])
+    await asyncio.gather(*(store.flush() for store in stores))
+    fresh = ResourceStore(database, Watch())
+    names = [f"azure/{n}" for n in range(40)]
+    truth = await fresh.find(names)
+    assert len(truth) == 40
+    for store in stores:
+        assert await store.find(names) == truth
+
+
+async def test_a_database_that_is_away_delays_an_answer_and_loses_no_claim(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "KEPT_S_MAX", 0.05)
+    watch = Watch()
+    store = ResourceStore(database, watch)
+    write = store._write
+    away = 3
+
+    async def failing(batch: Any) -> None:
+        nonlocal away
+        if away:
+            away -= 1
+            raise StoreUnavailable("away")
+        await write(batch)
+
+    monkeypatch.setattr(store, "_write", failing)
+    writer = asyncio.create_task(store.run())
+    store.keep([FIRST])
+    await store.kept()
+    assert store.waiting == 1
+    monkeypatch.setattr(resources, "KEPT_S_MAX", 5.0)
+    await store.kept()
+    assert (store.waiting, watch.failures) == (0, ["claims"] * 3)
+    assert await ResourceStore(database, Watch()).find([FIRST.resource]) == {FIRST.resource: FIRST}
+    writer.cancel()
+
+
+async def test_what_is_remembered_is_bounded_and_forgotten_claims_go(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "REMEMBERED_MAX", 10)
+    store = ResourceStore(database, Watch())
+    store.keep([replace(FIRST, resource=f"azure/{n}", expires_us=2_000 + n) for n in range(30)])
+    await store.flush()
+    assert len(store._remembered) == 10
+    assert set(await store.find(["azure/0"])) == {"azure/0"}
+    assert await store.forget(2_010) == 10
+    async with database.read() as connection:
+        left = await connection.scalar(sa.select(sa.func.count()).select_from(RESOURCE))
+    assert left == 20

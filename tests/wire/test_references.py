@@ -1,0 +1,83 @@
+"""The ids that a body names: found wherever and however they are written, and nothing that is the user's own."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from gateway.wire.jsondoc import MalformedJson
+from gateway.wire.references import REFERENCES_MAX, TooManyReferences, references
+
+NAMING: list[tuple[str, Any]] = [
+    ("previous_response_id", "a1"),
+    ("file_id", "a1"),
+    ("input_file_id", "a1"),
+    ("file_ids", ["a1"]),
+    ("vector_store_ids", ["a1"]),
+    ("conversation", "a1"),
+    ("conversation", {"id": "a1"}),
+    ("container", "a1"),
+    ("container", {"type": "auto", "file_ids": ["a1"]}),
+    ("cachedContent", "a1"),
+    ("cached_content", "a1"),
+]
+
+
+@given(
+    naming=st.sampled_from(NAMING),
+    path=st.lists(st.sampled_from(["content", "input", "tools", "messages", 0]), max_size=5),
+    written=st.sampled_from([str, str.upper, str.title]),
+)
+def test_an_id_is_found_at_any_depth_in_any_case(
+    naming: tuple[str, Any], path: list[Any], written: Callable[[str], str]
+) -> None:
+    name, value = naming
+    document: Any = {written(name): value}
+    for step in path:
+        document = [document] if step == 0 else {"type": "message", step: document}
+    assert references(json.dumps(document).encode()) == {"a1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"file_id":"a","file_id":"b"}', {"a", "b"}),
+        (b'{"f\\u0069le_id":"a"}', {"a"}),
+        (b'{"input":[{"type":"item_reference","id":"m"},{"type":"message","id":"n"}]}', {"m"}),
+        (b'{"fileData":{"fileUri":"https://host.invalid/v1beta/files/f1"}}', {"files/f1"}),
+        (b'{"fileData":{"file_uri":"gs://bucket/object"}}', set()),
+        (b'{"fileData":{"fileUri":"https://video.invalid/watch?v=1"}}', set()),
+        (b'{"file_id":null,"conversation":{},"container":{"type":"auto"}}', set()),
+        (b'{"content":"say \\"file_id\\": \\"a\\""}', set()),
+    ],
+)
+def test_twins_escapes_items_and_remote_files_are_read(body: bytes, named: set[str]) -> None:
+    assert references(body) == named
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"metadata": {"conversation_id": "a"}},
+        {"tools": [{"function": {"parameters": {"properties": {"file_id": {"type": "string"}}}}}]},
+        {"tools": [{"input_schema": {"file_id": "a"}}]},
+        {"content": [{"type": "tool_use", "input": {"file_id": "a"}}]},
+        {"contents": [{"parts": [{"functionCall": {"args": {"file_id": "a"}}}]}]},
+        {"messages": [{"content": [{"toolUse": {"input": {"file_id": "a"}}}]}]},
+    ],
+)
+def test_what_is_the_users_own_names_nothing(document: Any) -> None:
+    assert references(json.dumps(document).encode()) == frozenset()
+
+
+def test_what_cannot_be_looked_into_is_refused() -> None:
+    many = {"file_ids": [f"f{number}" for number in range(REFERENCES_MAX + 1)]}
+    with pytest.raises(TooManyReferences):
+        references(json.dumps(many).encode())
+    with pytest.raises(TooManyReferences):
+        references(json.dumps({"file_id": "x" * 600}).encode())
+    for body in (b'{"file_id":"a"', b'{"file_id":NaN}', b"[" * 5000 + b'"file_id"' + b"]" * 5000):
+        with pytest.raises(MalformedJson):
+            references(body)
