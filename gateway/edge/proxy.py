@@ -152,7 +152,12 @@ class _Request:
         )
 
     def _await_head(self, exchange: Exchange) -> None:
-        """Before the head there is no response to close: where the place says so, the wait for it is cancelled."""
+        """Before the head there is no response to close: where the place says so, the wait for it is cancelled.
+
+        Raises ClientGone where nothing need be sent any more.
+        """
+        if self.presence.gone:
+            raise ClientGone
         self.presence.disarm()
         task = asyncio.current_task()
         if task is not None and _policy(exchange) == "cancel":

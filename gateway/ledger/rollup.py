@@ -9,9 +9,11 @@ from typing import Final
 
 import msgspec
 
-from gateway.ledger.entry import Entry, EntryKind, Line
+from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line
 
-REQUEST: Final = "request"  # the pseudo-unit that counts entries
+REQUEST: Final = (
+    "request"  # the pseudo-unit that counts entries, but for those that another attempt followed
+)
 ADJUSTS_UNPRICED: Final = "adjusts_unpriced"  # flag of an adjustment whose estimate had no price
 _MONTH: Final = len("2026-11")
 _PRICED: Final = frozenset({"priced", "zero_marginal", "free"})
@@ -42,11 +44,12 @@ class Sums(msgspec.Struct):
 
 
 def roll(entries: Iterable[Entry]) -> dict[Cell, Sums]:
-    """Fold entries into cells, each line under its unit and each entry under ``request``."""
+    """Fold entries into cells, each line under its unit and each request's last entry under ``request``."""
     cells: dict[Cell, Sums] = {}
     for entry in entries:
         model = entry.model or ""
-        _add(cells, _cell(entry, model, REQUEST), Sums(1, unpriced_requests(entry)))
+        if FAILED_OVER not in entry.flags:
+            _add(cells, _cell(entry, model, REQUEST), Sums(1, unpriced_requests(entry)))
         for line in entry.lines:
             cell = _cell(entry, model if line.model is None else line.model, line.unit)
             _add(cells, cell, _sums(line))

@@ -32,7 +32,7 @@ credential = {{ type = "api_key", key = "${{env:TEST_CREDENTIAL}}" }}
 _DEPLOYED: Final = """
 [limits]
 first_byte_seconds = 2
-connect_seconds = 1
+connect_seconds = 10
 
 [failover]
 attempts = 3

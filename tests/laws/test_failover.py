@@ -205,10 +205,15 @@ def shortened(script: Script) -> Script:
     return script._replace(chunks=[*chunks[:1], b"".join(chunks[1:-1]), *chunks[-1:]])
 
 
-def test_nothing_is_tried_elsewhere_for_a_client_who_is_gone(counter: Counter, book: Book) -> None:
+def test_nothing_is_tried_for_a_client_who_is_gone(counter: Counter, book: Book) -> None:
     scripts = (REFUSES, answers())
     whole = asyncio.run(played(counter, book, scripts))
-    for at in range(whole.steps.names.index("head") + 1):
+    sent = whole.steps.names.index("head")
+    for at in range(sent):
+        house = asyncio.run(played(counter, book, scripts, at, "leave"))
+        assert house.upstreams.asked == []
+        assert_law(house)
+    for at in (sent, sent + 1):
         house = asyncio.run(played(counter, book, scripts, at, "leave"))
         assert house.upstreams.asked == ["first"]
         (row,) = house.spool.settled

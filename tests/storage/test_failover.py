@@ -9,7 +9,9 @@ from typing import Final
 import pytest
 
 from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind
+from gateway.ledger.rollup import REQUEST, roll
 from gateway.quota.budget import Budget, Scope
+from tests.faults.gateways import books
 from tests.faults.origin import Answer, Asked, Origin, Step
 from tests.faults.regions import (
     ANSWERED,
@@ -62,7 +64,8 @@ def test_rows_are_the_billed_calls_and_nothing_goes_on_after_a_byte_of_an_answer
         got = asyncio.run(asked_all(place, list(plan)))
         asked = billed(place.origins)
         count = sum(map(len, asked.values()))
-        rows = by_call(place.gateway.rows(count, 15))
+        found = books(place.gateway.config, count, 15)
+        rows = by_call(found.rows)
         counters = place.gateway.counters()
     assert set(asked) == set(rows) == set(plan)
     for call, deed in plan.items():
@@ -75,6 +78,9 @@ def test_rows_are_the_billed_calls_and_nothing_goes_on_after_a_byte_of_an_answer
     net_nano = sum(-(-(row.net_pico or 0) // 1000) for each in rows.values() for row in each)
     assert counters["b-usd"].posted == net_nano > 0
     assert [one.pending for one in counters.values()] == [0, 0, 0]
+    assert found.verification.is_sound
+    cells = roll(found.rows)
+    assert sum(sums.quantity for cell, sums in cells.items() if cell.unit == REQUEST) == CALLS
 
 
 def assert_went_on(rows: Sequence[Entry], deeds: Sequence[str], *, retry: bool) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from gateway.kernel.ids import new_id
-from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
+from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line, Outcome
 from gateway.ledger.rollup import ADJUSTS_UNPRICED, Cell, Sums, merge, roll, unpriced_requests
 
 ENTRY = Entry(
@@ -48,6 +48,14 @@ def test_an_entry_is_one_request_and_its_lines() -> None:
         cell("request"): Sums(1, 0, 0, 0),
         cell("input_text"): Sums(10, 0, 30, 20),
         cell("output_text"): Sums(3, 3, 0, 0),
+    }
+
+
+def test_an_attempt_that_another_one_followed_is_no_request_of_its_own() -> None:
+    line = Line("input_text", 10, "p", 30, 20)
+    assert roll([entry(line, flags=(FAILED_OVER,)), entry()]) == {
+        cell("request"): Sums(1, 0, 0, 0),
+        cell("input_text"): Sums(10, 0, 30, 20),
     }
 
 
