@@ -67,7 +67,10 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Attempt:
-    """``is_sent``: its intent is written and not void, so it is owed a row; ``failure``: why it has no answer."""
+    """``is_sent``: its intent is written and not void, so it is owed a row; ``failure``: why it has no answer.
+
+    ``flags``: of every record of it.
+    """
 
     def __init__(
         self,

@@ -192,10 +192,8 @@ class Exchange:
         ``placed``: called before every attempt. Raises UpstreamFailed and its kinds.
         """
         assert self._admitted is not None
-        is_open = self._reserved is not None and self._reserved.held.is_open
-        response = await self.trying.run(
-            self._admitted, self._inbound, is_open=is_open, placed=placed
-        )
+        held = () if self._reserved is None else self._reserved.held.flags
+        response = await self.trying.run(self._admitted, self._inbound, held=held, placed=placed)
         self.filter = self.attempt.filter
         if self._call.dialect is not None:
             self.attempt.listen()

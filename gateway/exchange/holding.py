@@ -161,7 +161,8 @@ class Holding:
     def flagged(self, held: Held | None, entry: Entry) -> Entry:
         """The row of the request, with what there is to say about its hold."""
         flags = self._flags(held, entry)
-        return msgspec.structs.replace(entry, flags=(*entry.flags, *flags)) if flags else entry
+        new = [flag for flag in flags if flag not in entry.flags]
+        return msgspec.structs.replace(entry, flags=(*entry.flags, *new)) if new else entry
 
     def _flags(self, held: Held | None, entry: Entry) -> tuple[str, ...]:
         if held is None or not held.lines:

@@ -27,7 +27,7 @@ from gateway.exchange.sending import Sending
 from gateway.exchange.whole import read_kept
 from gateway.kernel.errors import BadRequest, GatewayError, UpstreamFailed, UpstreamUnreachable
 from gateway.kernel.ids import new_id
-from gateway.ledger.entry import FAILED_OVER, Entry
+from gateway.ledger.entry import FAIL_OPEN, FAILED_OVER, Entry
 from gateway.providers.contract import Kind
 from gateway.wire.messages import Inbound
 
@@ -64,13 +64,13 @@ class Trying:
         admitted: Admitted,
         inbound: Inbound,
         *,
-        is_open: bool,
+        held: tuple[str, ...],
         placed: Callable[[], None] | None,
     ) -> Response:
         """Try until one answers or none is left; the answer that is to be passed on.
 
-        ``is_open``: it passes without its hold, so its intents are made durable; ``placed``: called before
-        every attempt. Raises UpstreamFailed and its kinds.
+        ``held``: flags of its hold; where it passes without one, its intents are made durable. ``placed``:
+        called before every attempt. Raises UpstreamFailed and its kinds.
         """
         self._left = list(admitted.options)
         self._has_choice = bool(admitted.elsewhere)
@@ -78,7 +78,8 @@ class Trying:
         while self._choose():
             if placed is not None:
                 placed()
-            failure = await self._send(inbound, is_open=is_open)
+            self.attempt.flags = held
+            failure = await self._send(inbound)
             if failure is None and not await self._is_refused():
                 return self._response
         self._conclude(failure)
@@ -107,10 +108,10 @@ class Trying:
         self.tried += 1
         return True
 
-    async def _send(self, inbound: Inbound, *, is_open: bool) -> GatewayError | None:
+    async def _send(self, inbound: Inbound) -> GatewayError | None:
         """One attempt; returns why it has no answer, where another place may be asked instead."""
         attempt, asked = self.attempt, self._asked
-        await self._intend(attempt, is_open=is_open)
+        await self._intend(attempt)
         try:
             sent = await self._means.sending.send(
                 asked.provider, asked.call, inbound, attempt.admitted
@@ -128,18 +129,18 @@ class Trying:
                 raise
             self._leave(attempt)
             return error
-        attempt.response, attempt.filter, attempt.flags = sent.response, sent.filter, sent.flags
+        attempt.response, attempt.filter = sent.response, sent.filter
+        attempt.flags = (*attempt.flags, *sent.flags)
         await self.close_behind()
         return None
 
-    async def _intend(self, attempt: Attempt, *, is_open: bool) -> None:
+    async def _intend(self, attempt: Attempt) -> None:
         """Say in the journal what is about to be sent, and what becomes of the one before if it is."""
         if self._asked.call.kind is _METERED:
-            spool, intent = (
-                self._means.recording.spool,
-                entries.interrupted(attempt.frame, attempt.admitted),
-            )
-            if is_open:
+            spool = self._means.recording.spool
+            intent = entries.interrupted(attempt.frame, attempt.admitted)
+            intent = replace(intent, flags=(*intent.flags, *attempt.flags))
+            if FAIL_OPEN in attempt.flags:
                 await spool.intent_durable(intent)
             else:
                 spool.intent(intent)

@@ -75,11 +75,13 @@ class MemorySpool:
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
         self.intents: dict[UUID, Entry] = {}
+        self.intended: list[Entry] = []
         self.settled: list[Entry] = []
 
     def intent(self, entry: Entry) -> None:
         assert entry.id not in self.intents
         self.intents[entry.id] = entry
+        self.intended.append(entry)
 
     async def intent_durable(self, entry: Entry) -> None:
         self.intent(entry)

@@ -5,22 +5,23 @@ To add one: a subclass of what it spoils, and a line in ``MUTANTS``.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from gateway.exchange.exchange import Exchange, Exchanges
 from gateway.exchange.ports import Client, Response
+from gateway.jobs.expire import Sweeper
 from gateway.jobs.flush import BATCH_MAX, Flusher
 from gateway.kernel.clock import Clock
 from gateway.ledger.entry import Entry, Outcome
 from gateway.providers.contract import Call, Provider
+from gateway.quota.hold import CounterKey, Exhausted, Granted, Hold, Verdict
 from gateway.storage.backlog import Pending
-from gateway.storage.books import Books
 from gateway.storage.disk import LOCK, Disk
 from gateway.storage.orphans import Orphan
+from gateway.storage.quota_batch import BatchedQuotas
 from gateway.storage.spool import Spool
 from gateway.wire.messages import Inbound
 from tests.sim.store import SimBooks, SimLedger
@@ -92,13 +93,41 @@ class _Doubling(SimBooks):
 class Doubles(SimLedger):
     """Rolls up what it was given, not what was really inserted: a replay counts twice."""
 
-    @asynccontextmanager
-    async def _books(self) -> AsyncIterator[Books]:
-        self._store.reach()
-        books = _Doubling(self._store)
-        yield books
-        if self._is_alive():
-            await books.commit()
+    def _begun(self) -> SimBooks:
+        return _Doubling(self._store, self._is_alive)
+
+
+class _Keeping(SimBooks):
+    async def give_back(self, amounts: Mapping[CounterKey, int]) -> None:
+        await self._statement()
+
+
+class KeepsPending(SimLedger):
+    """Removes holds and forgets what they had pending."""
+
+    def _begun(self) -> SimBooks:
+        return _Keeping(self._store, self._is_alive)
+
+
+class Unswept(Sweeper):
+    """Leaves the holds of the dead as they are."""
+
+    async def sweep(self) -> int:
+        return 0
+
+
+class Naive(BatchedQuotas):
+    """Looks at what is posted, then lets it pass: the check of most gateways, two steps instead of one."""
+
+    async def reserve(self, hold: Hold) -> Verdict:
+        balances = await self.balances(hold.lines)
+        limits = [(one, line) for one, line in zip(balances, hold.lines, strict=True)]
+        short = [
+            one
+            for one, line in limits
+            if line.enforce and line.rate is None and one.posted >= one.limit
+        ]
+        return Exhausted(tuple(short)) if short else Granted(balances)
 
 
 class _Late(Exchange):
@@ -125,6 +154,7 @@ class _Voiding(Exchange):
         except Exception:
             self.attempt.is_settled = True
             self._shared.spool.void(self.attempt.id)
+            self._withdraw()
             raise
 
 
@@ -147,4 +177,7 @@ MUTANTS: Final = {
     "replays rolled up again": Parts(ledger=Doubles),
     "booked after the answer": Parts(exchanges=SettlesLate),
     "every failure void": Parts(exchanges=VoidsTooMuch),
+    "holds removed, pending kept": Parts(ledger=KeepsPending),
+    "holds of the dead kept": Parts(sweeper=Unswept),
+    "checked, then added": Parts(quotas=Naive),
 }

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -13,27 +12,12 @@ from gateway.kernel.clock import Clock
 from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.entry import Entry
 from gateway.ledger.rollup import Cell, Sums, merge
-from gateway.quota.budget import REQUESTS, USD_NET, Budget, Scope
+from gateway.quota.counters import Counter, Counters
 from gateway.quota.hold import CounterKey, HoldLine
 from gateway.storage.books import Books, Posted
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.ledger import Ledger
-
-LATENCY_S_MAX: Final = 0.02
-# Nothing is held for them here; what is posted has to be the sum of the rows.
-BUDGETS: Final = (
-    Budget(
-        id="month",
-        name="month",
-        scope=Scope(org="default"),
-        measure=USD_NET,
-        window="month",
-        limit=1,
-    ),
-    Budget(
-        id="each", name="each", scope=Scope(), each="user", measure=REQUESTS, window="day", limit=1
-    ),
-)
+from tests.sim.quotas import LATENCY_S_MAX, LOCK_LOOK_S, budgets_of
 
 
 class SimStore:
@@ -48,20 +32,43 @@ class SimStore:
         self.away = False
         self.ambiguous = 0.0
         self.lost_answers = 0
-        self.counters: dict[CounterKey, int] = {}
+        self.budgets = budgets_of(chance)
+        self.engine = Counters()
         self.chain: list[bytes] = []
+        self._lock: tuple[object, Callable[[], bool]] | None = None
 
     def reach(self) -> None:
         """Raises StoreUnavailable where it is away."""
         if self.away:
             raise StoreUnavailable("the simulated store is away", retry_after_ms=1_000)
 
+    def answer(self) -> None:
+        """What was committed is told. Raises StoreUnavailable where that is what gets lost."""
+        if self.chance.random() < self.ambiguous:
+            self.lost_answers += 1
+            raise StoreUnavailable("the connection broke after the commit", retry_after_ms=100)
+
+    async def locked(self, owner: object, is_alive: Callable[[], bool]) -> None:
+        """Lock the counters until ``unlock``; a dead worker's transaction holds nothing up."""
+        while self._lock is not None and self._lock[1]():  # virtual time costs nothing
+            await asyncio.sleep(LOCK_LOOK_S)
+            self.reach()
+        self._lock = (owner, is_alive)
+
+    def unlock(self, owner: object) -> None:
+        """The transaction is over."""
+        if self._lock is not None and self._lock[0] is owner:
+            self._lock = None
+
 
 class SimBooks:
     """One transaction: sees what was committed when it began, is refused where somebody was faster."""
 
-    def __init__(self, store: SimStore) -> None:
+    def __init__(self, store: SimStore, is_alive: Callable[[], bool]) -> None:
         self._store = store
+        self._is_alive = is_alive
+        self._removed: list[UUID] = []
+        self._given_back: dict[CounterKey, int] = {}
         self._new: dict[UUID, Entry] = {}
         self._cells: dict[Cell, Sums] = {}
         self._claimed: dict[str, UUID] = {}
@@ -98,21 +105,28 @@ class SimBooks:
         return 1
 
     async def budgets(self) -> Sequence[tuple[str, int]]:
-        return [(msgspec.json.encode(budget).decode(), 0) for budget in BUDGETS]
+        return [(msgspec.json.encode(budget).decode(), 0) for budget in self._store.budgets]
 
     async def holds(self, request_ids: Collection[UUID]) -> dict[UUID, tuple[HoldLine, ...]]:
-        return {}
+        await self._statement()
+        held = self._store.engine.holds
+        return {one: held[one].lines for one in request_ids if one in held}
 
     async def post(self, amounts: Sequence[tuple[CounterKey, int]]) -> list[Posted]:
         await self._statement()
+        await self._store.locked(self, self._is_alive)
         self._posted.update(amounts)
-        return [Posted(key, self._store.counters.get(key, 0) + n, 0) for key, n in amounts]
+        return [Posted(key, 0, 0) for key, _ in amounts]
 
     async def release(self, request_ids: Collection[UUID]) -> list[tuple[HoldLine, ...]]:
-        return []
+        await self._statement()
+        held = self._store.engine.holds
+        self._removed += [one for one in request_ids if one in held]
+        return [held[one].lines for one in self._removed]
 
     async def give_back(self, amounts: Mapping[CounterKey, int]) -> None:
         await self._statement()
+        self._given_back.update(amounts)
 
     async def link(self, rows: bytes, ids: bytes, booked_us: int) -> None:
         await self._statement()
@@ -129,10 +143,16 @@ class SimBooks:
         store.claims.update(self._claimed)
         store.chain += self._linked
         for key, added in self._posted.items():
-            store.counters[key] = store.counters.get(key, 0) + added
-        if store.chance.random() < store.ambiguous:
-            store.lost_answers += 1
-            raise StoreUnavailable("the connection broke after the commit", retry_after_ms=100)
+            store.engine.counters.setdefault(key, Counter()).posted += added
+        for key, back in self._given_back.items():
+            store.engine.counters[key].pending -= back
+        for one in self._removed:
+            del store.engine.holds[one]
+        store.answer()
+
+    def close(self) -> None:
+        """Committed or not, it is over."""
+        self._store.unlock(self)
 
 
 class SimLedger(Ledger):
@@ -150,10 +170,16 @@ class SimLedger(Ledger):
     async def creator(self, settles: str) -> Entry | None:
         return None
 
+    def _begun(self) -> SimBooks:
+        return SimBooks(self._store, self._is_alive)
+
     @asynccontextmanager
     async def _books(self) -> AsyncIterator[Books]:
         self._store.reach()
-        books = SimBooks(self._store)
-        yield books
-        if self._is_alive():
-            await books.commit()
+        books = self._begun()
+        try:
+            yield books
+            if self._is_alive():
+                await books.commit()
+        finally:
+            books.close()

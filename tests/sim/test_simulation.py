@@ -28,7 +28,11 @@ def test_the_nemesis_is_busy() -> None:
     worlds = [one.world for one in ran(range(40))]
     assert sum(len(world.dead) for world in worlds) > 20
     assert sum(len(world.cut_power_s) for world in worlds) > 5
-    assert sum(len(world.upstreams.forwarded) for world in worlds) > 300
+    assert sum(len(world.upstreams.forwarded) for world in worlds) > 280
+    refused = [got for world in worlds for got in world.truth.values() if b"budget" in got.body]
+    assert len(refused) > 40
+    flags = {flag for world in worlds for row in world.store.rows.values() for flag in row.flags}
+    assert {"fail_open", "shadow_refused"} <= flags
     kinds = {str(row.kind) for world in worlds for row in world.store.rows.values()}
     assert {"usage", "interrupted", "unconfirmed"} <= kinds
 

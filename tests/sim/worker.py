@@ -27,6 +27,7 @@ from gateway.exchange.reserving import Reserving
 from gateway.exchange.routing import Routes
 from gateway.identity.principal import Principal
 from gateway.jobs.adopt import Adopter
+from gateway.jobs.expire import Extender, Sweeper
 from gateway.jobs.flush import Flusher
 from gateway.kernel.clock import Clock
 from gateway.kernel.errors import UnknownKey
@@ -39,11 +40,13 @@ from gateway.providers import installed
 from gateway.providers.contract import Deployment, Upstream
 from gateway.storage.backlog import Pending
 from gateway.storage.orphans import Orphan, orphans
+from gateway.storage.quota_batch import BatchedQuotas
 from gateway.storage.spool import Spool
-from tests.laws.house import FixedBudgets, MemoryQuotas, MemoryResources, Steps
+from tests.laws.house import FixedBudgets, MemoryResources, Steps
 from tests.sim.cloud import CALL, CALL_ID, CASES, Plan, SimUpstreams
 from tests.sim.disk import SimDisk, syncer_of
 from tests.sim.loop import VirtualLoop
+from tests.sim.quotas import HOLD_US, SimHolds, SimQuotaStore
 from tests.sim.store import SimLedger, SimStore
 
 KEY = "wb_" + "a" * 49
@@ -60,6 +63,8 @@ class Parts(NamedTuple):
     ledger: type[SimLedger] = SimLedger
     exchanges: type[Exchanges] = Exchanges
     orphans: Callable[..., Iterator[Orphan]] = orphans
+    quotas: type[BatchedQuotas] = BatchedQuotas
+    sweeper: type[Sweeper] = Sweeper
 
 
 class Tools(NamedTuple):
@@ -171,10 +176,23 @@ class Worker:
         self.ledger = parts.ledger(store, clock, lambda: not self.is_dead)
         self.flusher = parts.flusher(self.spool, self.ledger, self.watch)
         self.adopter = Adopter(self._orphans, self.ledger, self.watch)
+        self.quotas = parts.quotas(
+            SimQuotaStore(store, lambda: not self.is_dead), clock=clock, observer=self.watch
+        )
+        self.holding = Holding(
+            FixedBudgets(store.budgets),
+            self.quotas,
+            clock=clock,
+            observer=self.watch,
+            hold_us=HOLD_US,
+        )
         self.proxy = self._wired(tools, upstreams, parts)
+        sweeper = parts.sweeper(SimHolds(store, self.ledger), self.ledger, clock, self.watch)
+        live = self.holding
+        extender = Extender(lambda: live.live, self.quotas, clock, self.watch, ttl_us=HOLD_US)
         self._jobs = [
-            loop.create_task(self.flusher.run()),
-            loop.create_task(self.adopter.run()),
+            loop.create_task(job.run())
+            for job in (self.flusher, self.adopter, self.quotas, extender, sweeper)
         ]
 
     def _wired(self, tools: Tools, upstreams: SimUpstreams, parts: Parts) -> Proxy:
@@ -207,12 +225,7 @@ class Worker:
                 canonical=book.canonical,
             ),
             reserving=Reserving(
-                Holding(
-                    FixedBudgets(()),
-                    MemoryQuotas(Steps(), self._clock),
-                    clock=self._clock,
-                    observer=self.watch,
-                ),
+                self.holding,
                 book=lambda: book,
                 ceilings=Ceilings(),
                 default_output=1_000,
@@ -284,7 +297,9 @@ class Worker:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        await self.quotas.drain()
         await self.flusher.drain()
+        await self.quotas.close()
         self.spool.close()
         self.disk.die()
 

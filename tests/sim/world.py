@@ -28,6 +28,9 @@ STEPS_MAX: Final = 400_000
 CALLS: Final = 14
 PLUGS_PULLED: Final = 0.04  # share of whole answers right after which the power goes, or the worker
 HOUR_US: Final = 3_600_000_000
+EXPIRED_US: Final = (
+    100 * 24 * HOUR_US
+)  # past the end of every hold, wherever the clock had jumped to
 
 
 class WorldClock:
@@ -66,6 +69,9 @@ class World:
         self.oddities: list[str] = []
         self.cut_power_s: list[float] = []
         self.excused: set[str] = set()  # open when their worker lost power
+        self.is_late = (
+            False  # something may have kept adopters from their work for the life of a hold
+        )
         self.story: list[str] = []
         self._agenda: list[tuple[float, int, Any]] = []
 
@@ -182,6 +188,7 @@ class World:
 
     def store_away(self) -> None:
         self.tell("store away")
+        self.is_late = True
         self.store.away = True
         self.later(self.clock.seconds + self.chance.random() * 5, self._store_back)
 
@@ -190,6 +197,7 @@ class World:
 
     def answers_lost(self) -> None:
         self.tell("commits are ambiguous")
+        self.is_late = True
         self.store.ambiguous = 0.5
         self.later(self.clock.seconds + self.chance.random() * 5, self._answers_back)
 
@@ -199,6 +207,7 @@ class World:
     def clock_jump(self) -> None:
         self.clock.jumped_us += self.chance.choice((-1, 1)) * self.chance.randint(1, 48) * HOUR_US
         self.tell("the wall clock jumped")
+        self.is_late = True
 
     def disk_full(self) -> None:
         for worker in self.workers:
@@ -249,12 +258,14 @@ class World:
             worker.leave()
         self._run(self.clock.seconds + ENDED_S_MAX)
         last = self.start()
-        self._run(self.clock.seconds + 10.0)
+        self.clock.jumped_us += EXPIRED_US
+        self._run(self.clock.seconds + 20.0)
         last.leave()
         self._run(self.clock.seconds + 100.0)
 
 
 DEEDS: Final = (
+    World.store_away,
     World.store_away,
     World.answers_lost,
     World.clock_jump,
