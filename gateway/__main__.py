@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "count": "gateway.commands.count:count",
     "price": "gateway.commands.price:price",
     "prices": "gateway.commands.prices:prices",
+    "contracts": "gateway.commands.contracts:contracts",
     "verify": "gateway.commands.verify:verify",
     "rebuild": "gateway.commands.rebuild:rebuild",
 }

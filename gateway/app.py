@@ -46,6 +46,7 @@ from gateway.premises import (
     ready_store,
 )
 from gateway.pricing.book import Book
+from gateway.pricing.contract import Contracts
 from gateway.providers import installed
 from gateway.shipped import ceilings, counter
 from gateway.storage.backlog import Pending
@@ -271,6 +272,7 @@ class Gateway:
             book=lambda: prices.book,
             canonical=prices.canonical,
             counting=counting,
+            contracts=Contracts(self.config.contracts),
         )
         exchanges = Exchanges(
             admission=admission,

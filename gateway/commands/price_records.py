@@ -116,7 +116,12 @@ def figure(price: Price | Row | None) -> str:
         return "n/a"
     if isinstance(price, Row) and price.as_unit:
         return f"={price.as_unit}"
-    return f"{format_usd(price.pico)}{_PER.get(price.per, f' / {price.per:,}')}"
+    return f"{format_usd(price.pico)}{per_words(price.per)}"
+
+
+def per_words(per: int) -> str:
+    """' / 1M'."""
+    return _PER.get(per, f" / {per:,}")
 
 
 def place(terms: Iterable[str]) -> str:

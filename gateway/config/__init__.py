@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from gateway.config.contracts import read_contracts
 from gateway.config.reader import Reader, overrides, shown
 from gateway.config.routes import Places, read_deployments, read_rules
 from gateway.config.tables import (
@@ -48,8 +49,8 @@ _SECTIONS = (
     "failover",
     "prices",
 )
-_TABLES = ("upstreams", "deployments", "routes")
 _PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@|[?&]password=[^$]")
+_TABLES = ("upstreams", "deployments", "routes", "contracts")
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -69,11 +70,12 @@ def load(
     by_name = {provider.name: provider for provider in providers}
     upstreams, credentials, locations = read_upstreams(reader, raw.get("upstreams", {}), by_name)
     places = Places(upstreams, by_name, locations)
+    org = _section(reader, "org", Org, raw)
     config = Config(
         server=_section(reader, "server", Server, raw),
         storage=_section(reader, "storage", Storage, raw),
         secrets=_section(reader, "secrets", Secrets, raw),
-        org=_section(reader, "org", Org, raw),
+        org=org,
         statements=_section(reader, "statements", Statements, raw),
         limits=_section(reader, "limits", Limits, raw),
         relay=_section(reader, "relay", Relay, raw),
@@ -85,6 +87,7 @@ def load(
         locations=locations,
         deployments=read_deployments(reader, raw.get("deployments", []), places),
         rules=read_rules(reader, raw.get("routes", []), places),
+        contracts=read_contracts(reader, raw.get("contracts", []), org.timezone),
         environment=env,
     )
     _check(reader, config, raw)

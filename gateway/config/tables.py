@@ -1,12 +1,14 @@
 """The tables of the configuration: one struct a section, each field its own documentation and check."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from gateway.exchange.routing import RouteRule, Weight
+from gateway.pricing.contract import Contract
 from gateway.providers.contract import Deployment, Scope, Upstream
 from gateway.upstream.credentials import CredentialSetting
 
@@ -172,6 +174,31 @@ class DeploymentTable(msgspec.Struct, frozen=True):
     also: tuple[AlternativeTable, ...] = ()
 
 
+class ContractTable(msgspec.Struct, frozen=True):
+    """[[contracts]]"""
+
+    name: str
+    org: str | None = None
+    team: str | None = None
+    valid_from: date | None = None
+    valid_to: date | None = None
+    currency: str = "USD"
+    margin_percent: str | int = 0
+
+
+class TermTable(msgspec.Struct, frozen=True):
+    """[[contracts.terms]]"""
+
+    provider: str = "*"
+    model: str = "*"
+    unit: str = "*"
+    scope: str | None = None
+    tier: str | None = None
+    discount_percent: str | int | None = None
+    price: str | None = None
+    per: Positive = 1_000_000
+
+
 class Config(msgspec.Struct, frozen=True):
     """Everything the composition root needs."""
 
@@ -190,6 +217,7 @@ class Config(msgspec.Struct, frozen=True):
     locations: dict[str, tuple[str, ...]]
     deployments: tuple[Deployment, ...]
     rules: tuple[RouteRule, ...]
+    contracts: tuple[Contract, ...]
     environment: Mapping[str, str]
 
     def folder(self) -> Path:

@@ -28,6 +28,7 @@ from gateway.kernel.errors import (
 from gateway.metering.units import INPUT_TEXT
 from gateway.metering.usage import component
 from gateway.pricing.book import Book
+from gateway.pricing.contract import NONE, Bargain, Contracts
 from gateway.pricing.cover import covers, cure_row
 from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.rate import Status
@@ -74,6 +75,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
     elsewhere  where else the same model may be asked, in the order in which that is tried
     owner  whose the kept thing is that the path names
+    bargain    the contract its net is by; None: as list
     """
 
     principal: Principal
@@ -87,6 +89,7 @@ class Admitted(msgspec.Struct, frozen=True):
     tier: str
     elsewhere: tuple[Alternative, ...] = ()
     owner: Claim | None = None
+    bargain: Bargain | None = None
 
     @property
     def model(self) -> str | None:
@@ -139,8 +142,10 @@ class Admission:
         book: Callable[[], Book],
         canonical: Canonical,
         counting: Counting,
+        contracts: Contracts = NONE,
     ) -> None:
         self._keys = keys
+        self._contracts = contracts
         self.routes = routes
         self._book = book
         self._canonical = canonical
@@ -169,10 +174,13 @@ class Admission:
         found = self.routes().find(provider, call, wire_model, self._canonical, turn)
         candidates = self._allowed(principal, found if moves else found[:1])
         upstream, deployment = candidates[0].upstream, candidates[0].deployment
+        bargain = self._contracts.of(principal.org, principal.team, at_us)
+        admitted = Admitted(
+            principal, call, request, upstream, deployment, wire_model, None, None, "standard",
+            bargain=bargain,
+        )  # fmt: skip
         if call.kind is not _METERED:
-            return Admitted(
-                principal, call, request, upstream, deployment, wire_model, None, None, "standard"
-            )
+            return admitted
         if wire_model is None:
             raise BadRequest(
                 'the request names no model: set "model" in the body, or a deployment in the path'
@@ -180,9 +188,7 @@ class Admission:
         tier = provider.asked_tier(call, inbound, request)
         model = (deployment.model if deployment else None) or wire_model
         counts = Counts(await self._counting.input(request.prompt, model))
-        admitted = Admitted(
-            principal, call, request, upstream, deployment, wire_model, counts, None, tier
-        )
+        admitted = replace(admitted, counts=counts, tier=tier)
         return self._placed(provider, admitted, candidates, inbound.body, at_us)
 
     @staticmethod
@@ -228,7 +234,8 @@ class Admission:
             if unpriced is not None and not admitted.principal.allow_unpriced:
                 refusal = unpriced
                 continue
-            estimate = priced(self._book(), replace(under, tier=charged), (component(asked),))
+            at_charged = replace(under, tier=charged)
+            estimate = priced(self._book(), at_charged, (component(asked),), admitted.bargain)
             estimate = replace(estimate, circumstances=under)
             options.append(
                 replace(admitted, upstream=upstream, deployment=deployment, estimate=estimate)

@@ -217,7 +217,7 @@ class Attempt:
             counts=counts,
             served=served,
             used=used,
-            rated=booking.priced(shared.book(), under, used.components, known=used.known),
+            rated=booking.charged(shared.book(), under, used, admitted.bargain),
             flags=(*self.flags, *(self._decoded.flags if self._decoded else ()), *flags, *unseen),
             first_byte_ms=None if first_ns is None else (first_ns - self.begun_ns) // NS_PER_MS,
             total_us=(now_ns - self.begun_ns) // _NS_PER_US,

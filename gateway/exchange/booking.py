@@ -18,6 +18,7 @@ from gateway.metering.usage import (
     total_tokens,
 )
 from gateway.pricing.book import Book
+from gateway.pricing.contract import Bargain
 from gateway.pricing.dimensions import DISCOUNTED, GLOBAL, STANDARD, Circumstances
 from gateway.pricing.rate import PROMPT, Charge, Status, rate_components
 from gateway.providers.contract import Deployment, Served
@@ -120,12 +121,13 @@ _UNKNOWN = Charge((), None, None, Status.UNPRICED)
 
 
 class Priced(msgspec.Struct, frozen=True):
-    """A charge with the circumstances it was rated under, what was odd about them, and by which book."""
+    """A charge with the circumstances it was rated under, what was odd about them, by which book and contract."""
 
     charge: Charge
     circumstances: Circumstances
     flags: tuple[str, ...]
     catalog: str | None = None
+    contract: str | None = None
 
 
 def circumstances(
@@ -165,12 +167,22 @@ def tier_of(served: str | None, asked: str) -> tuple[str, tuple[str, ...]]:
 
 
 def priced(
-    book: Book, under: Circumstances, components: tuple[Component, ...], *, known: bool = True
+    book: Book,
+    under: Circumstances,
+    components: tuple[Component, ...],
+    bargain: Bargain | None = None,
+    *,
+    known: bool = True,
 ) -> Priced:
     """Rate the components; names what is missing in the flags. What is not ``known`` has no price, never zero."""
-    charge = rate_components(book, under, components) if known else _UNKNOWN
+    charge = rate_components(book, under, components, bargain) if known else _UNKNOWN
     flags = () if charge.status in _WHOLE else (str(charge.status),)
-    return Priced(charge, under, flags, book.catalog)
+    return Priced(charge, under, flags, book.catalog, None if bargain is None else bargain.id)
+
+
+def charged(book: Book, under: Circumstances, used_: Used, bargain: Bargain | None) -> Priced:
+    """Rate what was used."""
+    return priced(book, under, used_.components, bargain, known=used_.known)
 
 
 def served_deployment(

@@ -21,7 +21,8 @@ from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
 from gateway.pricing.ceilings import Ceilings
 from gateway.pricing.charged import Price
-from gateway.pricing.dimensions import DISCOUNTED, STANDARD, Circumstances
+from gateway.pricing.contract import Bargain
+from gateway.pricing.dimensions import DISCOUNTED, STANDARD, Circumstances, key_of
 from gateway.pricing.ladder import Ladder, dearer
 from gateway.quota.amount import Estimate
 
@@ -116,9 +117,10 @@ def most(
     counts: Counts,
     ceilings: Ceilings,
     default_output: int,
+    bargain: Bargain | None = None,
     margins: Margins = MARGINS,
 ) -> Bound:
-    """The bound of a request that would be served under ``under``; ``default_output``: where nobody knows a ceiling."""
+    """The bound of a request served under ``under`` and ``bargain``; ``default_output``: where nobody knows a ceiling."""
     billed = _billed(book.ladder(under).units)
     images, opaque = _parts(request)
     unseen = opaque + request.hosted
@@ -132,10 +134,11 @@ def most(
     pieces = _pieces(request, billed, opaque, margins)
     usage = _Usage(read, written, classes, pieces, max(read, under.context_tokens or 0))
     amount = _priced(book, under, usage, margins)
+    net = amount if bargain is None else _priced(book, under, usage, margins, bargain)
     estimate = Estimate(
         list_pico=amount,
         # Capacity already paid for may spill over, and is charged then: free is only what surely cannot.
-        net_pico=0 if under.provisioned is True else amount,
+        net_pico=0 if under.provisioned is True else net,
         input_tokens=read,
         output_tokens=written,
         units={
@@ -300,14 +303,25 @@ def _classes(writes: tuple[str, ...] | None, modalities: frozenset[str]) -> froz
     }
 
 
-def _priced(book: Book, under: Circumstances, usage: _Usage, margins: Margins) -> int | None:
+def _priced(
+    book: Book,
+    under: Circumstances,
+    usage: _Usage,
+    margins: Margins,
+    bargain: Bargain | None = None,
+) -> int | None:
     """The most it may cost at the asked tier, and at standard where that is what a discount may turn into."""
-    ladder = book.ladder(under)
+    ladder = _ladder(book, under, bargain)
     amount = _dearest(ladder, _billed(ladder.units), usage)
     if amount is None or under.tier not in DISCOUNTED or margins.trusts_discounts:
         return amount
-    plain = book.ladder(msgspec.structs.replace(under, tier=STANDARD))
+    plain = _ladder(book, msgspec.structs.replace(under, tier=STANDARD), bargain)
     return max(amount, _dearest(plain, _billed(plain.units), usage) or 0)
+
+
+def _ladder(book: Book, under: Circumstances, bargain: Bargain | None) -> Ladder:
+    ladder = book.ladder(under)
+    return ladder if bargain is None else bargain.ladder(ladder, key_of(under))
 
 
 def _dearest(ladder: Ladder, billed: _Billed, usage: _Usage) -> int | None:

@@ -146,6 +146,7 @@ class Reserving:
                 counts,
                 self._ceilings,
                 self._default_output,
+                admitted.bargain,
             )
             for option in admitted.options
             if option.estimate is not None

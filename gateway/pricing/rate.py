@@ -15,7 +15,8 @@ from gateway.metering.units import UNITS
 from gateway.metering.usage import MAIN, Component
 from gateway.pricing.book import Book
 from gateway.pricing.charged import Price
-from gateway.pricing.dimensions import BATCH, STANDARD, Circumstances
+from gateway.pricing.contract import Bargain
+from gateway.pricing.dimensions import BATCH, STANDARD, Circumstances, key_of
 
 
 class Status(StrEnum):
@@ -84,20 +85,30 @@ def context_tokens(counts: Mapping[str, int]) -> int:
     return tokens
 
 
-def rate(book: Book, at: Circumstances, counts: Mapping[str, int]) -> Charge:
-    """Charge the counts of one component. Raises ValueError on a negative count."""
-    tally = _Tally(zero_marginal=at.zero_marginal())
+def rate(
+    book: Book, at: Circumstances, counts: Mapping[str, int], bargain: Bargain | None = None
+) -> Charge:
+    """Charge the counts of one component; the net is by ``bargain``, None: as list.
+
+    Raises ValueError on a negative count.
+    """
+    tally = _Tally(bargain, zero_marginal=at.zero_marginal())
     tally.add(book, at, counts, MAIN, None)
     return tally.charge()
 
 
-def rate_components(book: Book, at: Circumstances, components: Iterable[Component]) -> Charge:
+def rate_components(
+    book: Book,
+    at: Circumstances,
+    components: Iterable[Component],
+    bargain: Bargain | None = None,
+) -> Charge:
     """Charge every component of a call, each under its own model, context and role.
 
     A component whose model the book does not know has NULL lines: it never gets the call's own price.
     ``at.context_tokens`` speaks for the main components only. Raises ValueError on a negative count.
     """
-    tally = _Tally(zero_marginal=at.zero_marginal())
+    tally = _Tally(bargain, zero_marginal=at.zero_marginal())
     for part in components:
         own = part.role == MAIN and part.model is None
         under = at if own else _under(book, at, part)
@@ -108,13 +119,15 @@ def rate_components(book: Book, at: Circumstances, components: Iterable[Componen
 class _Tally:
     """The lines of one charge as they are found."""
 
-    __slots__ = ("_ambiguous", "_lines", "_missing", "_total", "_zero_marginal")
+    __slots__ = ("_ambiguous", "_bargain", "_lines", "_missing", "_net", "_total", "_zero_marginal")
 
-    def __init__(self, *, zero_marginal: bool) -> None:
+    def __init__(self, bargain: Bargain | None, *, zero_marginal: bool) -> None:
+        self._bargain = None if zero_marginal else bargain
         self._zero_marginal = zero_marginal
         self._lines: list[ChargeLine] = []
         self._missing = 0
         self._total = 0
+        self._net = 0
         self._ambiguous = False
 
     def add(
@@ -122,19 +135,26 @@ class _Tally:
     ) -> None:
         """One line per unit of a component; a miss stays NULL."""
         quotes = book.quotes(at, _context(at, counts))
+        bargain = self._bargain
+        key = () if bargain is None else key_of(at)
         for unit, quantity in counts.items():
             if quantity < 0:
                 raise ValueError(f"{unit}: a count is never negative")
             if quantity:
                 found = quotes.price(unit)
-                price_id = amount = None
+                price_id = amount = net = None
                 if type(found) is Price:
                     price_id, amount = found.id, charge_of(quantity, found.pico, found.per)
                     self._total += amount
+                    net = amount
+                    if bargain is not None:
+                        net = charge_of(quantity, *bargain.figure(key, unit, found))
+                    self._net += net
                 else:
                     self._missing += 1
                     self._ambiguous = self._ambiguous or found is not None
-                net = 0 if self._zero_marginal else amount
+                if self._zero_marginal:
+                    net = 0
                 self._lines.append(ChargeLine(unit, quantity, price_id, amount, net, role, model))
 
     def charge(self) -> Charge:
@@ -145,7 +165,7 @@ class _Tally:
         total = None if self._missing else self._total
         if self._zero_marginal:
             return Charge(lines, total, 0, Status.ZERO_MARGINAL)
-        return Charge(lines, total, total, self._status())
+        return Charge(lines, total, None if self._missing else self._net, self._status())
 
     def _status(self) -> Status:
         if not self._missing:

@@ -287,6 +287,7 @@ def keys_of_the_configuration() -> Iterator[tuple[str, msgspec.structs.FieldInfo
         "upstreams": tables.UpstreamTable,
         "deployments": tables.DeploymentTable,
         "routes": RouteRule,
+        "contracts": tables.ContractTable,
     }
     for section_name, kind in tables_of.items():
         for field in msgspec.structs.fields(kind):
@@ -305,7 +306,7 @@ def shown(field: msgspec.structs.FieldInfo) -> tuple[str, ...]:
     return (f"`{str(default).lower() if isinstance(default, bool) else default}`",)
 
 
-TABLES = (*SECTIONS, "upstreams", "deployments", "routes")
+TABLES = (*SECTIONS, "upstreams", "deployments", "routes", "contracts")
 
 
 def test_every_key_is_described_with_its_default_and_no_other() -> None:
@@ -316,8 +317,20 @@ def test_every_key_is_described_with_its_default_and_no_other() -> None:
         if "." in key and key.split(".")[0] == heading
     }
     there = dict(keys_of_the_configuration())
-    assert described.keys() == there.keys() | {"upstreams.credential"}
+    assert described.keys() == there.keys() | {"upstreams.credential", "contracts.terms"}
     for key, field in there.items():
+        assert described[key][1] in shown(field), key
+
+
+def test_every_key_of_a_contracts_terms_is_described_with_its_default_and_no_other() -> None:
+    described = {
+        key: cells
+        for key, cells in rows(section(CONFIG_PAGE, "contracts")).items()
+        if key.startswith("terms.")
+    }
+    fields = {f"terms.{field.name}": field for field in msgspec.structs.fields(tables.TermTable)}
+    assert described.keys() == fields.keys()
+    for key, field in fields.items():
         assert described[key][1] in shown(field), key
 
 
@@ -396,6 +409,7 @@ def test_every_key_stands_in_the_example() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     there = [key.rsplit(".", 1)[1] for key, _ in keys_of_the_configuration()]
     there += [field.name for field in msgspec.structs.fields(tables.AlternativeTable)]
+    there += [field.name for field in msgspec.structs.fields(tables.TermTable)]
     tabular = {"also"}
     there = [key for key in there if key not in tabular]
     assert [key for key in there if not re.search(rf"^#? ?{key} = ", text, re.MULTILINE)] == []

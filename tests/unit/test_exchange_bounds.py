@@ -55,7 +55,7 @@ def bound(
 ) -> Bound:
     under = Circumstances(provider, model, scope, NOW_US, tier=tier)
     counts = Counts(Count(tokens, confidence))
-    return most(BOOK, under, request, counts, CEILINGS, DEFAULT, margins)
+    return most(BOOK, under, request, counts, CEILINGS, DEFAULT, margins=margins)
 
 
 def usd(found: Bound) -> str | None:
