@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "reconcile": "gateway.commands.reconcile:reconcile",
     "simulate": "gateway.commands.simulate:simulate",
     "people": "gateway.commands.people:people",
+    "drift": "gateway.commands.drift:drift",
     "count": "gateway.commands.count:count",
     "price": "gateway.commands.price:price",
     "prices": "gateway.commands.prices:prices",

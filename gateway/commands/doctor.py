@@ -14,6 +14,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.budget_health import budget_health
+from gateway.commands.drift import newest
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.commands.prices_import import imported
 from gateway.commands.prices_missing import missing
@@ -34,6 +35,7 @@ _CLOCK_SKEW_SECONDS_MAX = 300  # SigV4's tolerance: beyond it every signed reque
 
 _WEEK_US = 7 * 86_400_000_000
 _GAPS_SHOWN = 5
+_DRIFT_ROWS = 5000
 _MIB = 1024 * 1024
 _BACKLOG_BYTES_MAX = 64 * _MIB  # several segments: more than a database that keeps up leaves
 _FREE_BYTES_LOW = 1024 * _MIB
@@ -83,7 +85,7 @@ def _findings(path: Path | None) -> list[Finding]:
         ]
     found = [Finding("configuration", "ok", str(path or "defaults"))]
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _deployments, _credentials,
+        _folder, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift, _deployments, _credentials,
         _clock,
     )  # fmt: skip
     for check in checks:
@@ -263,6 +265,20 @@ def _unpriced(configured: Config) -> list[Finding]:
         what = f"{unknown:,} rows of which nobody told the usage"
         findings.append(Finding("unpriced", "warn", what, "weighbridge usage shows their flags"))
     return findings or [Finding("unpriced", "ok", "everything of the last week has its price")]
+
+
+def _drift(configured: Config) -> list[Finding]:
+    """What the newest rows report against what was counted, and served against asked."""
+    try:
+        made = asyncio.run(newest(configured, _DRIFT_ROWS))
+    except (ConfigurationError, Unavailable):
+        return []  # said above
+    findings = [
+        Finding("drift", "warn", f"{provider}/{model}: {alarm.found}", alarm.cure)
+        for (provider, model), watch in sorted(made.watches.items())
+        for alarm in watch.alarms()
+    ]
+    return findings or [Finding("drift", "ok", f"none in the newest {_DRIFT_ROWS:,} rows")]
 
 
 def _deployments(configured: Config) -> list[Finding]:

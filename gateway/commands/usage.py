@@ -39,8 +39,8 @@ def usage(
     async def run() -> list[Entry]:
         async with composition.opened(configured) as database:
             found = Ledger(database).usage(
-                since_us=_instant(since, "--since"),
-                until_us=_instant(until, "--until"),
+                since_us=instant_of(since, "--since"),
+                until_us=instant_of(until, "--until"),
                 team=team,
                 user=user,
                 model=model,
@@ -178,7 +178,8 @@ def _raw(text: str) -> object:
         return text
 
 
-def _instant(text: str | None, option: str) -> int | None:
+def instant_of(text: str | None, option: str) -> int | None:
+    """The instant of a date or time, UTC where it names no zone. Stops where it is neither."""
     if text is None:
         return None
     try:

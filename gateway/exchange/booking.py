@@ -160,9 +160,12 @@ def tier_of(served: str | None, asked: str) -> tuple[str, tuple[str, ...]]:
     """The tier that is charged, and a flag where only the request names it.
 
     A header or member that the provider never read must not halve a price: a discount counts once given.
+    Another tier than was asked for is charged as it was served, and flagged.
     """
-    if served is not None or asked == STANDARD:
-        return served or asked, ()
+    if served is not None:
+        return served, () if asked in (STANDARD, served) else ("tier_mismatch",)
+    if asked == STANDARD:
+        return asked, ()
     return STANDARD if asked in DISCOUNTED else asked, ("tier_unconfirmed",)
 
 

@@ -6,6 +6,9 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.metering.units import UNITS
+from gateway.metering.usage import MAIN
+
 FAILED_OVER: Final = "failed_over"  # flag: another attempt of the same request follows
 FAIL_OPEN: Final = "fail_open"  # flag: passed while the store of budgets could not be asked
 OVER_HOLD: Final = "over_hold"  # flag: used more than was held for it
@@ -108,3 +111,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()  # 'name=value' of the key, sorted
     catalog: str | None = None  # the version of the price book it was charged by
     contract: str | None = None  # the name of the contract its net is by
+
+
+def reported_tokens(entry: Entry) -> tuple[int, int]:
+    """Input and output tokens the provider reported for the call itself."""
+    sums = {"input": 0, "output": 0, "tool": 0}
+    for line in entry.lines:
+        unit = UNITS.get(line.unit)
+        if line.role == MAIN and line.model is None and unit is not None and unit.is_token:
+            sums[unit.direction] += line.quantity
+    return sums["input"], sums["output"]

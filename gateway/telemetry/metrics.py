@@ -20,6 +20,10 @@ METRICS: Final = {
         "counter",
         "Entries by flag: unbalanced, model_mismatch, ...",
     ),
+    "weighbridge_input_tokens_total": (
+        "counter",
+        "Input tokens of answers with reported usage, by provider, and by whom: reported or counted.",
+    ),
     "weighbridge_net_pico_usd_total": ("counter", "Net charges booked, in pico-USD, by provider."),
     "weighbridge_budget_alerts_total": ("counter", "Alerts of budgets raised, by kind."),
     "weighbridge_attempts_total": (

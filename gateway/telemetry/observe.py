@@ -9,7 +9,7 @@ import sys
 import msgspec
 
 from gateway.kernel.clock import Clock, instant
-from gateway.ledger.entry import Entry
+from gateway.ledger.entry import Entry, reported_tokens
 from gateway.quota.alert import Alert
 from gateway.quota.budget import Budget
 from gateway.quota.demand import limit_at
@@ -43,6 +43,7 @@ class Telemetry:
             self.metrics.add(
                 "weighbridge_net_pico_usd_total", (("provider", entry.provider),), amount
             )
+        self._compared(entry)
         for flag in entry.flags:
             self.metrics.add("weighbridge_flagged_entries_total", (("flag", flag),))
         if entry.flags:
@@ -52,6 +53,14 @@ class Telemetry:
                 model=entry.model or "",
                 flags=" ".join(entry.flags),
             )
+
+    def _compared(self, entry: Entry) -> None:
+        """Reported against counted input: the quotient of both counters is the drift watch's ratio."""
+        if entry.counted_input and entry.provenance == "reported":
+            provider = ("provider", entry.provider)
+            reported, _ = reported_tokens(entry)
+            for by, tokens in (("reported", reported), ("counted", entry.counted_input)):
+                self.metrics.add("weighbridge_input_tokens_total", (("by", by), provider), tokens)
 
     def refused(self, provider: str, code: str) -> None:
         """Count a refusal."""

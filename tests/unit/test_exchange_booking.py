@@ -250,9 +250,9 @@ def test_what_is_not_known_has_no_price_and_not_a_price_of_zero() -> None:
     [
         (None, "standard", "standard", ()),
         ("flex", "standard", "flex", ()),
-        ("standard", "flex", "standard", ()),
+        ("standard", "flex", "standard", ("tier_mismatch",)),
         ("flex", "flex", "flex", ()),
-        ("batch", "priority", "batch", ()),
+        ("batch", "priority", "batch", ("tier_mismatch",)),
         (None, "flex", "standard", ("tier_unconfirmed",)),
         (None, "batch", "standard", ("tier_unconfirmed",)),
         (None, "reserved", "standard", ("tier_unconfirmed",)),
@@ -375,7 +375,7 @@ def test_a_discount_is_charged_once_it_is_confirmed(tier: str) -> None:
 
 def test_a_dearer_tier_is_charged_as_asked_until_the_answer_says_otherwise() -> None:
     assert tier_of(None, "priority") == ("priority", ("tier_unconfirmed",))
-    assert tier_of("standard", "priority") == ("standard", ())
+    assert tier_of("standard", "priority") == ("standard", ("tier_mismatch",))
     assert tier_of(None, "standard") == ("standard", ())
 
 

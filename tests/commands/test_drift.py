@@ -1,0 +1,99 @@
+"""weighbridge drift and the doctor's line, over a real ledger."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from gateway import app as composition, shipped
+from gateway.__main__ import main
+from gateway.kernel.ids import new_id
+from gateway.ledger.entry import Entry, Line, Outcome
+from gateway.storage.ledger import Ledger
+from gateway.storage.partitions import Partitions
+
+Run = Callable[..., SimpleNamespace]
+AT_US = 1_795_000_000_000_000
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run one command line in this process; its status, its output, its error output."""
+
+    def command(*words: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["weighbridge", *words])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return command
+
+
+def row(at: int, reported: int, **changes: Any) -> Entry:
+    fields: dict[str, Any] = {
+        "id": new_id(), "request_id": uuid4(), "occurred_us": AT_US + at, "booked_us": AT_US + at,
+        "day": "2026-11-18", "period": 202611, "org": "default", "team": "t", "user": "user-0001",
+        "key_id": "k", "provider": "azure", "operation": "chat", "upstream": "u", "model": "gpt-5.4",
+        "status": 200, "outcome": Outcome.COMPLETE, "provenance": "reported", "price_status": "priced",
+        "lines": (Line("input_text", reported, "p", 1, 1), Line("output_text", 5, "p", 1, 1)),
+        "list_pico": 2, "net_pico": 2, "counted_input": 1000, "counted_output": 5, "count_confidence": "exact",
+    }  # fmt: skip
+    return Entry(**(fields | changes))
+
+
+def booked(folder: Path, rows: Iterable[Entry]) -> Path:
+    """A configuration whose ledger holds the rows."""
+    config = folder / "w.toml"
+    config.write_text(f'[storage]\nfolder = "{folder}"\n', encoding="utf-8")
+    configured = shipped.configured(config)
+    composition.ready_store(configured)
+
+    async def append() -> None:
+        async with composition.opened(configured) as database:
+            await Partitions(database).ensure(AT_US)
+            await Ledger(database).append(rows)
+
+    asyncio.run(append())
+    return config
+
+
+def test_a_provider_that_begins_to_count_otherwise_is_seen(run: Run, tmp_path: Path) -> None:
+    before = [row(n, 1000) for n in range(600)]
+    after = [row(1000 + n, 1200, flags=("tier_mismatch",)) for n in range(150)]
+    config = booked(tmp_path, [*before, *after])
+    done = run("drift", "--since", "2026-11-01", "--config", str(config), "--json")
+    (found,) = [json.loads(line) for line in done.out.splitlines()]
+    assert done.status == 1
+    assert (found["rows"], found["compared"], found["ratio_ppm"]) == (750, 750, 1_040_000)
+    assert found["recent_ratio_ppm"] > 1_140_000
+    assert [alarm["signal"] for alarm in found["alarms"]] == [
+        "ratio_drift",
+        "exact_off",
+        "tier_mismatch",
+    ]
+    shown = run("drift", "--since", "2026-11-01", "--config", str(config)).out
+    assert "azure/gpt-5.4" in shown
+    assert "another tier served than asked for: 20.0 % of rows" in " ".join(shown.split())
+    doctor = run("doctor", "--config", str(config), "--json").out
+    lines = [json.loads(line) for line in doctor.splitlines()]
+    assert {line["state"] for line in lines if line["check"] == "drift"} == {"warn"}
+
+
+def test_where_nothing_drifts_it_says_so(run: Run, tmp_path: Path) -> None:
+    config = booked(tmp_path, [row(n, 1001) for n in range(10)])
+    done = run("drift", "--since", "2026-11-01", "--config", str(config))
+    assert (done.status, "nothing drifts" in done.out) == (0, True)
+    none = run("drift", "--since", "2026-12-24", "--config", str(config))
+    assert (none.status, "no rows" in none.out) == (0, True)
+    assert run("drift", "--since", "tomorrow", "--config", str(config)).status == 2
