@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "chargeback": "gateway.commands.chargeback:chargeback",
     "focus": "gateway.commands.focus:focus",
     "reconcile": "gateway.commands.reconcile:reconcile",
+    "spend": "gateway.commands.spend:spend",
+    "explore": "gateway.commands.explore:explore",
     "simulate": "gateway.commands.simulate:simulate",
     "people": "gateway.commands.people:people",
     "drift": "gateway.commands.drift:drift",

@@ -91,7 +91,7 @@ async def gathered(database: Database, config: Config, asked: Asked) -> Month:
     history = await reporting.history(database, reversed(periods[1:]), known)
     earlier = tuple(Ledgered(period, sums, known, terms) for period, sums in history.items())
     counted = await reporting.counted(database, asked.period, known)
-    budgets = _budgets(await BudgetStore(database).list())
+    budgets = budgets_by_centre(await BudgetStore(database).list())
     return Month(ledgered, _facts(config), _Beside(counted, earlier, budgets))
 
 
@@ -107,7 +107,7 @@ def _facts(config: Config) -> Facts:
     return Facts(organisation=name, zone=config.org.timezone, books=books)
 
 
-def _budgets(found: Sequence[Budget]) -> dict[str, Budgeted]:
+def budgets_by_centre(found: Sequence[Budget]) -> dict[str, Budgeted]:
     """The limits over exactly one cost centre, of the month and of the year; a year without its own is twelve months."""
     limits: dict[str, dict[str, int]] = {}
     for budget in found:

@@ -1,0 +1,281 @@
+"""The running month drawn for people: figures that sum, bars with a word beside their colour.
+
+To add a column: in ``_centres``; the width of 104 is what a terminal beside an editor has.
+"""
+
+import re
+from calendar import month_abbr
+from collections.abc import Sequence
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from gateway.commands.output import table
+from gateway.commands.spend_asked import Centre, Outlook
+from gateway.kernel.money import apportion, round_cents
+from gateway.ledger.period import previous_period
+from gateway.reporting.amounts import CENT, MINUS, in_cents, in_words, month_name, percent, tokens
+from gateway.reporting.anomalies import Cause, Unusual
+from gateway.reporting.forecast import month_end
+from gateway.reporting.organisation import UNALLOCATED
+from gateway.reporting.outlook import Pace
+
+BLOCKS: Final = "▁▂▃▄▅▆▇█"
+BAR: Final = 10
+_NAME_MAX: Final = 22
+_NAME_NARROW: Final = 14
+_OVER, _RISK = 105, 97  # percent of the budget that the forecast reaches
+_STEEP: Final = 25  # percent of growth that is worth a colour
+ROOMY: Final = 106  # columns of a terminal that has room for pictures
+MODELS_ROOMY: Final = 128
+_SHOWN_UNUSUAL: Final = 3
+_CENTS_SHOWN_TO: Final = 100_00
+
+
+def drawn(found: Outlook, width: int) -> Group:
+    """The screen: title, figures, cost centres, what is unusual, how the forecast was made."""
+    centres = _centres(found, has_room=width >= ROOMY)
+    parts: list[RenderableType] = [_title(found), "", _figures(found), centres]
+    parts += [_sentence(one, why) for one, why in found.unusual[:_SHOWN_UNUSUAL]]
+    return Group(*parts, _method(found))
+
+
+def _title(found: Outlook) -> Text:
+    last = found.today.toordinal() - 1
+    day = type(found.today).fromordinal(last)
+    left = max((month_end(found.period) - found.today).days, 0)
+    said = f"AI spend, {month_name(found.period)}"
+    until = f" to {day.day} {day:%B}, {left} days left" if left else ", complete"
+    text = Text(said, style="bold") + Text(until, style="dim")
+    return text + Text("  SIMULATED", style="bold yellow") if found.simulated else text
+
+
+def _figures(found: Outlook) -> Table:
+    """The five figures a controller asks for, each with what it is compared with."""
+    totals, seen = found.totals, found.forecast
+    range_80 = (
+        f"80 % range {_dollars(seen.low)}\N{EN DASH}{_dollars(seen.high)}"
+        if seen.low is not None and seen.high is not None
+        else "no past month to try it on"
+    )
+    saved, share = totals.cache_saved(), totals.cached_share
+    budget = found.budget_cents
+    left = (budget or 0) * CENT - seen.pico
+    cells = (
+        ("Spend to date", _dollars(totals.pico), f"{_change(totals.pico, found.before.pico)} on last month"),
+        ("Forecast", _dollars(seen.pico), range_80),
+        ("Budget", "none" if budget is None else _dollars(budget * CENT), "" if budget is None else f"{_dollars(abs(left))} {'left' if left >= 0 else 'over'} at forecast"),
+        ("Per 1,000 requests", _amount(totals.per_thousand), f"{totals.requests:,} requests, {found.people:,} people"),
+        ("Saved by caches", _dollars(saved), "" if share is None else f"{share} % of input from cache"),
+    )  # fmt: skip
+    grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    for _ in cells:
+        grid.add_column(max_width=24)
+    for row, style in ((0, "dim"), (1, "bold"), (2, "dim")):
+        grid.add_row(*(Text(cell[row], style=style) for cell in cells))
+    return grid
+
+
+def _centres(found: Outlook, *, has_room: bool) -> Table:
+    """Figures are never cut: where there is no room, the twelve months and the bar stay away."""
+    month = month_abbr[previous_period(found.period) % 100]
+    heads = (("Spend", "right"), ("Share", "right"), (f"vs {month}", "right"))
+    pictures = (("12 months", "left"), ("Budget", "left")) if has_room else ()
+    columns = (("Cost centre", "left"), *heads, *pictures, ("Forecast", "right"), ("", "left"))
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading, justify in columns:
+        shown.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
+    cents = in_cents([one.pico for one in found.centres], round_cents(sum(one.pico for one in found.centres)))  # fmt: skip
+    whole = sum(one.pico for one in found.centres)
+    ends = whole_dollars([one.forecast_pico for one in found.centres])
+    for one, amount, end in zip(found.centres, cents, ends, strict=True):
+        hue, word = status(one)
+        shown.add_row(
+            _name(one, _NAME_MAX if has_room else _NAME_NARROW),
+            in_words(amount),
+            percent(one.pico, whole) or "0.0 %",
+            _vs(one.pico, one.before_pico),
+            *((Text(blocks(one.months)), _bar(one, hue)) if has_room else ()),
+            f"{end:,}",
+            Text(word, style=hue),
+        )
+    shown.add_row()
+    total = (in_words(sum(cents)), "100.0 %", _vs(found.totals.pico, found.before.pico))
+    shown.add_row(*(Text(cell, style="bold") for cell in ("Total", *map(str, total), *(("", "") if has_room else ()), f"{sum(ends):,}", "")))  # fmt: skip
+    return shown
+
+
+def _name(one: Centre, room: int) -> Text:
+    """A long name is cut, never its code."""
+    name = one.name if len(one.name) <= room else f"{one.name[: room - 1]}…"
+    code = "" if one.name == one.code else f" {one.code}"
+    return Text(name, no_wrap=True) + Text(code, style="dim")
+
+
+def status(one: Centre) -> tuple[str, str]:
+    """Colour and word of a row: never colour alone."""
+    if one.code == UNALLOCATED:
+        return "dim", "Assign"
+    if not one.budget_cents:
+        return "dim", "No budget" if one.budget_cents is None else "Over budget"
+    reached = one.forecast_pico * 100 // (one.budget_cents * CENT)
+    if reached > _OVER:
+        return "red", "Over budget"
+    return ("yellow", "At risk") if reached > _RISK else ("green", "On track")
+
+
+def _bar(one: Centre, hue: str) -> Text:
+    """Spent heavy, the way to the forecast light, the budget's end at the right; ▸ where it goes past."""
+    if not one.budget_cents:
+        return Text("")
+    limit = one.budget_cents * CENT
+    used = min(max(one.pico * BAR // limit, 0), BAR)
+    end = min(max(-(-one.forecast_pico * BAR // limit), used), BAR)
+    over = "▸" if one.forecast_pico > limit else " "
+    bar = Text("━" * used, style=hue) + Text("╌" * (end - used), style=hue)
+    return bar + Text("·" * (BAR - end) + over, style="dim" if over == " " else hue)
+
+
+def blocks(amounts: Sequence[int]) -> str:
+    """Months as block characters from the smallest to the largest; a month without any is a blank."""
+    some = [amount for amount in amounts if amount > 0]
+    low, high = min(some, default=0), max(some, default=0)
+    steps = len(BLOCKS) - 1
+    return "".join(
+        " " if amount <= 0 else BLOCKS[(amount - low) * steps // max(high - low, 1)]
+        for amount in amounts
+    )
+
+
+def whole_dollars(picos: Sequence[int]) -> tuple[int, ...]:
+    """Amounts as whole dollars that sum to the whole's; negative ones (corrections) are not split."""
+    total = (round_cents(sum(picos)) + 50) // 100
+    if any(pico < 0 for pico in picos) or not any(picos):
+        return tuple((round_cents(pico) + 50) // 100 for pico in picos)
+    return apportion(total, list(picos))
+
+
+def _sentence(one: Unusual, why: Cause | None) -> Text:
+    head = f"▲ {one.day.day} {one.day:%B}, {one.app or 'no application'} of {one.team}: {_dollars(one.over_pico)} above the usual {_dollars(one.usual_pico)}."
+    text = Text("\n") + Text(head, style="yellow")
+    if why is None:
+        return text
+    return text + Text(
+        f" One key, {why.key_id}, sent {why.requests:,} requests on {one.model or 'an unknown model'} "
+        f"between {_time(why.first)} and {_time(why.until)} for {_dollars(why.pico)}."
+    )
+
+
+def _time(slot: int) -> str:
+    return f"{slot // 2:02}:{slot % 2 * 30:02}"
+
+
+def _method(found: Outlook) -> Text:
+    seen = found.forecast
+    said = "Forecast: spend so far and, for each day left, the mean of the same weekday of eight weeks."
+    if seen.error_ppm is not None:
+        said += f" Its own mean error on the last {seen.tried} months at this day: {seen.error_ppm // 10_000}.{seen.error_ppm // 1_000 % 10} %."
+    unpriced = found.totals.unpriced
+    if unpriced:
+        said += f" {unpriced:,} requests have no price yet and are in no amount."
+    return Text(f"\n{said}", style="dim")
+
+
+def models_table(found: Outlook, width: int) -> Table:
+    """Price, speed and reliability of every model in one table; token counts where there is room."""
+    has_room = width >= MODELS_ROOMY
+    counts = ("input", "cached", "output") if has_room else ()
+    heads = ("requests", *counts, "spend", "per 1,000", "first token p50/p95", "tokens/s", "errors", "available")  # fmt: skip
+    shown = table("\nModels: price, speed, reliability", (("model", "left"), *((head, "right") for head in heads)))  # fmt: skip
+    for (provider, model), totals in found.models.items():
+        tokens_said = (tokens(totals.input), _share(totals.cached_share), tokens(totals.output))
+        shown.add_row(
+            Text(_short(model), no_wrap=True),
+            f"{totals.requests:,}",
+            *(tokens_said if has_room else ()),
+            _amount(totals.pico),
+            _amount(totals.per_thousand),
+            *_pace(found.paces.get((provider, model))),
+        )
+    return shown
+
+
+def _pace(pace: Pace | None) -> tuple[str, ...]:
+    if pace is None:
+        return ("n/a",) * 4
+    times = " / ".join(map(_seconds, (pace.first_p50_ms, pace.first_p95_ms))) + " s"
+    tokens_per_s = "n/a" if pace.tokens_per_s is None else str(pace.tokens_per_s)
+    return times, tokens_per_s, _hundredths(pace.errors_bp), _hundredths(pace.available_bp)
+
+
+def _share(percents: int | None) -> str:
+    return "n/a" if percents is None else f"{percents} %"
+
+
+def _short(model: str) -> str:
+    """Without the vendor's word before the first point, which the family's name says as well."""
+    return re.sub(r"^[a-z]+\.", "", model) or "unknown"
+
+
+def changes_table(found: Outlook) -> Table:
+    """What moved most against the same days of last month, and by what: the three parts sum to the change."""
+    columns = (("application", "left"), ("cost centre", "left"), ("change", "right"))
+    parts = (("volume", "right"), ("mix", "right"), ("price", "right"), ("before", "right"), ("now", "right"))  # fmt: skip
+    shown = table("\nLargest changes against last month's days", (*columns, *parts))
+    names = {one.code: one.name for one in found.centres}
+    for one in found.changes:
+        hue = "red" if one.before and one.change * 100 > one.before * _STEEP else "default"
+        change = round_cents(one.change)
+        split = in_cents([one.volume, one.mix, one.price], change)
+        shown.add_row(
+            escape(one.names[0]),
+            escape(names.get(one.names[1], "unallocated")),
+            f"[{hue}]{_signed(change)}[/]",
+            *(_signed(part) for part in split),
+            _amount(one.before),
+            _amount(one.after),
+        )
+    return shown
+
+
+def _vs(now: int, before: int) -> Text:
+    if not before:
+        return Text("new" if now else "", style="dim")
+    change = (now - before) * 1000 // before
+    said = f"{'+' if change >= 0 else MINUS}{abs(change) // 10}.{abs(change) % 10} %"
+    return Text(said, style="red" if change > _STEEP * 10 else "")
+
+
+def _change(now: int, before: int) -> str:
+    if not before:
+        return "nothing"
+    change = (now - before) * 1000 // before
+    return f"{'up' if change >= 0 else 'down'} {abs(change) // 10}.{abs(change) % 10} %"
+
+
+def _dollars(pico: int | None) -> str:
+    """$1,234, with cents where it is small."""
+    cents = round_cents(pico or 0)
+    if abs(cents) < _CENTS_SHOWN_TO:
+        return in_words(cents)
+    return in_words((cents + 50) // 100 * 100)[:-3]
+
+
+def _amount(pico: int | None) -> str:
+    return "n/a" if pico is None else in_words(round_cents(pico))
+
+
+def _signed(cents: int) -> str:
+    return f"+{in_words(cents)}" if cents > 0 else in_words(cents)
+
+
+def _seconds(ms: int | None) -> str:
+    return "n/a" if ms is None else f"{ms // 1000}.{ms % 1000 // 10:02}"
+
+
+def _hundredths(basis_points: int) -> str:
+    return f"{basis_points // 100}.{basis_points % 100:02} %"
