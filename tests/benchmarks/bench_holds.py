@@ -1,6 +1,6 @@
 """What a hold costs: admissions per second, microseconds per admission, rows per second with all effects.
 
-    python -m tests.benchmarks.bench_holds [--engine sqlite postgres] [--seconds 5] [--months-rows N ...]
+    python -m tests.benchmarks.bench_holds [--engine sqlite postgres valkey] [--seconds 5] [--months-rows N ...]
 
 Then the month's reports over a ledger of N rows (1,500,000; 0: none), from the rollup and from the rows:
 see months.py. ``--months-rows 1500000 12000000`` adds the large one: on Postgres 17 GB of disk below the
@@ -8,7 +8,7 @@ temporary folder and ten minutes; on SQLite 15 GB.
 
 Every admission is a reserve of seven lines and its settlement. "single" is the same engine with one
 reservation per call: the ratio says what micro-batching is worth. The server runs as an owner would run
-it, with fsync. To add a figure: a row in ``report``.
+it, with fsync; Valkey's truth is such a Postgres, and what is flushed is told to it in the same time. To add a figure: a row in ``report``.
 """
 
 import argparse
@@ -37,11 +37,14 @@ from gateway.storage.partitions import Partitions
 from gateway.storage.quota_batch import ASKS_PER_CALL_MAX, BatchedQuotas
 from gateway.storage.quotas_postgres import postgres_quotas
 from gateway.storage.quotas_sqlite import sqlite_quotas
+from gateway.storage.quotas_valkey import valkey_quotas
+from gateway.storage.valkey_truth import Truth
 from tests.benchmarks import months
 from tests.prove.database import Postgres
 from tests.prove.quota_race import BUDGETS
 from tests.prove.race_worker import PICO_PER_TOKEN, TEAMS, USERS, made_entry
 from tests.storage.conftest import binaries, on_server
+from tests.storage.valkey_server import valkey
 
 CLIENTS: Final = 200
 ROWS_PER_FLUSH: Final = 1_000
@@ -59,6 +62,16 @@ class Synced(Postgres):
     """As an owner runs it: with fsync, and room to work."""
 
     settings: tuple[str, ...] = ("shared_buffers=128MB", "max_connections=60", "autovacuum=on")
+
+
+@contextmanager
+def beside(engine: str) -> Iterator[str]:
+    """The URL of a Valkey, where the engine is that."""
+    if engine != "valkey":
+        yield ""
+        return
+    with valkey() as server:
+        yield server.url
 
 
 @contextmanager
@@ -86,8 +99,10 @@ def database(engine: str) -> Iterator[str]:
 class Bench:
     """The figures of one engine on one database."""
 
-    def __init__(self, url: str, seconds: float) -> None:
+    def __init__(self, url: str, seconds: float, valkey_url: str = "") -> None:
         self._url = url
+        self._valkey_url = valkey_url
+        self._truth: Truth | None = None
         self._seconds = seconds
         self._clock = SystemClock()
         self._database = Database(url)
@@ -111,6 +126,12 @@ class Bench:
         return figures
 
     def _quotas(self, asks: int) -> BatchedQuotas:
+        if self._valkey_url:
+            made = valkey_quotas(
+                self._valkey_url, self._database, asks_per_call=asks, patience_s=30, grace_ms=0
+            )
+            self._truth = made.truth
+            return made.quotas
         make: Callable[..., BatchedQuotas] = (
             sqlite_quotas if self._url.startswith("sqlite") else postgres_quotas
         )
@@ -168,7 +189,8 @@ class Bench:
 
     async def _flushed(self) -> float:
         """Rows with their hold: booked, rolled up, posted on six counters, freed, chained."""
-        ledger, quotas = Ledger(self._database), self._quotas(ASKS_PER_CALL_MAX)
+        quotas, truth = self._quotas(ASKS_PER_CALL_MAX), self._truth
+        ledger = Ledger(self._database, on_posted=truth.posted if truth else None)
         rows = 20 * ROWS_PER_FLUSH
         now = self._clock.wall_us()
         async with asyncio.TaskGroup() as tasks:
@@ -183,6 +205,8 @@ class Bench:
         began = time.monotonic()
         for start in range(0, rows, ROWS_PER_FLUSH):
             await ledger.append(entries[start : start + ROWS_PER_FLUSH])
+            if truth is not None:
+                await truth.told()
         seconds = time.monotonic() - began
         await quotas.close()
         return rows / seconds
@@ -218,19 +242,20 @@ def report(results: dict[str, dict[str, str]], title: str = "holds") -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.bench_holds")
-    parser.add_argument("--engine", nargs="+", choices=("sqlite", "postgres"))
+    parser.add_argument("--engine", nargs="+", choices=("sqlite", "postgres", "valkey"))
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--months-rows", type=int, nargs="+", default=[months.ROWS])
     asked = parser.parse_args()
-    engines: tuple[str, ...] = asked.engine or ("sqlite", "postgres")
+    engines: tuple[str, ...] = asked.engine or ("sqlite", "postgres", "valkey")
     results = {}
     for engine in engines:
-        with database(engine) as url:
-            results[engine] = asyncio.run(Bench(url, asked.seconds).run())
+        with database(engine) as url, beside(engine) as valkey_url:
+            results[engine] = asyncio.run(Bench(url, asked.seconds, valkey_url).run())
     Console().print(report(results))
-    for rows in filter(None, asked.months_rows):
+    keeping = [engine for engine in engines if engine != "valkey"]  # which keeps no rows
+    for rows in filter(None, asked.months_rows if keeping else ()):
         results = {}
-        for engine in engines:
+        for engine in keeping:
             with database(engine) as url:
                 results[engine] = asyncio.run(months.reported(url, rows))
         Console().print(report(results, f"a month of {rows:,} requests"))

@@ -74,6 +74,11 @@ def killed_postgres(bounds: Bounds) -> Result:
     return _killed(kills.proved("postgres", bounds.kills, seed=2))
 
 
+def killed_valkey(bounds: Bounds) -> Result:
+    """The same with holds on Valkey, which is killed too and forgets everything."""
+    return _killed(kills.proved("valkey", bounds.kills, seed=4))
+
+
 def power_cut(bounds: Bounds) -> Result:
     """All workers at once, and of their journals only what was synced."""
     return _killed(kills.proved("sqlite", bounds.power_kills, seed=3, power=True))
@@ -179,6 +184,7 @@ PROOFS: Final[dict[str, Callable[[Bounds], Result]]] = {
     "simulation": simulation,
     "kills-sqlite": killed_sqlite,
     "kills-postgres": killed_postgres,
+    "kills-valkey": killed_valkey,
     "power-cut": power_cut,
     "memory-queue": blind,
     "memory": bounded,

@@ -6,8 +6,10 @@ from typing import Final, NamedTuple
 
 from gateway.config import Config
 from gateway.jobs.expire import Sweeper
+from gateway.jobs.ports import Holds as HoldsPort
 from gateway.kernel.clock import SystemClock
 from gateway.ledger.entry import Entry, EntryKind, Outcome
+from gateway.premises import quota_engine
 from gateway.quota.budget import REQUESTS
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.engine import Database
@@ -21,6 +23,7 @@ FINAL = frozenset({EntryKind.USAGE, EntryKind.INTERRUPTED, EntryKind.UNCONFIRMED
 
 
 LIFE_US: Final = 3_600_000_000
+LEFT_MAX: Final = 1_000
 
 
 class Verdict(NamedTuple):
@@ -110,13 +113,19 @@ async def _expired(config: Config) -> tuple[int, int]:
     """Sweep past the expiry; what is still held then, and the most a counter is over its limit."""
     database = Database(config.database_url())
     ledger = Ledger(database, clock=_Later())
-    holds = Holds(database, ledger)
+    holds: HoldsPort = Holds(database, ledger)
+    engine = quota_engine(config, database, _Later())
+    if engine.valkey is not None:
+        await engine.valkey.truth.resync()
+        holds = engine.valkey.holds
     while await Sweeper(holds, ledger, _Later(), Nobody()).sweep():
         pass
-    store = BudgetStore(database)
+    held_there = engine.valkey.truth.all_states if engine.valkey else None
+    store = BudgetStore(database, held=held_there)
     limits = {one.id: one.limit for one in await store.list() if one.measure == REQUESTS}
     counters = await store.counters()
-    left = await holds.expired(_Later().wall_us())
+    left = await holds.expired(_Later().wall_us(), LEFT_MAX)
+    await engine.close()
     await database.close()
     held = sum(one.pending != 0 for one in counters) + len(left)
     over = [one.posted - limits.get(one.key.budget, one.posted) for one in counters]

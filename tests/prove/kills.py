@@ -11,7 +11,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +25,7 @@ from tests.prove.books import Verdict, judged
 from tests.prove.database import Postgres, postgres
 from tests.prove.launch import NEVER, POINTS, Launcher, launcher
 from tests.prove.load import Load, answer
+from tests.storage.valkey_server import LiveValkey, valkey
 
 CLIENTS: Final = 50  # 25 a worker
 WORKERS: Final = 2
@@ -70,6 +71,7 @@ class Place(NamedTuple):
     key: str
     origin: Origin
     store: Postgres | None
+    valkey: LiveValkey | None = None
 
     def asked(self) -> list[str]:
         """The calls the provider was asked, in order."""
@@ -80,9 +82,13 @@ class Place(NamedTuple):
 def place(engine: str, *, tight: int = 0) -> Iterator[Place]:
     """A provider, a store and a configured gateway that nobody serves yet.
 
-    ``tight``: how many requests to Gemini a hard budget has room for; 0: it has none.
+    ``engine``: "sqlite", "postgres", or "valkey" over SQLite. ``tight``: how many requests to Gemini a hard budget has room for; 0: it has none.
     """
-    with tempfile.TemporaryDirectory(prefix="wb-prove-") as name, postgres(engine) as store:
+    with (
+        tempfile.TemporaryDirectory(prefix="wb-prove-") as name,
+        postgres("postgres" if engine == "postgres" else "sqlite") as store,
+        valkey() if engine == "valkey" else nullcontext() as beside,
+    ):
         folder, port = Path(name), free_port()
         with standing(lambda: Origin(answer).running()) as origin:
             path = settings(folder, origin.port, port=port, abandon="drain", server_drain_s=8)
@@ -90,10 +96,12 @@ def place(engine: str, *, tight: int = 0) -> Iterator[Place]:
             if store is not None:
                 at = f'[storage]\nurl = "{store.url()}"'
                 text = text.replace("[storage]", at, 1)
+            if beside is not None:
+                text += f'engine = "valkey"\nvalkey = "{beside.url}"\n'
             path.write_text(text)
             config, key = prepared(path)
             asyncio.run(_with_budgets(config, tight))
-            yield Place(folder, port, config, path, key.key, origin, store)
+            yield Place(folder, port, config, path, key.key, origin, store, beside)
 
 
 async def _with_budgets(config: Config, tight: int) -> None:
@@ -202,11 +210,12 @@ class Killing:
         return [pid for pid in self._serving.alive if not _lives(pid)]
 
     def store_crashes(self) -> None:
-        """SIGQUIT to Postgres: no checkpoint, every connection gone; away for up to two seconds."""
-        assert self._where.store is not None
-        self._where.store.crash()
+        """SIGQUIT to Postgres, or SIGKILL to Valkey, which forgets everything; away for up to two seconds."""
+        store = self._where.store or self._where.valkey
+        assert store is not None
+        store.crash()
         time.sleep(self._chance.random() * AWAY_S_MAX)
-        self._where.store.start()
+        store.start()
         self.crashes += 1
 
     def power_cut(self) -> None:
@@ -227,7 +236,7 @@ class Killing:
         while (self.kills if power else sum(self.points.values())) < kills:
             number += 1
             time.sleep(0.1 + self._chance.random() / 4)
-            if self._where.store is not None and number % 4 == 0:
+            if (self._where.store or self._where.valkey) and number % 4 == 0:
                 self.store_crashes()
             if power:
                 self.power_cut()
@@ -238,7 +247,7 @@ class Killing:
 
 
 def proved(engine: str, kills: int, *, seed: int = 1, power: bool = False) -> Killed:
-    """So many deaths over one engine ("sqlite" or "postgres"); ``power``: with power cuts."""
+    """So many deaths over one engine; ``power``: with power cuts."""
     began = time.monotonic()
     with place(engine, tight=TIGHT) as where:
         synced = where.folder / "synced"
@@ -249,7 +258,8 @@ def proved(engine: str, kills: int, *, seed: int = 1, power: bool = False) -> Ki
             asyncio.run(_under_load(load, killing, kills, power=power))
             killing.all_but_the_last_die()
             _until_adopted(where)
-        # Holds of the last moment go with Postgres, which is not asked to sync them; SQLite keeps them.
+        # Holds of the last moment go with Postgres, which is not asked to sync them; of those on Valkey go
+        # what dead workers had held. SQLite keeps them.
         excess = CLIENTS * killing.crashes
         verdict = judged(where.config, where.asked(), load.whole, excess=excess)
         refused = sum(load.refused.values())

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.jobs.attend import Attendant
 from gateway.jobs.expire import Extender
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import Unavailable
@@ -38,6 +39,7 @@ from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 from gateway.storage.quotas_postgres import postgres_quotas
 from gateway.storage.quotas_sqlite import sqlite_quotas
+from gateway.storage.quotas_valkey import ValkeyQuotas, valkey_quotas
 
 TEAMS: Final = 4
 USERS: Final = 40
@@ -58,6 +60,7 @@ class Job:
     seconds: float
     hold_us: int
     seed: int
+    valkey: str = ""
 
 
 @dataclass
@@ -129,9 +132,8 @@ class Quiet:
 def engine(job: Job, database: Database, budgets: BudgetStore, observer: Quiet) -> Any:
     if job.engine == "naive":
         return Naive(database, budgets)
-    if job.engine == "sqlite":
-        return sqlite_quotas(job.url, observer=observer)
-    return postgres_quotas(job.url, observer=observer)
+    make = sqlite_quotas if job.engine == "sqlite" else postgres_quotas
+    return make(job.url, observer=observer)
 
 
 class Worker:
@@ -143,8 +145,15 @@ class Worker:
         self.observer = Quiet()
         self._database = Database(job.url)
         self._budgets = BudgetStore(self._database)
-        self._ledger = Ledger(self._database)
-        self.quotas: Any = engine(job, self._database, self._budgets, self.observer)
+        self._valkey: ValkeyQuotas | None = None
+        self.quotas: Any
+        if job.engine == "valkey":
+            self._valkey = valkey_quotas(job.valkey, self._database, observer=self.observer)
+            self.quotas = self._valkey.quotas
+        else:
+            self.quotas = engine(job, self._database, self._budgets, self.observer)
+        told = self._valkey.truth.posted if self._valkey else None
+        self._ledger = Ledger(self._database, on_posted=told)
         self.tally = Tally()
         self._unbooked: list[Entry] = []
         self._live: set[UUID] = set()
@@ -162,17 +171,26 @@ class Worker:
             engine_task = beside.create_task(self.quotas.run())
             extending = beside.create_task(extender.run())
             flushing = beside.create_task(self._flush_for_ever())
+            attending = beside.create_task(self._attend())
             async with asyncio.TaskGroup() as clients:
                 for at in range(self._job.clients):
                     clients.create_task(self._client(random.Random(f"{self._job.seed}/{at}")))
-            while self.quotas.waiting or self._unbooked:  # noqa: ASYNC110 - a harness may poll
+            while self._waiting():  # noqa: ASYNC110 - a harness may poll
                 await asyncio.sleep(FLUSH_S)
-            for task in (engine_task, extending, flushing):
+            for task in (engine_task, extending, flushing, attending):
                 task.cancel()
         await self.quotas.close()
         await self._database.close()
         self.tally.failures = len(self.observer.failures)
         return self.tally
+
+    def _waiting(self) -> int:
+        untold = self._valkey.truth.waiting if self._valkey else 0
+        return int(self.quotas.waiting) + len(self._unbooked) + untold
+
+    async def _attend(self) -> None:
+        if self._valkey is not None:
+            await Attendant(self._valkey.truth, self.observer).run()
 
     def _end(self) -> None:
         self._is_over = True

@@ -127,7 +127,7 @@ def test_while_valkey_is_away_budgets_decide_and_when_it_is_back_empty_nothing_i
         assert eventually(lambda: held(running) == 3 * CEILING)
         shown = orjson.loads(run("show", "out", "--config", config, "--json").stdout)
         assert (shown["spent"], shown["held"]) == (0, 30)
-        server.kill()
+        server.crash()
         refused = raw_exchange(running.port, raw)[0]
         assert b" 503 " in refused
         assert b"retry-after" in refused.lower()
@@ -158,7 +158,7 @@ def test_what_passes_while_valkey_is_away_is_flagged_and_counted(
     ):
         running.put_budgets(budget("out", "output_tokens", 3 * CEILING, store_down="allow"))
         assert statuses(running, 1) == {200: 1}
-        server.kill()
+        server.crash()
         assert statuses(running, 1) == {200: 1}
         server.start()
         assert "fail_open" in running.rows(2)[-1].flags

@@ -59,7 +59,7 @@ async def rig(url: str, server: LiveValkey, clock: Hands) -> AsyncIterator[Valke
 
 
 def killed(server: LiveValkey) -> None:
-    server.kill()
+    server.crash()
     server.start()
 
 

@@ -65,7 +65,7 @@ class LiveValkey:
         except (OSError, IndexError):
             return ""
 
-    def kill(self) -> None:
+    def crash(self) -> None:
         """SIGKILL: what was in memory is gone."""
         self._end(signal.SIGKILL)
 
