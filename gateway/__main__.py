@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "simulate": "gateway.commands.simulate:simulate",
     "people": "gateway.commands.people:people",
     "drift": "gateway.commands.drift:drift",
+    "close": "gateway.commands.close:close",
     "count": "gateway.commands.count:count",
     "price": "gateway.commands.price:price",
     "prices": "gateway.commands.prices:prices",

@@ -3,9 +3,9 @@
 To add something a statement says: where it is read, in ``_facts``; what it is, in reporting.compose.Facts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -23,25 +23,76 @@ from gateway.reporting.statement import Budgeted, Statement, Summary
 from gateway.reporting.tabular import month
 from gateway.storage import reporting
 from gateway.storage.budgets import BudgetStore
+from gateway.storage.closing import ClosingStore
 from gateway.storage.engine import Database
 
 EARLIER_MONTHS: Final = 11
+SUMMARY: Final = "*"  # the name of the kept summary; others are cost centres' codes
 _MONTHS: Final = 12
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command was asked for. ``organisation``: of a file; None for the one that was imported."""
+    """What a command was asked for.
+
+    organisation  of a file; None for the one that was imported
+    reconciled    how metered and invoiced amounts compare, in words
+    """
 
     period: int
     organisation: Organisation | None = None
     share_unallocated: bool | None = None
+    reconciled: str = ""
 
 
-class Month:
+class Month(Protocol):
+    """A month's statements and summary."""
+
+    @property
+    def period(self) -> int:
+        """Which."""
+        ...
+
+    @property
+    def codes(self) -> list[str]:
+        """Every cost centre that has a statement."""
+        ...
+
+    def statement(self, code: str) -> Statement:
+        """One cost centre's."""
+        ...
+
+    def summary(self) -> Summary:
+        """All cost centres'."""
+        ...
+
+
+class KeptMonth:
+    """A month as it was kept at the newest step of its close."""
+
+    def __init__(self, period: int, documents: dict[str, bytes]) -> None:
+        self.period = period
+        self._documents = documents
+
+    @property
+    def codes(self) -> list[str]:
+        """Every cost centre that has a statement."""
+        return sorted(name for name in self._documents if name != SUMMARY)
+
+    def statement(self, code: str) -> Statement:
+        """One cost centre's."""
+        return msgspec.json.decode(self._documents[code], type=Statement)
+
+    def summary(self) -> Summary:
+        """All cost centres'."""
+        return msgspec.json.decode(self._documents[SUMMARY], type=Summary)
+
+
+class LiveMonth:
     """A period of the ledger with everything its statements say; read once, asked for any cost centre."""
 
     def __init__(self, ledgered: Ledgered, facts: Facts, beside: "_Beside") -> None:
         self.ledgered = ledgered
+        self.period = ledgered.period
         self._facts = facts
         self._beside = beside
 
@@ -65,10 +116,17 @@ class _Beside(msgspec.Struct, frozen=True):
 
     counted: dict[str, dict[str, int]]
     earlier: tuple[Ledgered, ...]
+    kept: dict[int, dict[str, int]]
     budgets: dict[str, Budgeted]
 
     def of(self, facts: Facts, code: str) -> Facts:
-        months = tuple((one.period, one.cents(code)) for one in self.earlier)
+        months = tuple(
+            (
+                one.period,
+                self.kept[one.period].get(code, 0) if one.period in self.kept else one.cents(code),
+            )
+            for one in self.earlier
+        )
         return msgspec.structs.replace(
             facts,
             counted=self.counted.get(code, {}),
@@ -78,7 +136,20 @@ class _Beside(msgspec.Struct, frozen=True):
 
 
 async def gathered(database: Database, config: Config, asked: Asked) -> Month:
-    """The month as the ledger has it now."""
+    """The month as it was kept, once its close has begun; as the ledger has it, before or where one asks otherwise."""
+    is_plain = asked.organisation is None and asked.share_unallocated is None
+    if is_plain:
+        store = ClosingStore(database)
+        standing = await store.standing(asked.period)
+        revision = standing.revision - (0 if standing.is_kept else 1)
+        documents = await store.documents(asked.period, revision) if revision else {}
+        if documents:
+            return KeptMonth(asked.period, documents)
+    return await live(database, config, asked)
+
+
+async def live(database: Database, config: Config, asked: Asked) -> LiveMonth:
+    """The month as the ledger has it now; earlier months as they were kept."""
     known = await organisation_of(database, asked.organisation)
     terms = terms_of(config)
     if asked.share_unallocated is not None:
@@ -92,10 +163,21 @@ async def gathered(database: Database, config: Config, asked: Asked) -> Month:
     earlier = tuple(Ledgered(period, sums, known, terms) for period, sums in history.items())
     counted = await reporting.counted(database, asked.period, known)
     budgets = budgets_by_centre(await BudgetStore(database).list())
-    return Month(ledgered, _facts(config), _Beside(counted, earlier, budgets))
+    kept = await _kept(database, history)
+    return LiveMonth(ledgered, _facts(config, asked), _Beside(counted, earlier, kept, budgets))
 
 
-def _facts(config: Config) -> Facts:
+async def _kept(database: Database, periods: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Of months whose close has begun, what each cost centre was charged."""
+    found = await ClosingStore(database).newest(SUMMARY, periods)
+    summaries = {period: msgspec.json.decode(text, type=Summary) for period, text in found.items()}
+    return {
+        period: {share.centre.code: share.cents for share in made.shares}
+        for period, made in summaries.items()
+    }
+
+
+def _facts(config: Config, asked: Asked) -> Facts:
     wanted = config.statements
     books = Books(
         platform_centre=wanted.platform_centre,
@@ -104,7 +186,9 @@ def _facts(config: Config) -> Facts:
         account=wanted.account,
     )
     name = wanted.organisation or config.org.name
-    return Facts(organisation=name, zone=config.org.timezone, books=books)
+    return Facts(
+        organisation=name, zone=config.org.timezone, books=books, reconciled=asked.reconciled
+    )
 
 
 def budgets_by_centre(found: Sequence[Budget]) -> dict[str, Budgeted]:
@@ -127,7 +211,7 @@ def code_of(month_found: Month, cost_centre: str) -> str:
     code = UNALLOCATED if cost_centre == "unallocated" else cost_centre
     if code not in month_found.codes:
         there = ", ".join(one or "unallocated" for one in month_found.codes) or "none"
-        period = month(month_found.ledgered.period)
+        period = month(month_found.period)
         stop(f"cost centre {cost_centre!r} has nothing in {period}; there are: {there}")
     return code
 

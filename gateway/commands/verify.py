@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from gateway import app as composition, shipped
+from gateway.commands.close_proof import Proof, proof_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
 from gateway.storage.restating import CounterDifference
 from gateway.storage.verifying import Verification, verified
@@ -36,14 +37,29 @@ def verify(
             return await verified(database, month, None if json else told)
 
     found = asyncio.run(run())
+    proof = Proof() if month is None else proof_of(configured, month, None if json else told)
     if json:
-        for record in records(found):
+        for record in (*_proof_records(proof), *records(found)):
             emit(record)
     else:
-        for line in words(found):
+        for line in (*words(found), *_proof_words(proof)):
             CONSOLE.print(escape(line), highlight=False)
-    if not found.is_sound:
+    if not found.is_sound or proof.faults:
         raise SystemExit(1)
+
+
+def _proof_records(proof: Proof) -> Iterator[dict[str, object]]:
+    for fault in proof.faults:
+        yield {"fault": "close", "message": fault}
+    if proof.said:
+        yield {"close": list(proof.said), "sealed": not proof.faults}
+
+
+def _proof_words(proof: Proof) -> Iterator[str]:
+    for fault in proof.faults:
+        yield f"✗ close: {fault}"
+    if not proof.faults:
+        yield from (f"✓ {said}" for said in proof.said)
 
 
 def told(what: str, count: int) -> None:

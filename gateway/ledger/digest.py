@@ -6,7 +6,7 @@ hyphenated text, integers as they are, lines sorted and with their keys in one o
 whichever database kept the row.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from operator import attrgetter
 from typing import Final
@@ -35,8 +35,12 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 def canonical(entry: Entry, version: int = VERSION) -> bytes:
     """A row as the bytes that are hashed; the lines come last. Raises KeyError on an unknown version."""
-    lines = sorted(map(_line, entry.lines), key=_line_order)
-    return _ENCODE((version, *_PICKED[version](entry), lines))
+    return canonical_values(_PICKED[version](entry), entry.lines, version)
+
+
+def canonical_values(values: Sequence[object], lines: Iterable[Line], version: int) -> bytes:
+    """The same of a row's column values, in the order of ``COLUMNS[version]``, and of its lines."""
+    return _ENCODE((version, *values, sorted(map(_line, lines), key=_line_order)))
 
 
 def rows_digest(entries: Iterable[Entry]) -> bytes:

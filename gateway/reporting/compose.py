@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from gateway.kernel.money import round_cents
+from gateway.ledger.closing import State
 from gateway.metering.usage import Provenance
 from gateway.reporting.amounts import in_words, month_name, percent
 from gateway.reporting.fold import PLATFORM, Account, Ledgered, people, uses
@@ -20,7 +21,6 @@ from gateway.reporting.statement import (
     JournalLine,
     Line,
     Seal,
-    State,
     Statement,
     Summary,
 )

@@ -5,15 +5,14 @@ every form (page, tabular, sheets, the terminal's picture). Kept documents of cl
 structs: a new field has a default, and no field changes its meaning.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
+from gateway.ledger.closing import State
 from gateway.reporting.organisation import CostCentre
 
 PEOPLE_MAX: Final = 10
-State = Literal["open", "provisional", "reconciled", "approved", "posted"]
-STATES: Final[tuple[State, ...]] = ("open", "provisional", "reconciled", "approved", "posted")
 
 
 class Line(msgspec.Struct, frozen=True):

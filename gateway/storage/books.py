@@ -13,6 +13,7 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from gateway.ledger.adjust import ESTIMATES
+from gateway.ledger.closing import FROZEN
 from gateway.ledger.entry import Entry
 from gateway.ledger.rollup import Cell, Sums, by_month
 from gateway.ledger.validity import INT64_MAX
@@ -46,6 +47,14 @@ class Books(Protocol):
 
     async def roll(self, cells: dict[Cell, Sums]) -> None:
         """Add sums to the rollups by day and by month, in the order given by the cells themselves."""
+        ...
+
+    async def periods_version(self) -> int:
+        """The version of the months' states, which stay what they are until this transaction ends."""
+        ...
+
+    async def frozen_periods(self) -> Sequence[int]:
+        """The months whose close takes no more rows."""
         ...
 
     async def budgets_version(self) -> int:
@@ -141,6 +150,12 @@ _DAYS, _DAYS_HUGE, _MONTHS, _MONTHS_HUGE = (
     for whole in (ROLLUP_SUMS, ())
 )
 _VERSION: Final = "SELECT version FROM directory_version WHERE name = 'budgets' FOR SHARE"
+_PERIODS: Final = "SELECT version FROM directory_version WHERE name = 'periods' FOR SHARE"
+FROZEN_PERIODS: Final = (
+    "SELECT period FROM period_close WHERE state IN ("  # noqa: S608 - our own words
+    + ", ".join(f"'{state}'" for state in sorted(FROZEN))
+    + ")"
+)
 _BUDGETS: Final = "SELECT document, changed_us FROM quota_budget ORDER BY id"
 _HOLDS: Final = "SELECT request_id, lines FROM quota_hold WHERE request_id = ANY($1::uuid[])"
 # Without a sort the rows are taken as they come: in the arrays' order, which is the lock order.
@@ -205,6 +220,12 @@ class PostgresBooks:
             # Sums of one flush fit 64 bits but for the absurd; the driver takes integers 10 times faster.
             fits = all(_fits(column) for column in arrays[len(ROLLUP_KEY) :])
             await self._driver.execute(statement if fits else huge, *arrays)
+
+    async def periods_version(self) -> int:
+        return int(await self._driver.fetchval(_PERIODS))
+
+    async def frozen_periods(self) -> Sequence[int]:
+        return [row["period"] for row in await self._driver.fetch(FROZEN_PERIODS)]
 
     async def budgets_version(self) -> int:
         return int(await self._driver.fetchval(_VERSION))

@@ -15,7 +15,15 @@ from gateway.ledger.digest import GENESIS, link_digest
 from gateway.ledger.entry import Entry
 from gateway.ledger.rollup import Cell, Sums, by_month
 from gateway.quota.hold import CounterKey, HoldLine
-from gateway.storage.books import Posted, hold_lines, posted, quoted, sums_row, upsert_sums
+from gateway.storage.books import (
+    FROZEN_PERIODS,
+    Posted,
+    hold_lines,
+    posted,
+    quoted,
+    sums_row,
+    upsert_sums,
+)
 from gateway.storage.rows import FIELDS, entry_of, sqlite_values
 from gateway.storage.tables import DAILY, MONTHLY, ROLLUP_KEY, ROLLUP_SUMS
 
@@ -85,6 +93,14 @@ class SqliteBooks:
             if kept:
                 rows = [sums_row(cell, sums) for cell, sums in kept.items()]
                 await self._connection.exec_driver_sql(statement, rows)
+
+    async def periods_version(self) -> int:
+        query = "SELECT version FROM directory_version WHERE name = 'periods'"
+        return int((await self._connection.exec_driver_sql(query)).scalar_one())
+
+    async def frozen_periods(self) -> Sequence[int]:
+        found = await self._connection.exec_driver_sql(FROZEN_PERIODS)
+        return list(found.scalars())
 
     async def budgets_version(self) -> int:
         query = "SELECT version FROM directory_version WHERE name = 'budgets'"

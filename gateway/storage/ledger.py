@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from gateway.exchange.ports import Observer
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.ledger.adjust import adjustment
+from gateway.ledger.closing import moved
 from gateway.ledger.digest import joined_ids, rows_digest
 from gateway.ledger.entry import Entry, EntryKind
 from gateway.ledger.missing import Gaps
@@ -21,6 +22,7 @@ from gateway.ledger.statement import Statement
 from gateway.ledger.validity import problem
 from gateway.storage.books import Books, PostgresBooks
 from gateway.storage.books_sqlite import SqliteBooks
+from gateway.storage.closing import Frozen
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused
 from gateway.storage.posting import Effects, Posting, finished
@@ -46,6 +48,7 @@ class Ledger:
         """``on_posted``: told after every commit that finished requests or changed counters; must not raise."""
         self._database = database
         self._posting = Posting()
+        self._frozen = Frozen()
         self._on_posted = on_posted
         self._clock = clock or SystemClock()
         self._observer = observer
@@ -55,7 +58,8 @@ class Ledger:
 
         A known id is a replay and changes nothing, except that the truth about a booked estimate adds an
         adjustment. A once-only key that another entry has claimed leaves no row. What cannot be booked is
-        quarantined with its reason; its neighbours are booked. Raises StoreUnavailable: nothing of what
+        quarantined with its reason; its neighbours are booked. What belongs to a month whose close takes no
+        more rows is booked into the first one that does, under its own day. Raises StoreUnavailable: nothing of what
         was not yet committed is booked, and the same call may be repeated.
         """
         good: list[Entry] = []
@@ -168,13 +172,15 @@ class Ledger:
 
     async def _transact(self, entries: Sequence[Entry]) -> int:
         async with self._books() as books:
-            ours = await _unclaimed(books, entries)
+            frozen = await self._frozen.current(books)
+            ours = [moved(entry, frozen) for entry in await _unclaimed(books, entries)]
             new = await books.insert(ours)
             booked = [entry for entry in ours if entry.id in new]
-            booked += await _adjusted(books, [entry for entry in ours if entry.id not in new])
+            known = [entry for entry in ours if entry.id not in new]
+            booked += await _adjusted(books, known, frozen)
             await books.roll(roll(booked))
-            known = [entry for entry in ours if entry.id not in new] if self._on_posted else ()
-            effects = await self._posting.post(books, booked, finished(entries), known)
+            told = known if self._on_posted else ()
+            effects = await self._posting.post(books, booked, finished(entries), told)
             await self._link(books, booked)
         self._tell(effects)
         return len(booked)
@@ -210,12 +216,12 @@ async def _unclaimed(books: Books, entries: Sequence[Entry]) -> Sequence[Entry]:
     return [one for one in entries if one.settles is None or owners[one.settles] == one.id]
 
 
-async def _adjusted(books: Books, known: Sequence[Entry]) -> list[Entry]:
+async def _adjusted(books: Books, known: Sequence[Entry], frozen: Collection[int]) -> list[Entry]:
     """Book the truth about estimates that are in the ledger already; the adjustments really inserted."""
     true = {entry.id: entry for entry in known if entry.kind is EntryKind.USAGE}
     if not true:
         return []
     estimates = await books.estimates(list(true))
-    made = [adjustment(estimate, true[estimate.id]) for estimate in estimates]
+    made = [moved(adjustment(estimate, true[estimate.id]), frozen) for estimate in estimates]
     new = await books.insert(sorted(made, key=lambda entry: entry.id))
     return [entry for entry in made if entry.id in new]

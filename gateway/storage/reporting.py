@@ -12,12 +12,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from gateway.ledger.entry import EntryKind
+from gateway.ledger.rollup import REQUEST
 from gateway.metering.usage import Provenance
 from gateway.reporting.fold import Posting
 from gateway.reporting.organisation import BEGINNING, KINDS, Organisation
 from gateway.storage.engine import Database
 from gateway.storage.queries import halves, whole
-from gateway.storage.tables import DAILY, KEY, LEDGER, MONTHLY, ROLLUP_SUMS
+from gateway.storage.tables import CHAIN, DAILY, KEY, LEDGER, MONTHLY, ROLLUP_SUMS
 
 _MONTH: Final = len("2026-11")
 _WHOLE_MONTHS: Final = (BEGINNING[_MONTH:], "-01")
@@ -100,6 +101,22 @@ async def history(
                     Posting(first, late, team, user, app, "", "", "", kind, 0, 0, 0, net)
                 )
     return found
+
+
+async def requests_of(database: Database, period: int) -> int:
+    """How many ledger rows a period has, from the rollup."""
+    count = sa.func.sum(MONTHLY.c.quantity)
+    query = sa.select(count).where(MONTHLY.c.period == period, MONTHLY.c.unit == REQUEST)
+    async with database.read() as connection:
+        return int(await connection.scalar(query) or 0)
+
+
+async def chain_head(database: Database) -> tuple[int, bytes]:
+    """The newest link of the digest chain and its digest; (0, b'') of an empty ledger."""
+    query = sa.select(CHAIN.c.seq, CHAIN.c.digest).order_by(CHAIN.c.seq.desc()).limit(1)
+    async with database.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return (0, b"") if row is None else (row.seq, bytes(row.digest))
 
 
 def first_day(period: int) -> str:

@@ -37,6 +37,9 @@ GRANTS: Final = {
     "org_person": _KEPT,
     "org_change": _APPENDED,
     "bill_confirmation": _APPENDED,
+    "period_close": _EDITED,
+    "period_change": _APPENDED,
+    "period_document": _APPENDED,
     "usage_lines": "SELECT",
     "alembic_version": "SELECT",
 }

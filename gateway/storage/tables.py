@@ -110,6 +110,7 @@ LEDGER: Final = sa.Table(
     sa.Index(None, "team", "id"),
     sa.Index(None, "user", "id"),
     sa.Index(None, "occurred_us", postgresql_using="brin"),
+    sa.Index(None, "period", postgresql_using="brin"),  # a month's rows, whenever they were booked
     # The few rows a statement has to count one by one: those the provider did not report to the end.
     sa.Index(
         "ix_usage_ledger_unreported",

@@ -58,3 +58,41 @@ ORG_CHANGE: Final = sa.Table(
     sa.Column("after", JSON_TEXT, nullable=False),
     sqlite_strict=True,
 )
+
+# How far each month's close is; a month that is not in here is open.
+PERIOD: Final = sa.Table(
+    "period_close",
+    METADATA,
+    sa.Column("period", sa.Integer(), primary_key=True, autoincrement=False),
+    _text("state"),
+    sa.Column("revision", sa.Integer(), nullable=False),
+    sa.Column("is_kept", BOOLEAN, nullable=False),  # whether the revision's documents are all there
+    sqlite_strict=True,
+)
+
+# Every step of a close, with its author and its proof: appended, never edited.
+PERIOD_CHANGE: Final = sa.Table(
+    "period_change",
+    METADATA,
+    sa.Column("period", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("at_us", BIGINT, nullable=False),
+    _text("author"),
+    _text("state"),
+    _text("note"),
+    _text("journal"),
+    sa.Column("sealed", JSON_TEXT, nullable=False),
+    sa.Column("signature", sa.LargeBinary(), nullable=False),
+    sqlite_strict=True,
+)
+
+# The statements as they were at each step, to the byte: appended, never edited.
+PERIOD_DOCUMENT: Final = sa.Table(
+    "period_document",
+    METADATA,
+    sa.Column("period", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text(), primary_key=True),
+    sa.Column("document", sa.LargeBinary(), nullable=False),
+    sqlite_strict=True,
+)

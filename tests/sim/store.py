@@ -101,6 +101,12 @@ class SimBooks:
         await self._statement()
         merge(self._cells, dict(cells))
 
+    async def periods_version(self) -> int:
+        return 0
+
+    async def frozen_periods(self) -> Sequence[int]:
+        return ()
+
     async def budgets_version(self) -> int:
         return 1
 

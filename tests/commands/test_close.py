@@ -1,0 +1,204 @@
+"""weighbridge close: a month from open to posted, what it keeps, what it refuses, and how tampering is told."""
+
+import asyncio
+import json
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from gateway.ledger.entry import Line
+from gateway.storage.engine import Database
+from gateway.storage.ledger import Ledger
+from gateway.storage.migrate import upgrade
+from tests.commands.lines import Run, config, run
+from tests.storage.conftest import make_entry
+
+__all__ = ["config", "run"]
+MONTH, PERIOD, USD = "2024-05", 202405, 10**12
+PEOPLE = (
+    "team,cost_centre,name,owner,gl_account\nteam-1,4100,Customer Operations,owner-4100,652310\n"
+)
+
+
+@pytest.fixture
+def store(config: str, tmp_path: Path) -> Path:
+    """A ledger with a month long over."""
+    file = tmp_path / "var" / "weighbridge.db"
+    upgrade(f"sqlite:///{file}")
+    book(file, [{"user": f"user-{n:04}", "app": "search"} for n in range(12)])
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    text = Path(config).read_text(encoding="utf-8")
+    Path(config).write_text(f'{text}[statements]\nsigning_key = "{tmp_path / "key.pem"}"\n')
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    return file
+
+
+def book(file: Path, changes: list[dict[str, Any]]) -> None:
+    async def append() -> None:
+        database = Database(f"sqlite:///{file}")
+        line = Line("input_text", 1200, "p", USD, USD)
+        priced = {"lines": (line,), "list_pico": USD, "net_pico": USD}
+        rows = [make_entry(day="2024-05-07", period=PERIOD, **priced, **one) for one in changes]
+        await Ledger(database).append(rows)
+        await database.close()
+
+    asyncio.run(append())
+
+
+def records(ended: SimpleNamespace) -> list[dict[str, Any]]:
+    assert ended.status == 0, ended.err
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def close(run: Run, config: str, to: str, *more: str) -> SimpleNamespace:
+    return run("close", MONTH, "--to", to, *more, "--author", f"{to}-author", "--config", config)
+
+
+def posted(run: Run, config: str) -> None:
+    note = ("--note", "Metered and invoiced amounts are equal.")
+    journal = ("--journal", "1000482291")
+    for to, more in (("provisional", ()), ("reconciled", note), ("approved", ()), ("posted", journal)):  # fmt: skip
+        ended = close(run, config, to, *more)
+        assert ended.status == 0, ended.err
+
+
+def test_a_month_goes_from_open_to_posted_and_says_so_everywhere(
+    run: Run, config: str, store: Path, tmp_path: Path
+) -> None:
+    run("people", "import", str(tmp_path / "people.csv"), "--config", config)
+    assert "● open" in run("close", MONTH, "--config", config).out
+    posted(run, config)
+    steps = records(run("close", MONTH, "--json", "--config", config))
+    assert [one["state"] for one in steps] == ["provisional", "reconciled", "approved", "posted"]
+    assert {one["rows"] for one in steps} == {12}
+    assert len({one["rows_sha256"] for one in steps}) == 1
+    assert steps[-1]["signature"]
+    (tmp_path / "out").mkdir()
+    page = tmp_path / "out" / "s.html"
+    run("statement", MONTH, "--cost-centre", "4100", "--to", str(page), "--config", config)
+    text = page.read_text(encoding="utf-8")
+    for said in (
+        "Approved and posted", "rev. 4", "Approved by approved-author", "Posted by posted-author", "journal 1000482291",
+        steps[0]["rows_sha256"], "Metered and invoiced amounts are equal.", "2024-05-4100",
+    ):  # fmt: skip
+        assert said in text
+    assert "✓ posted, revision 4" in run("verify", "--period", MONTH, "--config", config).out
+
+
+def test_a_posted_statement_gives_the_same_bytes_whatever_happens_afterwards(
+    run: Run, config: str, store: Path, tmp_path: Path
+) -> None:
+    run("people", "import", str(tmp_path / "people.csv"), "--config", config)
+    posted(run, config)
+
+    def written(name: str) -> list[bytes]:
+        run("chargeback", MONTH, "--to", str(tmp_path / name), "--config", config)
+        return [path.read_bytes() for path in sorted((tmp_path / name).iterdir())]
+
+    before = written("before")
+    assert len(before) > 5
+    book(store, [{"user": "user-0099"}, {"user": "user-0098"}])
+    moved = "team,cost_centre,name,owner\nteam-1,5200,Software,owner-5200\n"
+    (tmp_path / "people.csv").write_text(moved)
+    run("people", "import", str(tmp_path / "people.csv"), "--config", config)
+    assert written("after") == before
+    late = records(run("chargeback", "2024-06", "--json", "--config", config))
+    walk = records(run("statement", "2024-06", "--cost-centre", "5200", "--json", "--config", config))  # fmt: skip
+    assert [one["usd"] for one in late if one["line"] == "total"] != ["0.00"]
+    assert "Correction for May 2024" in [one.get("text") for one in walk if one["line"] == "walk"]
+    assert run("verify", "--config", config).status == 0
+
+
+def test_what_may_not_be_done_is_refused_with_its_cure(run: Run, config: str, store: Path) -> None:
+    def said(ended: SimpleNamespace) -> str:
+        assert ended.status == 2
+        return " ".join(ended.err.split())
+
+    assert "approved follows reconciled" in said(close(run, config, "approved"))
+    assert "one of" in said(close(run, config, "open"))
+    assert "not over" in said(run("close", "2099-12", "--to", "provisional", "--config", config))
+    close(run, config, "provisional")
+    assert "--note" in said(close(run, config, "reconciled"))
+    close(run, config, "reconciled", "--note", "equal")
+    close(run, config, "approved")
+    assert "--journal" in said(close(run, config, "posted"))
+
+
+def test_evidence_is_written_and_its_digests_are_kept(
+    run: Run, config: str, store: Path, tmp_path: Path
+) -> None:
+    close(run, config, "provisional", "--evidence", str(tmp_path / "rows"))
+    (kept,) = records(run("close", MONTH, "--json", "--config", config))
+    assert sorted(kept["evidence"]) == ["2024-05-rows.csv.gz", "2024-05-rows.parquet"]
+    assert sorted(path.name for path in (tmp_path / "rows").iterdir()) == sorted(kept["evidence"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE usage_ledger SET net_pico = net_pico + 1 WHERE id = (SELECT min(id) FROM usage_ledger)", "not those that were sealed"),
+        ("DELETE FROM usage_ledger WHERE id = (SELECT min(id) FROM usage_ledger)", "not those that were sealed"),
+        ("UPDATE period_document SET document = CAST(document || ' ' AS BLOB) WHERE name = '*'", "kept statement of"),
+        ("UPDATE period_change SET sealed = replace(sealed, '\"rows\":12', '\"rows\":11')", "signature"),
+    ],
+)  # fmt: skip
+def test_whatever_is_changed_behind_its_back_is_told(
+    run: Run, config: str, store: Path, statement: str, fault: str
+) -> None:
+    posted(run, config)
+    connection = sqlite3.connect(store)
+    for table in ("usage_ledger", "period_document", "period_change"):
+        connection.execute(f"DROP TRIGGER {table}_no_update")
+        connection.execute(f"DROP TRIGGER {table}_no_delete")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    ended = run("verify", "--period", MONTH, "--config", config)
+    assert ended.status == 1
+    assert fault in " ".join(ended.out.split())
+
+
+def test_rows_that_changed_after_they_were_sealed_stop_the_next_step(
+    run: Run, config: str, store: Path, tmp_path: Path
+) -> None:
+    close(run, config, "provisional")
+    close(run, config, "reconciled", "--note", "equal")
+    connection = sqlite3.connect(store)
+    connection.execute("DROP TRIGGER usage_ledger_no_delete")
+    connection.execute("DELETE FROM usage_ledger WHERE id = (SELECT min(id) FROM usage_ledger)")
+    connection.commit()
+    connection.close()
+    ended = close(run, config, "approved", "--evidence", str(tmp_path / "rows"))
+    assert ended.status == 2
+    assert "not those that were sealed" in " ".join(ended.err.split())
+
+
+def test_names_are_for_the_owner_and_never_kept(
+    run: Run, config: str, store: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(
+        "team,user,cost_centre,name,owner,person\nteam-1,,4100,Customer Operations,owner-4100,\n,user-0001,4100,Customer Operations,owner-4100,Person One\n"
+    )
+    run("people", "import", str(file), "--config", config)
+    posted(run, config)
+    asked = ("statement", MONTH, "--cost-centre", "4100", "--config", config)
+    assert "Person One" not in run(*asked).out
+    assert "Person One" in run(*asked, "--owner", "owner-4100").out
+    refused = run(*asked, "--owner", "owner-5200")
+    assert refused.status == 2
+    run("people", "erase", "user-0001", "--config", config)
+    assert "Person One" not in run(*asked, "--owner", "owner-4100").out
+    connection = sqlite3.connect(store)
+    documents = b"".join(row[0] for row in connection.execute("SELECT document FROM period_document"))  # fmt: skip
+    connection.close()
+    assert b"user-0001" in documents
+    assert b"Person One" not in documents
