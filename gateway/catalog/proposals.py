@@ -146,7 +146,9 @@ def _lines(key: str, known: Known, sources: Sources, day: date) -> Iterator[Cell
     prefix = sources.litellm.text(key, "litellm_provider"), key.removesuffix(tail)
     uplift = sources.litellm.number(key, _UPLIFT) or Decimal(1)
     for place in _places(known.places[prefix], uplift):
-        model = canonical(known.names[place.provider], (tail,)) or shortest(tail)
+        # Names on the wire are compared in lower case; a source may spell them as a catalogue does.
+        spelt = (tail, tail.lower())
+        model = canonical(known.names[place.provider], spelt) or shortest(tail.lower())
         for stated, figure in _charged(key, sources):
             slot = _named(stated, model)
             if figure.usd > 0:

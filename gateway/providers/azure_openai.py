@@ -213,9 +213,11 @@ class AzureOpenAI:
         region = header_lists.text(head.headers, b"x-ms-region")
         spilled = header_lists.text(head.headers, b"x-ms-is-spilled-over")
         flags = ("spilled_over",) if (spilled or "").lower() == "true" else ()
-        # Foundry's Anthropic answers name their model; batches and chat do too.
+        # Foundry's Anthropic answers name their model; batches and chat do too. Where a body names none
+        # (speech, pictures), the header does.
+        model = reading.model or header_lists.text(head.headers, b"x-ms-served-model")
         return Served(
-            model=() if not reading.model else (reading.model.lower(),),
+            model=() if not model else (model.lower(),),
             tier=None if reading.tier is None else _tier(reading.tier),
             region=None if region is None else region.replace(" ", "").lower(),
             provider_request_id=header_lists.text(head.headers, b"apim-request-id")

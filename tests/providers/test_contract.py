@@ -275,3 +275,24 @@ def test_what_an_arn_says_of_its_region_outranks_whoever_relays_it(model: str, r
     named = Deployment(model, "one", None, wire.scope, wire.geo, wire.region)
     served = bedrock.served(call, upstream, Head(200, ()), Reading())
     assert circumstances("bedrock", named, served, "standard", 0).region == region
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "named"),
+    [
+        ("GPT-4o-2024-11-20", b"gpt-4o-mini", ("gpt-4o-2024-11-20",)),
+        (None, b"Whisper", ("whisper",)),
+        (None, None, ()),
+    ],
+)
+def test_where_a_body_names_no_model_the_header_does(
+    body: str | None, header: bytes | None, named: tuple[str, ...]
+) -> None:
+    azure = by_name("azure")
+    upstream = Upstream("one", "azure", "https://one.invalid", "openai", "eastus2")
+    call = Call(
+        "azure", "audio.transcriptions", Kind.METERED, b"", "openai", wire_model="dictation"
+    )
+    headers = () if header is None else ((b"x-ms-served-model", header),)
+    served = azure.served(call, upstream, Head(200, headers), Reading(model=body))
+    assert served.model == named

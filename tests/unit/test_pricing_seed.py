@@ -19,10 +19,13 @@ from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.lint import lint
 from gateway.pricing.rate import Status, rate, rate_components
 from gateway.pricing.row import BookInvalid
+from gateway.providers import installed
+from gateway.providers.contract import Provider
 
 SEED = Path(__file__).resolve().parents[2] / "gateway" / "pricing" / "seed"
 FILES = {path.name: path.read_bytes() for path in sorted(SEED.glob("*.csv"))}
 BOOK = load.book(FILES)
+ROWS = {row.price_id(): row for row in BOOK.rows}
 
 SHORT = {
     "in": "input_text",
@@ -466,3 +469,23 @@ def test_every_recorded_model_has_a_price(
     cell = Cell("", provider, bare, scope, "", "", geo=geo or None, region="us-east-1")
     status = rate(BOOK, at(cell), counts).status
     assert (status is Status.PRICED) is (case not in NO_PRICE), status
+
+
+@pytest.mark.parametrize("provider", installed(), ids=lambda found: found.name)
+def test_every_model_of_the_book_is_found_by_its_own_name_on_the_wire(provider: Provider) -> None:
+    lost = [
+        model
+        for model in BOOK.models(provider.name)
+        if BOOK.canonical(provider.name, provider.wire(model, None, None).names) != model
+    ]
+    assert lost == []
+
+
+@pytest.mark.parametrize("cell", [c for c in MATRIX if c.usd], ids=lambda cell: cell.what)
+def test_every_amount_of_the_matrix_rests_on_rows_that_say_where_they_are_from(cell: Cell) -> None:
+    for line in rate(BOOK, at(cell), counts_of(cell.usage)).lines:
+        assert line.price_id is not None
+        row = ROWS[line.price_id]
+        assert row.source
+        assert row.source_ref
+        assert row.evidence in ("authoritative", "corroborated", "single")
