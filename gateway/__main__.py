@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "chargeback": "gateway.commands.chargeback:chargeback",
     "focus": "gateway.commands.focus:focus",
     "reconcile": "gateway.commands.reconcile:reconcile",
+    "journal": "gateway.commands.journal:journal",
     "spend": "gateway.commands.spend:spend",
     "explore": "gateway.commands.explore:explore",
     "simulate": "gateway.commands.simulate:simulate",

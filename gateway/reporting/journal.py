@@ -1,0 +1,186 @@
+"""The month's entry for the books: statements' journal lines in the form an accounting system takes in.
+
+Debits equal credits in every entry, or nothing is written. To add a system: a function from entries to rows
+and its columns in ``FORMS``.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from gateway.reporting.amounts import days_of, month_name
+from gateway.reporting.statement import JournalLine, Statement
+from gateway.reporting.tabular import usd
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_PLACE: Final = re.compile(r"\{(\w*)\}")
+Row: TypeAlias = dict[str, str]
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What all entries of a file share. ``posting_date``: ISO; ``company_code``, ``document_type``: SAP's words."""
+
+    period: int
+    posting_date: str
+    company_code: str = ""
+    document_type: str = "SA"
+    currency: str = "USD"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One statement's entry; its lines are balanced."""
+
+    number: str
+    revision: int
+    text: str
+    lines: tuple[JournalLine, ...]
+
+
+class Unbalanced(ValueError):
+    """Debits and credits of an entry differ, or a line has no account."""
+
+
+def posting_date(period: int) -> str:
+    """The last day of a month, which is when it is posted by default."""
+    return f"{period // 100}-{period % 100:02}-{days_of(period):02}"
+
+
+def entries(statements: Iterable[Statement]) -> list[Entry]:
+    """The entries of statements that post. Raises Unbalanced, naming the first that does not balance."""
+    found = []
+    for made in statements:
+        if not made.journal:
+            continue
+        debit, credit = (
+            sum(getattr(line, side) for line in made.journal)
+            for side in ("debit_cents", "credit_cents")
+        )
+        if debit != credit:
+            raise Unbalanced(f"statement {made.number}: debits {usd(debit)}, credits {usd(credit)}")
+        missing = next((line.centre for line in made.journal if not line.account), None)
+        if missing is not None:
+            raise Unbalanced(
+                f"statement {made.number}: cost centre {missing} has no account: give it a gl_account "
+                "with people import, or statements.account in the configuration"
+            )
+        text = f"Model inference {month_name(made.period)}, {made.title}"
+        found.append(Entry(made.number, made.revision, text, made.journal))
+    return found
+
+
+def netsuite(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
+    """NetSuite's journal import: one row per line, grouped by external id."""
+    for entry, line in _lines(found):
+        yield {
+            "External ID": _number(entry),
+            "Date": head.posting_date,
+            "Currency": head.currency,
+            "Memo": inert(entry.text),
+            "Line: Account": line.account,
+            "Line: Debit": usd(line.debit_cents) if line.debit_cents else "",
+            "Line: Credit": usd(line.credit_cents) if line.credit_cents else "",
+            "Line: Department": line.centre,
+            "Line: Memo": inert(line.text),
+        }
+
+
+def sap(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
+    """SAP's general-ledger upload: amounts signed, debits positive, with the indicator beside them."""
+    for entry, line in _lines(found):
+        yield {
+            "Company Code": head.company_code,
+            "Document Type": head.document_type,
+            "Posting Date": head.posting_date.replace("-", ""),
+            "Document Date": head.posting_date.replace("-", ""),
+            "Currency": head.currency,
+            "Reference": _number(entry),
+            "G/L Account": line.account,
+            "Debit/Credit": "S" if line.debit_cents else "H",
+            "Amount": usd(line.debit_cents - line.credit_cents),
+            "Cost Centre": line.centre,
+            "Text": inert(line.text),
+        }
+
+
+def generic(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
+    """A plain table that any import can be told about."""
+    for entry, line in _lines(found):
+        yield {
+            "entry": _number(entry),
+            "posting_date": head.posting_date,
+            "currency": head.currency,
+            "account": line.account,
+            "cost_centre": line.centre,
+            "debit": usd(line.debit_cents),
+            "credit": usd(line.credit_cents),
+            "amount": usd(line.debit_cents - line.credit_cents),
+            "text": inert(f"{entry.text}: {line.text}"),
+        }
+
+
+class Form(msgspec.Struct, frozen=True):
+    """A system's file: its columns, in order, and its rows."""
+
+    columns: tuple[str, ...]
+    rows: Callable[[Head, Iterable[Entry]], Iterator[Row]]
+
+
+FORMS: Final[Mapping[str, Form]] = {
+    "netsuite": Form(
+        (
+            "External ID", "Date", "Currency", "Memo", "Line: Account", "Line: Debit", "Line: Credit",
+            "Line: Department", "Line: Memo",
+        ),
+        netsuite,
+    ),
+    "sap": Form(
+        (
+            "Company Code", "Document Type", "Posting Date", "Document Date", "Currency", "Reference",
+            "G/L Account", "Debit/Credit", "Amount", "Cost Centre", "Text",
+        ),
+        sap,
+    ),
+    "generic": Form(
+        (
+            "entry", "posting_date", "currency", "account", "cost_centre", "debit", "credit", "amount",
+            "text",
+        ),
+        generic,
+    ),
+}  # fmt: skip
+
+
+def templated(
+    columns: Sequence[str], cells: Sequence[str], head: Head, found: Iterable[Entry]
+) -> Iterator[Row]:
+    """Rows of a template of one's own: a head and one line whose cells name generic columns: {account}.
+
+    Raises ValueError on a name that is none, and where the two lines differ in length.
+    """
+    if len(columns) != len(cells):
+        raise ValueError(f"the template has {len(columns)} columns and {len(cells)} cells")
+    known = FORMS["generic"].columns
+    unknown = [name for cell in cells for name in _PLACE.findall(cell) if name not in known]
+    if unknown:
+        raise ValueError(f"the template names {unknown[0]!r}; known are {', '.join(known)}")
+    for row in generic(head, found):
+        filled = [_PLACE.sub(lambda place, row=row: row[place[1]], cell) for cell in cells]  # type: ignore[misc]  # a default binds it
+        yield dict(zip(columns, filled, strict=True))
+
+
+def inert(text: str) -> str:
+    """A text that no spreadsheet runs."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _lines(found: Iterable[Entry]) -> Iterator[tuple[Entry, JournalLine]]:
+    for entry in found:
+        for line in entry.lines:
+            yield entry, line
+
+
+def _number(entry: Entry) -> str:
+    """The statement's number, and its revision where it is not the first."""
+    return f"{entry.number}-r{entry.revision}" if entry.revision > 1 else entry.number

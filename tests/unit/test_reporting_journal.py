@@ -1,0 +1,110 @@
+"""The journal: debits equal credits in every form, whatever was charged; nothing unbalanced is ever written."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from gateway.reporting.compose import Books, journal as journal_of
+from gateway.reporting.journal import FORMS, Head, Unbalanced, entries, posting_date, templated
+from gateway.reporting.organisation import CostCentre
+from gateway.reporting.statement import JournalLine, Line, Statement
+
+HEAD = Head(period=202610, posting_date="2026-10-31", company_code="1000")
+BOOKS = Books(platform_centre="9000", recharge_account="799000", tax_account="481000")
+
+
+def statement(code: str, amounts: list[int], tax: int = 0, *, posts: bool = True) -> Statement:
+    centre = CostCentre(code, f"Centre {code}", gl_account="652100", posts=posts)
+    lines = tuple(Line(f"part:{n}", "", "", cents) for n, cents in enumerate(amounts))
+    lines += (Line("tax", "Tax", "", tax),) if tax else ()
+    return Statement(
+        number=f"2026-10-{code}",
+        period=202610,
+        centre=centre,
+        cents=sum(line.cents for line in lines),
+        metered_cents=0,
+        requests=0,
+        unpriced=0,
+        lines=lines,
+        journal=journal_of(centre, lines, BOOKS),
+    )
+
+
+months = st.lists(
+    st.tuples(
+        st.lists(st.integers(min_value=-(10**9), max_value=10**12), max_size=5),
+        st.integers(min_value=-(10**6), max_value=10**9),
+        st.booleans(),
+    ),
+    max_size=8,
+)
+
+
+def statements(month: list[tuple[list[int], int, bool]]) -> list[Statement]:
+    return [
+        statement(str(4000 + n), amounts, tax, posts=posts)
+        for n, (amounts, tax, posts) in enumerate(month)
+    ]
+
+
+@given(months)
+def test_debits_equal_credits_in_every_entry_of_every_form(
+    month: list[tuple[list[int], int, bool]],
+) -> None:
+    made = statements(month)
+    found = entries(made)
+    charged = {one.number: one.cents for one in made if one.centre.posts and one.cents}
+    sums: dict[str, Decimal] = {}
+    for row in FORMS["sap"].rows(HEAD, found):
+        sums[row["Reference"]] = sums.get(row["Reference"], Decimal(0)) + Decimal(row["Amount"])
+    assert sums == dict.fromkeys(charged, Decimal(0))
+    for row in FORMS["netsuite"].rows(HEAD, found):
+        assert bool(row["Line: Debit"]) != bool(row["Line: Credit"])
+    plain = list(FORMS["generic"].rows(HEAD, found))
+    assert sum(Decimal(row["debit"]) for row in plain) == sum(Decimal(row["credit"]) for row in plain)  # fmt: skip
+    for number, cents in charged.items():
+        own = [row for row in plain if row["entry"] == number and row["account"] == "652100"]
+        assert sum(Decimal(row["amount"]) for row in own) == Decimal(cents) / 100
+    for name, form in FORMS.items():
+        assert all(tuple(row) == form.columns for row in form.rows(HEAD, found)), name
+
+
+def test_what_does_not_balance_or_names_no_account_is_refused() -> None:
+    made = statement("4100", [1000])
+    tampered = msgspec.structs.replace(
+        made, journal=(*made.journal, JournalLine("4100", "652100", "more", 1, 0))
+    )
+    with pytest.raises(Unbalanced, match=r"debits 10\.01, credits 10\.00"):
+        entries([tampered])
+    nameless = msgspec.structs.replace(
+        made, journal=tuple(msgspec.structs.replace(line, account="") for line in made.journal)
+    )
+    with pytest.raises(Unbalanced, match="has no account"):
+        entries([nameless])
+
+
+def test_a_template_of_ones_own_fills_what_it_names_and_refuses_what_is_none() -> None:
+    found = entries([statement("4100", [123_456], 1000)])
+    rows = list(templated(("Konto", "Soll", "Haben"), ("{account}", "{debit}", "{credit}"), HEAD, found))  # fmt: skip
+    assert rows[0] == {"Konto": "652100", "Soll": "1244.56", "Haben": "0.00"}
+    assert [row["Haben"] for row in rows[1:]] == ["1234.56", "10.00"]
+    with pytest.raises(ValueError, match="names 'colour'"):
+        list(templated(("a",), ("{colour}",), HEAD, found))
+    with pytest.raises(ValueError, match="2 columns and 1 cells"):
+        list(templated(("a", "b"), ("{entry}",), HEAD, found))
+    literal = list(templated(("a",), ("{entry.__class__}",), HEAD, found))
+    assert literal[0]["a"] == "{entry.__class__}"
+
+
+def test_texts_stay_texts_and_revisions_are_entries_of_their_own() -> None:
+    evil = msgspec.structs.replace(
+        statement("4100", [100]), centre=CostCentre("4100", "=1+1"), revision=2
+    )
+    (entry,) = entries([evil])
+    entry = msgspec.structs.replace(entry, text="=cmd()")
+    row = next(FORMS["netsuite"].rows(HEAD, [entry]))
+    assert row["Memo"] == "'=cmd()"
+    assert row["External ID"] == "2026-10-4100-r2"
+    assert posting_date(202602) == "2026-02-28"
