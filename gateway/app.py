@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
@@ -20,6 +19,7 @@ from gateway.exchange.breaker import Bounds as Trips
 from gateway.exchange.counting import Counting
 from gateway.exchange.exchange import Exchanges
 from gateway.exchange.failover import Failover
+from gateway.exchange.following import Follower
 from gateway.exchange.holding import Holding
 from gateway.exchange.owning import Owning
 from gateway.exchange.reserving import Reserving
@@ -29,9 +29,10 @@ from gateway.jobs.attend import Attendant
 from gateway.jobs.expire import Extender, Sweeper
 from gateway.jobs.flush import Flusher
 from gateway.jobs.months import Keeper
+from gateway.jobs.poll import Poller
 from gateway.jobs.reload import Reloader
 from gateway.kernel.clock import NS_PER_MS, US_PER_SECOND, Clock, SystemClock
-from gateway.ledger.period import day_and_period
+from gateway.ledger.period import Calendar
 from gateway.livebook import LiveBook
 from gateway.metering.ratio import Ratios
 from gateway.premises import (
@@ -60,6 +61,7 @@ from gateway.storage.partitions import Partitions
 from gateway.storage.prices import PriceStore, publish
 from gateway.storage.resources import ResourceStore
 from gateway.storage.spool import Spool
+from gateway.storage.work import WorkStore
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observe import Telemetry
 from gateway.upstream.deadlines import Deadlines
@@ -97,6 +99,7 @@ class Gateway:
         self.prices = LiveBook(config, self.observer)
         self.ceilings = ceilings()
         self.counter = counter() if config.relay.count else None
+        self._calendar = Calendar(config.org.timezone)
         self._proxy: Proxy | None = None
         self._spool: Spool | None = None
         self._probes = Probes(
@@ -178,10 +181,10 @@ class Gateway:
         self.metrics.gauge("weighbridge_spool_bytes", lambda: spool.bytes_on_disk)
         self.metrics.gauge("weighbridge_spool_lag_seconds", lambda: spool.lag_ns // NS_PER_SECOND)
         self.metrics.gauge("weighbridge_orphan_spools", lambda: survey(spools).orphaned)
-        self.metrics.gauge("weighbridge_disk_free_bytes", lambda: disk_usage(spools).free)
         hold_us = config.quotas.hold_seconds * US_PER_SECOND
         holding = Holding(budgets, engine.quotas, clock=clock, observer=observer, hold_us=hold_us)
         return _Parts(
+            database=database,
             keys=keys,
             resources=ResourceStore(database, observer),
             budgets=budgets,
@@ -204,6 +207,7 @@ class Gateway:
         own = parts.spool.name
         self.metrics.gauge("weighbridge_price_import", lambda: self.prices.version)
         self.metrics.gauge("weighbridge_price_book_stale", lambda: self.prices.is_stale)
+        self.metrics.gauge("weighbridge_disk_free_bytes", lambda: disk_usage(parts.spools).free)
         self.metrics.gauge("weighbridge_open_exchanges", self._open)
         self.metrics.gauge("weighbridge_claims_waiting", lambda: parts.resources.waiting)
         self.metrics.gauge("weighbridge_open_holds", lambda: len(parts.holding.live))
@@ -235,7 +239,18 @@ class Gateway:
             Keeper(parts.partitions, clock, observer).run(),
             parts.pool.run(),
             parts.alerter.run(),
+            self._poller(parts).run(),
         )
+
+    def _poller(self, parts: "_Parts") -> Poller:
+        follower = Follower(lambda: self._proxy.exchanges if self._proxy else None, self.providers)
+        clock, observer = self.clock, self.observer
+        works = WorkStore(parts.database)
+        poller = Poller(
+            works, follower.ask, parts.ledger, zone=self._calendar, clock=clock, observer=observer
+        )
+        self.metrics.gauge("weighbridge_batches_overdue", lambda: poller.overdue)
+        return poller
 
     def _pool(self, tokens: RelayTransport) -> UpstreamPool:
         """``tokens``: the transport credentials are fetched with."""
@@ -282,7 +297,7 @@ class Gateway:
             counting=counting,
             book=lambda: prices.book,
             canonical=prices.canonical,
-            zone=self._zone,
+            zone=self._calendar,
             clock=self.clock,
             observer=self.observer,
             owning=self._owning(parts),
@@ -337,9 +352,6 @@ class Gateway:
             streams_max=limits.drain_streams,
         )
 
-    def _zone(self, org: str, us: int) -> tuple[str, int]:
-        return _day_and_period(us // 1_000_000 // 60, self.config.org.timezone)
-
     def _open(self) -> int:
         return 0 if self._proxy is None else self._proxy.open
 
@@ -355,6 +367,7 @@ class Gateway:
 class _Parts:
     """What a running gateway is made of; ``tokens`` is the transport credentials are fetched with."""
 
+    database: Database
     keys: Directory
     resources: ResourceStore
     budgets: BudgetStore
@@ -381,19 +394,3 @@ class _Parts:
         await self.pool.aclose()
         await self.tokens.aclose()
         self.counting.shutdown()
-
-
-@cache
-def _days_seen() -> dict[tuple[int, str], tuple[str, int]]:
-    return {}
-
-
-def _day_and_period(minute: int, zone: str) -> tuple[str, int]:
-    """Zone arithmetic once a minute, not once a request: no zone changes its offset within one."""
-    seen = _days_seen()
-    key = (minute, zone)
-    found = seen.get(key)
-    if found is None:
-        seen.clear()
-        found = seen[key] = day_and_period(minute * 60_000_000, zone)
-    return found

@@ -29,6 +29,7 @@ from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import drift, revision_of
 from gateway.storage.orphans import survey
 from gateway.storage.partitions import Partitions
+from gateway.storage.work import WorkStore
 from gateway.upstream.credentials import Anonymous
 
 _CLOCK_SKEW_SECONDS_MAX = 300  # SigV4's tolerance: beyond it every signed request is refused
@@ -36,6 +37,7 @@ _CLOCK_SKEW_SECONDS_MAX = 300  # SigV4's tolerance: beyond it every signed reque
 _WEEK_US = 7 * 86_400_000_000
 _GAPS_SHOWN = 5
 _DRIFT_ROWS = 5000
+_BATCHES_LATE_US = 3_600_000_000  # twice as long as a batch is ever left alone
 _MIB = 1024 * 1024
 _BACKLOG_BYTES_MAX = 64 * _MIB  # several segments: more than a database that keeps up leaves
 _FREE_BYTES_LOW = 1024 * _MIB
@@ -134,7 +136,7 @@ def _database(configured: Config) -> list[Finding]:
             return [
                 Finding("database", "fail", f"at revision {revision}", "run weighbridge migrate")
             ]
-        waiting, strays = asyncio.run(_waiting(configured))
+        waiting, strays, overdue = asyncio.run(_waiting(configured))
     except Unavailable as error:
         return [Finding("database", "fail", error.message, "start it, or mend storage.url")]
     findings = [Finding("database", "ok", f"revision {revision}")]
@@ -152,13 +154,21 @@ def _database(configured: Config) -> list[Finding]:
         findings.append(
             Finding("partitions", "warn", f"{strays} rows in the default partition", cure)
         )
+    if overdue:
+        cure = "is a gateway serving, and may its upstream's credential read batches? What they used is not booked"
+        findings.append(Finding("batches", "warn", f"{overdue} not asked for over an hour", cure))
     return findings
 
 
-async def _waiting(configured: Config) -> tuple[int, int]:
-    """Records in the quarantine, and rows that no monthly partition took."""
+async def _waiting(configured: Config) -> tuple[int, int, int]:
+    """Records in the quarantine, rows that no monthly partition took, batches that nobody asks."""
+    late_us = SystemClock().wall_us() - _BATCHES_LATE_US
     async with composition.opened(configured) as database:
-        return await Ledger(database).quarantined(), await Partitions(database).strays()
+        return (
+            await Ledger(database).quarantined(),
+            await Partitions(database).strays(),
+            await WorkStore(database).overdue(late_us),
+        )
 
 
 def _budgets(configured: Config) -> list[Finding]:

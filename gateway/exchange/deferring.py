@@ -19,9 +19,18 @@ class Deferring:
         self._created: dict[str, Entry] = {}
 
     async def entry_of(
-        self, call: Call, upstream: Upstream, entry: Entry, reading: Reading
+        self,
+        call: Call,
+        upstream: Upstream,
+        entry: Entry,
+        reading: Reading,
+        creator: Entry | None = None,
     ) -> Entry | None:
-        """The row of creation, or the once-only row of usage; None where the answer tells of neither."""
+        """The row of creation, or the once-only row of usage; None where the answer tells of neither.
+
+        ``creator``: the entry of its creation, where that is known. Work that has ended and does not say what
+        it used has an ``unconfirmed`` row, once.
+        """
         work = reading.work_id
         if work is None or entry.status >= booking.NOT_AN_ANSWER:
             return None
@@ -31,8 +40,11 @@ class Deferring:
             if len(created) >= CREATED_MAX:
                 created.pop(next(iter(created)))
             return created.setdefault(key, entries.created(entry, f"{key}/created"))
-        if not reading.final or not reading.components:
+        is_silent = reading.work_ended and not reading.final
+        if not is_silent and not (reading.final and reading.components):
             return None
         # Its creation may still be on its way to the ledger.
-        creator = created.get(key) or await self._ledger.creator(f"{key}/created")
+        creator = creator or created.get(key) or await self._ledger.creator(f"{key}/created")
+        if is_silent:
+            return entries.silent(entries.deferred(entry, f"{key}/silent", creator))
         return entries.deferred(entry, f"{key}/usage", creator)

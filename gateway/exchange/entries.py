@@ -230,3 +230,16 @@ def deferred(entry: Entry, settles: str, creator: Entry | None) -> Entry:
         key_id=creator.key_id,
         tags=creator.tags,
     )
+
+
+def silent(entry: Entry) -> Entry:
+    """The row of deferred work that has ended and does not say what it used: at cost zero, to be looked up."""
+    return msgspec.structs.replace(
+        entry,
+        kind=EntryKind.UNCONFIRMED,
+        lines=(),
+        list_pico=0,
+        net_pico=0,
+        price_status="free",
+        flags=(*entry.flags, "usage_unsaid"),
+    )

@@ -121,6 +121,8 @@ class Exchange:
         self._admitted: Admitted | None = None
         self._reserved: Reserved | None = None
         self._trying: Trying | None = None
+        self.creator: Entry | None = None  # of the deferred work it asks about, where that is known
+        self.reading: Reading | None = None  # once settled
         self.growth: Growth | None = None
         self.filter: Filter | None = None
 
@@ -227,7 +229,7 @@ class Exchange:
         attempt = self.attempt
         if attempt.is_settled:
             return
-        reading = await attempt.caught_up()
+        reading = self.reading = await attempt.caught_up()
         if not self.metered:
             attempt.is_settled = True
             await self._keep(reading)
@@ -239,7 +241,7 @@ class Exchange:
         entry = attempt.entry(reading, counts, outcome)
         if self._call.kind is _DEFERRED:
             deferred = await self._shared.deferring.entry_of(
-                self._call, self.upstream, entry, reading
+                self._call, self.upstream, entry, reading, self.creator
             )
             if deferred is None:
                 attempt.is_settled = True

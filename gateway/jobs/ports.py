@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from gateway.ledger.entry import Entry
+from gateway.ledger.work import Due
 from gateway.quota.alert import Alert
 from gateway.quota.budget import Budget
 from gateway.quota.standing import Standing
@@ -180,4 +181,24 @@ class Alarm(Protocol):
 
     def alerted(self, budget: Budget, alert: Alert) -> None:
         """An alert was raised, by us and for the first time."""
+        ...
+
+
+class Works(Protocol):
+    """Deferred work that is to be asked for what it used."""
+
+    async def take(self, now_us: int, limit: int, lease_us: int) -> Sequence[Due]:
+        """What is due; nobody else is given it before the lease ends. Raises Unavailable."""
+        ...
+
+    async def again(self, work: str, due_us: int) -> None:
+        """It has not ended. Raises Unavailable."""
+        ...
+
+    async def done(self, work: str) -> None:
+        """It is booked or given up. Raises Unavailable."""
+        ...
+
+    async def overdue(self, before_us: int) -> int:
+        """How many should have been asked before then. Raises Unavailable."""
         ...

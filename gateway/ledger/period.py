@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from gateway.kernel.clock import epoch_us, instant
 
 _MONTHS = 12
+_US_PER_MINUTE = 60_000_000
 
 
 @lru_cache(maxsize=64)
@@ -22,6 +23,23 @@ def day_and_period(us: int, zone_name: str = "UTC") -> tuple[str, int]:
     """The local day ('2026-11-30') and period (202611) of an epoch in microseconds."""
     local = instant(us).astimezone(zone(zone_name))
     return local.date().isoformat(), local.year * 100 + local.month
+
+
+class Calendar:
+    """Day and period in one zone, by org; zone arithmetic once a minute: no zone changes its offset within one."""
+
+    def __init__(self, zone_name: str) -> None:
+        self._zone_name = zone_name
+        self._minute = -1
+        self._found = ("", 0)
+
+    def __call__(self, org: str, us: int) -> tuple[str, int]:
+        """The day and period of an epoch in microseconds; every org of this gateway has the same zone."""
+        minute = us // _US_PER_MINUTE
+        if minute != self._minute:
+            self._found = day_and_period(minute * _US_PER_MINUTE, self._zone_name)
+            self._minute = minute
+        return self._found
 
 
 def next_period(period: int) -> int:

@@ -41,6 +41,7 @@ METRICS: Final = {
     "weighbridge_open_breakers": ("gauge", "Places that are skipped now, but for a probe."),
     "weighbridge_spool_pending": ("gauge", "Settled entries not yet in the ledger."),
     "weighbridge_claims_waiting": ("gauge", "Claims of kept things not yet in the database."),
+    "weighbridge_batches_overdue": ("gauge", "Batches that should have been asked by now."),
     "weighbridge_open_holds": ("gauge", "Requests that hold something of a budget."),
     "weighbridge_quota_waiting": (
         "gauge",

@@ -1,0 +1,120 @@
+"""How deferred work is getting on, asked by the gateway itself, for whoever created it.
+
+It is an exchange like the client's own retrieval, and books by the same once-only key: whichever of the two
+sees the end first, there is one row.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Self
+
+from gateway.dialects.contract import Request
+from gateway.exchange.admission import Admitted
+from gateway.exchange.booking import NOT_AN_ANSWER
+from gateway.exchange.exchange import Exchange, Exchanges
+from gateway.exchange.trying import Trying
+from gateway.identity.claim import Claim
+from gateway.identity.principal import Principal
+from gateway.kernel.errors import Draining, UpstreamMalformed, UpstreamUnreachable
+from gateway.kernel.ids import new_id
+from gateway.ledger.entry import Outcome
+from gateway.ledger.work import Work
+from gateway.pricing.dimensions import STANDARD
+from gateway.providers.contract import Call, Provider, Upstream
+from gateway.wire.messages import Inbound
+
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024  # a batch object has some kilobytes
+
+
+class _Nobody:
+    """There is no client who could leave."""
+
+    gone = False
+
+
+class Following(Exchange):
+    """One question about work; entering it admits nobody: its creator was admitted when the work was created."""
+
+    def __init__(
+        self,
+        shared: Exchanges,
+        provider: Provider,
+        call: Call,
+        asking: Inbound,
+        work: Work,
+        upstream: Upstream,
+    ) -> None:
+        super().__init__(shared, provider, call, asking, new_id(), _Nobody())
+        self.creator = work.creator
+        self._made_us = work.made_us
+        self._kept_at = upstream
+
+    async def __aenter__(self) -> Self:
+        made, upstream = self.creator, self._kept_at
+        assert made is not None
+        principal = Principal(
+            key_id=made.key_id,
+            org=made.org,
+            user=made.user,
+            team=made.team,
+            cost_centre=made.cost_centre,
+            app=made.app,
+            tags=made.tags,
+        )
+        owner = Claim("", made.org, made.team, made.key_id, upstream.name, self._made_us)
+        admitted = self._admitted = Admitted(
+            principal,
+            self._call,
+            Request(),
+            upstream,
+            None,
+            None,
+            None,
+            None,
+            STANDARD,
+            owner=owner,
+        )
+        self._trying = Trying(self._shared.means, self._asked, self._client, admitted)
+        return self
+
+
+class Follower:
+    """Asks about work, by whichever gateway serves in this process."""
+
+    def __init__(
+        self, exchanges: Callable[[], Exchanges | None], providers: Iterable[Provider]
+    ) -> None:
+        self._exchanges = exchanges
+        self._providers = {provider.name: provider for provider in providers}
+
+    async def ask(self, work: Work) -> bool:
+        """Ask once, and book what the work used if it has ended; whether it has.
+
+        Raises UpstreamFailed and its kinds, and GatewayError where it cannot be asked.
+        """
+        shared, provider = self._exchanges(), self._providers.get(work.provider)
+        if shared is None or provider is None:
+            raise Draining("starting or stopping")
+        asking = Inbound(b"GET", work.raw_path, work.query, (), b"")
+        call = provider.recognise(asking)
+        upstream = shared.admission.routes().named(work.upstream)
+        if upstream is None:
+            raise UpstreamUnreachable(f"upstream {work.upstream!r} is not configured any more")
+        async with Following(shared, provider, call, asking, work, upstream) as exchange:
+            status = await _heard(exchange)
+        reading = exchange.reading
+        if reading is None or status >= NOT_AN_ANSWER:
+            return False
+        return reading.complete and reading.work_ended
+
+
+async def _heard(exchange: Following) -> int:
+    """Read the answer to its end and settle; its status."""
+    response = await exchange.forward()
+    size = 0
+    async for chunk in response.body():
+        exchange.observe(chunk)
+        size += len(chunk)
+        if size > ANSWER_BYTES_MAX:
+            raise UpstreamMalformed("the answer about deferred work does not end")
+    await exchange.settle(Outcome.COMPLETE)
+    return response.head.status
