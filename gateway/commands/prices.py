@@ -9,6 +9,7 @@ from gateway.commands.prices_lint import lint_prices
 from gateway.commands.prices_list import list_prices, show_price
 from gateway.commands.prices_missing import missing_prices
 from gateway.commands.prices_refresh import refresh_prices
+from gateway.commands.prices_rerate import rerate_prices
 
 prices = typer.Typer(
     help="The price book: its rows, what is wrong with them, and where they come from.",
@@ -19,6 +20,7 @@ prices.command("show")(show_price)
 prices.command("import")(import_prices)
 prices.command("imports")(imports)
 prices.command("missing")(missing_prices)
+prices.command("rerate")(rerate_prices)
 prices.command("lint")(lint_prices)
 prices.command("refresh")(refresh_prices)
 prices.command("diff")(diff_prices)

@@ -1,8 +1,11 @@
 """Identifiers: UUIDv7, time-ordered, minted here only."""
 
+from hashlib import sha256
 from uuid import UUID
 
 import uuid_utils
+
+_FAMILY_BITS = 32  # of the 62 that are drawn: two rows of one family are no mistake, only rare
 
 
 def new_id() -> UUID:
@@ -13,6 +16,22 @@ def new_id() -> UUID:
 def adjustment_id(entry_id: UUID) -> UUID:
     """The deterministic id of the adjustment of an entry, so that a replay books it once."""
     return UUID(int=entry_id.int ^ 1)
+
+
+def reprice_id(entry_id: UUID, version: str) -> UUID:
+    """The deterministic id of a row's correction by a version of its prices; of the row's own family.
+
+    Its lowest bit is 1, as of every correction, and it is never the adjustment's.
+    """
+    digest = sha256(entry_id.bytes + version.encode()).digest()
+    tail = int.from_bytes(digest[:4]) & (1 << _FAMILY_BITS) - 1 | 1
+    made = family(entry_id) << _FAMILY_BITS | tail
+    return UUID(int=made if made != entry_id.int ^ 1 else made ^ 2)
+
+
+def family(entry_id: UUID) -> int:
+    """What a row and its corrections have in common: in the order of ids they lie next to each other."""
+    return entry_id.int >> _FAMILY_BITS
 
 
 def minted_us(entry_id: UUID) -> int:

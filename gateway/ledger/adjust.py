@@ -1,6 +1,6 @@
 """The adjustment: what turns a booked estimate into the truth that arrived later, as deltas.
 
-Corrections of other kinds (reversal, reprice) are built the same way: lines of differences, ``ref_id``.
+Corrections of other kinds are built the same way (``reprice``): lines of differences, ``ref_id``.
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ def adjustment(estimate: Entry, true: Entry) -> Entry:
     Its id is the estimate's twin, so a replay books it once. A quantity without a price is taken back
     without a price: the unpriced quantity sums to the truth as well.
     """
-    lines = _deltas(estimate, true)
+    lines = deltas(estimate, true)
     flags = (*true.flags, ADJUSTS_UNPRICED) if unpriced_requests(estimate) else true.flags
     return msgspec.structs.replace(
         true,
@@ -38,13 +38,13 @@ def adjustment(estimate: Entry, true: Entry) -> Entry:
     )
 
 
-def _deltas(estimate: Entry, true: Entry) -> tuple[Line, ...]:
+def deltas(estimate: Entry, true: Entry) -> tuple[Line, ...]:
     """True lines and negated estimate lines, merged where unit, model, role and price are the same.
 
     Known and unknown amounts are never merged: two quantities that cancel would make an unknown amount zero.
     """
     merged: dict[tuple[str | bool | None, ...], Line] = {}
-    for line in (*_under(true, true.model), *map(_negated, _under(estimate, true.model))):
+    for line in (*under(true, true.model), *map(_negated, under(estimate, true.model))):
         price = (line.price_id, line.list_pico is None, line.net_pico is None)
         key = (line.unit, line.role, line.model, *price)
         other = merged.get(key)
@@ -54,7 +54,7 @@ def _deltas(estimate: Entry, true: Entry) -> tuple[Line, ...]:
     )
 
 
-def _under(entry: Entry, model: str | None) -> list[Line]:
+def under(entry: Entry, model: str | None) -> list[Line]:
     """The lines, naming their model where the adjustment's own model is another."""
     if entry.model == model:
         return list(entry.lines)

@@ -14,9 +14,10 @@ from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line
 REQUEST: Final = (
     "request"  # the pseudo-unit that counts entries, but for those that another attempt followed
 )
-ADJUSTS_UNPRICED: Final = "adjusts_unpriced"  # flag of an adjustment whose estimate had no price
+ADJUSTS_UNPRICED: Final = "adjusts_unpriced"  # flag of a correction of a row that had no price
 _MONTH: Final = len("2026-11")
-_PRICED: Final = frozenset({"priced", "zero_marginal", "free"})
+_REPLACING: Final = frozenset({EntryKind.ADJUSTMENT, EntryKind.REPRICE})
+PRICED: Final = frozenset({"priced", "zero_marginal", "free"})
 
 
 class Cell(msgspec.Struct, frozen=True, order=True):
@@ -72,9 +73,9 @@ def merge(into: dict[Cell, Sums], more: dict[Cell, Sums]) -> None:
 
 
 def unpriced_requests(entry: Entry) -> int:
-    """How many requests without a (full) price the entry adds: 0 or 1, an adjustment also -1."""
-    unpriced = int(entry.price_status not in _PRICED)
-    if entry.kind is not EntryKind.ADJUSTMENT:
+    """How many requests without a (full) price the entry adds: 0 or 1, a correction also -1."""
+    unpriced = int(entry.price_status not in PRICED)
+    if entry.kind not in _REPLACING:
         return unpriced
     return unpriced - int(ADJUSTS_UNPRICED in entry.flags)
 

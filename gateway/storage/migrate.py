@@ -17,11 +17,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy.engine import URL
 
-from gateway.storage import tables_bills, tables_reporting
+from gateway.storage import tables_bills, tables_costs, tables_reporting
 from gateway.storage.engine import Database, driver_url, sqlite_path
 from gateway.storage.tables import METADATA, is_ours
 
-for _beside in (tables_bills.CONFIRMATION, tables_reporting.COST_CENTRE):
+for _beside in (tables_bills.CONFIRMATION, tables_costs.FX, tables_reporting.COST_CENTRE):
     assert _beside.metadata is METADATA, "a table that drift would not see"
 
 _ADVISORY_KEY: Final = 0x5745_4947_4842  # one number for this product's migrations

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.kernel.errors import BadRequest
+from gateway.kernel.ids import family
 from gateway.ledger.entry import Entry
 from gateway.ledger.missing import CORRECTIONS, LACKING
 from gateway.ledger.statement import Posting, Statement, fold
@@ -67,6 +68,26 @@ async def entries_where(
     async with database.read() as connection:
         async for entry in entries_of(connection, query):
             yield entry
+
+
+async def families_where(
+    database: Database, wanted: Conditions
+) -> AsyncIterator[tuple[Entry, list[Entry]]]:
+    """Stream rows with their corrections, which lie next to them by id (kernel.ids.family); in constant memory."""
+    near: list[Entry] = []
+    async for entry in entries_where(database, wanted, None):
+        if near and family(near[0].id) != family(entry.id):
+            for found in _families(near):
+                yield found
+            near = []
+        near.append(entry)
+    for found in _families(near):
+        yield found
+
+
+def _families(near: Sequence[Entry]) -> list[tuple[Entry, list[Entry]]]:
+    rows = [entry for entry in near if entry.ref_id is None]
+    return [(row, [entry for entry in near if entry.ref_id == row.id]) for row in rows]
 
 
 async def statement_where(

@@ -1,0 +1,165 @@
+"""Re-rating: what a booked row would be charged by another book or contract, as a row of differences.
+
+A row stands as it and its corrections say together. Its quantities and facts are never questioned, only its
+prices: so the differences sum to nothing in quantity, unless a line's price is of another model now.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from gateway.kernel.ids import reprice_id
+from gateway.ledger.adjust import deltas, under
+from gateway.ledger.entry import Entry, EntryKind, Line
+from gateway.ledger.rollup import ADJUSTS_UNPRICED, PRICED
+from gateway.ledger.validity import total
+from gateway.metering.usage import Component
+from gateway.pricing.book import Book
+from gateway.pricing.contract import NONE, Contracts
+from gateway.pricing.dimensions import GLOBAL, Circumstances
+from gateway.pricing.rate import Charge, Status, rate_components
+
+SPILLED_OVER: Final = "spilled_over"
+_STATUSES: Final = frozenset({Status.PARTIAL, Status.UNPRICED, Status.AMBIGUOUS})
+
+
+class Tariff(msgspec.Struct, frozen=True):
+    """What rows are charged by now.
+
+    spill  deployment's wire name → the scope behind its provisioned capacity
+    """
+
+    book: Book
+    contracts: Contracts = NONE
+    spill: dict[str, str] = {}
+
+
+def repriced(
+    row: Entry, corrections: Sequence[Entry], tariff: Tariff, now_us: int
+) -> tuple[Entry, ...]:
+    """The entries that, added to a row and its corrections, give what the tariff says; () where they say so already.
+
+    One takes back what had no price, one holds the amounts: unknown and known do not add up in one row. Ids
+    derive from the row, what it is charged by, and how often it was corrected: run twice, they are booked once.
+    They are of the row's own day and period; the ledger moves them where that takes no more rows.
+    """
+    if not row.lines or any(one.kind is EntryKind.REVERSAL for one in corrections):
+        return ()
+    ordered = sorted(corrections, key=lambda one: (one.booked_us, one.id))
+    facts = next((one for one in ordered if one.kind is EntryKind.ADJUSTMENT), row)
+    bargain = tariff.contracts.of(row.org, row.team, row.occurred_us)
+    at = circumstances_of(facts, tariff)
+    charge = rate_components(tariff.book, at, components(facts, row), bargain)
+    true = _charged(facts, at.model, charge)
+    stands = _stands(facts, (row, *ordered))
+    found = deltas(stands, true)
+    known = tuple(line for line in found if None not in {line.list_pico, line.net_pico})
+    unknown = tuple(line for line in found if None in {line.list_pico, line.net_pico})
+    if not found:
+        return ()
+    contract = None if bargain is None else bargain.id
+    version = f"{tariff.book.catalog}/{contract or ''}/{len(ordered)}"
+    # What only takes back an unpriced quantity says nothing about the row.
+    telling = [one for one in ordered if one.price_status != Status.FREE]
+    last = telling[-1] if telling else row
+    made = msgspec.structs.replace(true, catalog=tariff.book.catalog, contract=contract)
+    first = _difference(row, made, known or unknown, version, now_us)
+    first = msgspec.structs.replace(first, flags=_flags(last, true))
+    if not (known and unknown):
+        return (first,)
+    back = _difference(row, made, unknown, f"{version}/unpriced", now_us)
+    return first, msgspec.structs.replace(back, price_status=str(Status.FREE))
+
+
+def circumstances_of(entry: Entry, tariff: Tariff) -> Circumstances:
+    """Under what a booked row is priced: as it says, its model by the book's names of today."""
+    book = tariff.book
+    names = [name for name in (entry.model, entry.served_model, entry.deployment) if name]
+    model = entry.model
+    if model not in book.models(entry.provider):
+        model = book.canonical(entry.provider, names) or model
+    paid = entry.price_status == Status.ZERO_MARGINAL
+    return Circumstances(
+        provider=entry.provider,
+        model=model,
+        scope=entry.scope,
+        at_us=entry.occurred_us,
+        geo=entry.geo,
+        region=entry.region,
+        tier=entry.tier,
+        provisioned=True if paid else (False if SPILLED_OVER in entry.flags else None),
+        shadow_scope=tariff.spill.get(entry.deployment or "", GLOBAL),
+    )
+
+
+def components(facts: Entry, row: Entry) -> list[Component]:
+    """The parts a row was charged in: a unit that comes again, or another role or model, begins the next."""
+    lines = row.lines if facts is row else _summed((*under(row, facts.model), *facts.lines))
+    parts: list[Component] = []
+    for line in lines:
+        model = line.model or None
+        last = parts[-1] if parts else None
+        own = last is not None and (last.role, last.model) == (line.role, model)
+        if last is None or not own or line.unit in last.counts:
+            parts.append(Component(line.role, {line.unit: line.quantity}, model))
+        else:
+            last.counts[line.unit] = line.quantity
+    return parts
+
+
+def _summed(lines: Iterable[Line]) -> Iterator[Line]:
+    """The quantities of an estimate and its adjustment together."""
+    sums: dict[tuple[str, str, str | None], Line] = {}
+    for line in lines:
+        key = (line.role, line.unit, line.model)
+        known = sums.get(key)
+        more = line.quantity + (known.quantity if known else 0)
+        sums[key] = msgspec.structs.replace(line, quantity=more)
+    return (line for line in sums.values() if line.quantity)
+
+
+def _stands(facts: Entry, entries: Iterable[Entry]) -> Entry:
+    """A row with its corrections, as one."""
+    lines = tuple(line for entry in entries for line in under(entry, facts.model))
+    return msgspec.structs.replace(facts, lines=lines)
+
+
+def _charged(facts: Entry, model: str | None, charge: Charge) -> Entry:
+    lines = tuple(
+        Line(line.unit, line.quantity, line.price_id, line.list_pico, line.net_pico, line.role, line.model)
+        for line in charge.lines
+    )  # fmt: skip
+    return msgspec.structs.replace(facts, model=model, lines=lines, price_status=str(charge.status))
+
+
+def _difference(
+    row: Entry, true: Entry, lines: tuple[Line, ...], version: str, now_us: int
+) -> Entry:
+    return msgspec.structs.replace(
+        true,
+        id=reprice_id(row.id, version),
+        kind=EntryKind.REPRICE,
+        ref_id=row.id,
+        booked_us=now_us,
+        day=row.day,
+        period=row.period,
+        lines=lines,
+        list_pico=total([line.list_pico for line in lines]),
+        net_pico=total([line.net_pico for line in lines]),
+        flags=(),
+        usage_raw=None,
+        counted_input=None,
+        counted_output=None,
+        count_confidence=None,
+        provider_total=None,
+        first_byte_ms=None,
+        total_ms=None,
+        settles=None,
+    )
+
+
+def _flags(last: Entry, true: Entry) -> tuple[str, ...]:
+    """That it replaces a row without a whole price, and what it lacks itself."""
+    before = (ADJUSTS_UNPRICED,) if last.price_status not in PRICED else ()
+    return (*before, true.price_status) if true.price_status in _STATUSES else before

@@ -1,0 +1,223 @@
+"""Re-rating: what a row and its corrections say in sum is what the tariff says, however often and in which order."""
+
+from uuid import UUID
+
+import msgspec
+from hypothesis import given, settings, strategies as st
+
+from gateway.kernel.ids import adjustment_id, family, new_id, reprice_id
+from gateway.ledger.adjust import adjustment
+from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
+from gateway.ledger.missing import gaps
+from gateway.ledger.reprice import Tariff, circumstances_of, components, repriced
+from gateway.ledger.rollup import roll
+from gateway.ledger.validity import problem, total
+from gateway.metering.usage import Component
+from gateway.pricing.book import Book
+from gateway.pricing.contract import Contract, Contracts, Term
+from gateway.pricing.rate import rate_components
+from gateway.pricing.row import Row
+
+UNITS = ("input_text", "cache_read_text", "output_text")
+NOW_US = 10**15
+
+
+def row(unit: str, pico: int, **changes: object) -> Row:
+    fields: dict[str, object] = {
+        "terms": ("cloud", "model-a", "global", "", "", "standard"),
+        "unit": unit,
+        "pico": pico,
+        "per": 1_000,
+        "source": "s",
+        "evidence": "manual",
+    }
+    return Row(**(fields | changes))  # type: ignore[arg-type]  # fields by name
+
+
+def book(prices: dict[str, int], *more: Row) -> Book:
+    other = row("input_text", 1, terms=("cloud", "model-z", "global", "", "", "standard"))
+    return Book.compile([*(row(unit, pico) for unit, pico in prices.items()), *more, other])
+
+
+FULL = book({"input_text": 2_000, "cache_read_text": 500, "output_text": 9_001})
+BLANK = Entry(
+    id=new_id(),
+    request_id=new_id(),
+    occurred_us=5,
+    booked_us=9,
+    day="2026-11-01",
+    period=202611,
+    org="org-1",
+    team="team-1",
+    user="user-0001",
+    key_id="key-1",
+    provider="cloud",
+    operation="chat",
+    upstream="cloud-eu",
+    model="model-a",
+    scope="global",
+    status=200,
+    outcome=Outcome.COMPLETE,
+    provenance="reported",
+)
+
+
+def booked(by: Tariff, parts: list[Component], **changes: object) -> Entry:
+    """A row as the gateway books it."""
+    blank = msgspec.structs.replace(BLANK, id=new_id(), **changes)
+    from_book = rate_components(
+        by.book, circumstances_of(blank, by), parts, by.contracts.of("org-1", "team-1", 5)
+    )
+    lines = tuple(
+        Line(x.unit, x.quantity, x.price_id, x.list_pico, x.net_pico, x.role, x.model)
+        for x in from_book.lines
+    )
+    return msgspec.structs.replace(
+        blank,
+        lines=lines,
+        list_pico=from_book.list_pico,
+        net_pico=from_book.net_pico,
+        price_status=str(from_book.status),
+        catalog=by.book.catalog,
+    )
+
+
+def sums(entries: list[Entry]) -> dict[tuple[str, str, str | None], tuple[int, int, int, int]]:
+    """Unit → quantity, of it unpriced, list, net, over rows and corrections."""
+    found: dict[tuple[str, str, str | None], list[int]] = {}
+    for entry in entries:
+        for line in entry.lines:
+            cell = found.setdefault((line.unit, line.role, line.model), [0, 0, 0, 0])
+            cell[0] += line.quantity
+            cell[1] += line.quantity if line.list_pico is None else 0
+            cell[2] += line.list_pico or 0
+            cell[3] += line.net_pico or 0
+    return {key: tuple(cell) for key, cell in found.items() if any(cell)}  # type: ignore[misc]
+
+
+usages = st.dictionaries(st.sampled_from(UNITS), st.integers(1, 10**6), min_size=1)
+parts = st.lists(
+    st.builds(Component, st.sampled_from(["main", "step"]), usages), min_size=1, max_size=3
+)
+prices = st.dictionaries(st.sampled_from(UNITS), st.integers(0, 10**9))
+discounts = st.integers(0, 10_000)
+tariffs = st.builds(
+    lambda figures, bp: Tariff(
+        book(figures), Contracts([Contract(name="c", terms=(Term(discount_bp=bp),))])
+    ),
+    prices,
+    discounts,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts, st.lists(tariffs, min_size=2, max_size=5))
+def test_row_and_corrections_are_what_the_last_tariff_says(
+    used: list[Component], history: list[Tariff]
+) -> None:
+    first, *later = history
+    base = booked(first, used)
+    corrections: list[Entry] = []
+    for n, tariff in enumerate(later):
+        made = repriced(base, corrections, tariff, NOW_US + n)
+        assert all(problem(one) is None for one in made)
+        assert len({one.id for one in (*made, *corrections, base)}) == len(made) + len(corrections) + 1  # fmt: skip
+        corrections += made
+        assert repriced(base, corrections, tariff, NOW_US + n) == ()
+        wanted = booked(tariff, components(base, base))
+        assert sums([base, *corrections]) == sums([wanted])
+        left = {w.unit: m.quantity for w, m in gaps([base, *corrections]).found()}
+        lacking: dict[str, int] = {}
+        for line in wanted.lines:
+            if line.list_pico is None:
+                lacking[line.unit] = lacking.get(line.unit, 0) + line.quantity
+        assert left == lacking
+        requests = [
+            s.unpriced for cell, s in roll([base, *corrections]).items() if cell.unit == "request"
+        ]
+        assert sum(requests) == int(wanted.price_status not in {"priced", "free"})
+
+
+def test_a_row_that_is_charged_right_gets_no_correction() -> None:
+    tariff = Tariff(FULL)
+    assert repriced(booked(tariff, [Component("main", {"input_text": 7})]), [], tariff, 1) == ()
+
+
+def test_what_had_no_price_is_taken_back_apart_from_the_amounts() -> None:
+    base = booked(Tariff(book({})), [Component("main", {"input_text": 1_000, "output_text": 10})])
+    amounts, back = repriced(base, [], Tariff(FULL), NOW_US)
+    assert (amounts.list_pico, amounts.net_pico, amounts.price_status) == (2_090, 2_090, "priced")
+    assert (back.list_pico, [line.quantity for line in back.lines]) == (None, [-1_000, -10])
+    assert amounts.flags == ("adjusts_unpriced",)
+    for one in (amounts, back):
+        assert (one.kind, one.ref_id, one.day, one.period) == (
+            EntryKind.REPRICE, base.id, base.day, base.period,
+        )  # fmt: skip
+        assert (one.booked_us, one.occurred_us, one.catalog) == (NOW_US, 5, FULL.catalog)
+        assert one.usage_raw is None
+
+
+def test_the_same_correction_has_the_same_id_and_another_tariffs_another() -> None:
+    base = booked(Tariff(book({})), [Component("main", {"input_text": 5})])
+    once, again = (repriced(base, [], Tariff(FULL), now)[0].id for now in (1, 2))
+    other = repriced(base, [], Tariff(book({"input_text": 3})), 1)[0].id
+    assert once == again != other
+
+
+def test_a_model_the_book_learns_later_is_found_by_its_names() -> None:
+    base = booked(Tariff(book({})), [Component("main", {"input_text": 1_000})])
+    unknown = msgspec.structs.replace(base, model=None, served_model="model-a-2026-10-01")
+    made = repriced(unknown, [], Tariff(FULL), NOW_US)
+    assert {one.model for one in made} == {"model-a"}
+    assert sum(one.list_pico or 0 for one in made) == 2_000
+
+
+def test_an_estimate_with_its_truth_is_charged_by_the_truth() -> None:
+    old, new = Tariff(book({"input_text": 100, "output_text": 100})), Tariff(FULL)
+    estimate = booked(old, [Component("main", {"input_text": 900})], kind=EntryKind.INTERRUPTED)
+    truth = booked(old, [Component("main", {"input_text": 1_000, "output_text": 50})])
+    truth = msgspec.structs.replace(truth, id=estimate.id)
+    adjusted = adjustment(estimate, truth)
+    made = repriced(estimate, [adjusted], new, NOW_US)
+    wanted = booked(new, [Component("main", {"input_text": 1_000, "output_text": 50})])
+    assert sums([estimate, adjusted, *made]) == sums([wanted])
+
+
+def test_capacity_already_paid_for_stays_free_with_its_new_shadow_and_overflow_is_charged() -> None:
+    spill = {"mine": "global"}
+    old, new = (Tariff(b, spill=spill) for b in (book({"input_text": 100}), FULL))
+    part = [Component("main", {"input_text": 1_000})]
+    paid = booked(old, part, scope="provisioned", deployment="mine")
+    (made,) = repriced(paid, [], new, NOW_US)
+    assert (paid.price_status, made.list_pico, made.net_pico) == ("zero_marginal", 1_900, 0)
+    spilt = booked(old, part, scope="provisioned", deployment="mine", flags=("spilled_over",))
+    (made,) = repriced(spilt, [], new, NOW_US)
+    assert (spilt.price_status, made.net_pico) == ("priced", 1_900)
+
+
+def test_a_reversed_row_and_one_without_lines_are_left_alone() -> None:
+    base = booked(Tariff(book({})), [Component("main", {"input_text": 5})])
+    gone = msgspec.structs.replace(base, id=new_id(), kind=EntryKind.REVERSAL, ref_id=base.id)
+    assert repriced(base, [gone], Tariff(FULL), 1) == ()
+    assert repriced(msgspec.structs.replace(base, lines=()), [], Tariff(FULL), 1) == ()
+
+
+@given(parts)
+def test_the_parts_of_a_row_are_found_again(used: list[Component]) -> None:
+    base = booked(Tariff(FULL), used)
+    again = booked(Tariff(FULL), components(base, base))
+    assert total([x.net_pico for x in again.lines]) == total([x.net_pico for x in base.lines])
+    assert [(x.unit, x.quantity, x.role) for x in again.lines] == [
+        (x.unit, x.quantity, x.role) for x in base.lines
+    ]
+
+
+@given(st.uuids(version=4), st.text(max_size=9))
+def test_a_correction_lies_in_its_rows_family_and_is_never_the_adjustment(
+    raw: UUID, version: str
+) -> None:
+    entry_id = UUID(int=raw.int & ~1)
+    made = reprice_id(entry_id, version)
+    assert family(made) == family(entry_id)
+    assert made.int & 1
+    assert made not in {entry_id, adjustment_id(entry_id)}
