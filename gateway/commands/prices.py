@@ -3,6 +3,7 @@
 import typer
 
 from gateway.commands.prices_compare import compare_prices
+from gateway.commands.prices_coverage import prices_coverage
 from gateway.commands.prices_diff import diff_prices
 from gateway.commands.prices_import import import_prices, imports
 from gateway.commands.prices_lint import lint_prices
@@ -21,6 +22,7 @@ prices.command("import")(import_prices)
 prices.command("imports")(imports)
 prices.command("missing")(missing_prices)
 prices.command("rerate")(rerate_prices)
+prices.command("coverage")(prices_coverage)
 prices.command("lint")(lint_prices)
 prices.command("refresh")(refresh_prices)
 prices.command("diff")(diff_prices)

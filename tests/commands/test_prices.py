@@ -136,3 +136,15 @@ def test_a_month_is_priced_again_on_another_model(run: Run, tmp_path: Path) -> N
     ):
         refused = run(*asked, *wrong)
         assert (refused.status, said in " ".join(refused.err.split())) == (2, True), refused.err
+
+
+def test_what_the_book_covers_is_shown_by_family_and_by_model(run: Run) -> None:
+    done = run("prices", "coverage", "--provider", "google", "--json")
+    rows = {row["family"]: row for row in map(json.loads, done.out.splitlines())}
+    assert rows["gemini"]["tiers"].keys() == {"standard", "batch", "flex", "priority"}
+    assert rows["gemini"]["classes"]["audio"] > 20
+    done = run("prices", "coverage", "--model", "gpt-5.4*", "--json")
+    models = {(row["provider"], row["model"]) for row in map(json.loads, done.out.splitlines())}
+    assert ("azure", "gpt-5.4-mini") in models
+    assert "427 models" in run("prices", "coverage", "--at", "2026-11-30").out
+    assert "nothing fits" in run("prices", "coverage", "--model", "no-such-*").out
