@@ -28,6 +28,7 @@ from gateway.jobs.alert import Alerter
 from gateway.jobs.attend import Attendant
 from gateway.jobs.expire import Extender, Sweeper
 from gateway.jobs.flush import Flusher
+from gateway.jobs.forget import Forgetter
 from gateway.jobs.months import Keeper
 from gateway.jobs.poll import Poller
 from gateway.jobs.reload import Reloader
@@ -240,6 +241,7 @@ class Gateway:
             parts.pool.run(),
             parts.alerter.run(),
             self._poller(parts).run(),
+            Forgetter(parts.resources, clock, observer).run(),
         )
 
     def _poller(self, parts: "_Parts") -> Poller:

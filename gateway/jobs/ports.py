@@ -202,3 +202,11 @@ class Works(Protocol):
     async def overdue(self, before_us: int) -> int:
         """How many should have been asked before then. Raises Unavailable."""
         ...
+
+
+class Forgets(Protocol):
+    """What is kept until a time of its own."""
+
+    async def forget(self, now_us: int) -> int:
+        """Remove a bounded part of what has expired; how many. Raises Unavailable."""
+        ...

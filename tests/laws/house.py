@@ -376,9 +376,15 @@ class House:
         self.presence = ClientPresence()
         self.sent: list[dict[str, Any]] = []
 
-    async def call(self, path: str, body: dict[str, Any], key: str = KEY) -> None:
+    async def call(
+        self,
+        path: str,
+        body: dict[str, Any] | bytes,
+        key: str = KEY,
+        content_type: bytes = b"application/json",
+    ) -> None:
         """One request of the client's; what it receives is in ``sent``."""
-        raw = orjson.dumps(body)
+        raw = body if isinstance(body, bytes) else orjson.dumps(body)
         scope = {
             "type": "http",
             "method": "POST",
@@ -386,7 +392,7 @@ class House:
             "query_string": b"api-version=2024-10-21",
             "headers": [
                 (b"authorization", f"Bearer {key}".encode()),
-                (b"content-type", b"application/json"),
+                (b"content-type", content_type),
             ],
             SCOPE_KEY: self.presence,
         }

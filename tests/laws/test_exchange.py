@@ -13,7 +13,7 @@ from gateway.ledger.entry import Outcome
 from gateway.metering.count import Counter
 from gateway.pricing.book import Book
 from gateway.wire.messages import Head
-from tests.laws.house import House, Steps
+from tests.laws.house import KEY, House, Steps
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 CHAT = "/azure/openai/deployments/gpt-4o/chat/completions"
@@ -202,7 +202,7 @@ def test_a_refusal_consumes_nothing_and_books_nothing(
     async def run() -> House:
         async with asyncio.TaskGroup() as group:
             house = House(counter, book, Head(200, ()), [], group=group)
-            await house.call(path, body, **({} if key is None else {"key": key}))
+            await house.call(path, body, KEY if key is None else key)
         return house
 
     house = asyncio.run(run())

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway.identity.claim import Claim
 from gateway.identity.principal import Principal
+from gateway.jobs.forget import FAILED_PAUSE_MS, PAUSE_MS, Forgetter
 from gateway.storage import resources
 from gateway.storage.engine import Database
 from gateway.storage.errors import StoreUnavailable
@@ -27,6 +28,17 @@ class Watch:
     def refused(self, provider: str, code: str) -> None: ...
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(what)
+
+
+class Moment:
+    def __init__(self, us: int) -> None:
+        self.us = us
+
+    def wall_us(self) -> int:
+        return self.us
+
+    def ticks_ns(self) -> int:
+        return self.us * 1000
 
 
 async def test_a_claim_is_of_a_team_of_an_org() -> None:
@@ -100,7 +112,8 @@ async def test_what_is_remembered_is_bounded_and_forgotten_claims_go(
     await store.flush()
     assert len(store._remembered) == 10
     assert set(await store.find(["azure/0"])) == {"azure/0"}
-    assert await store.forget(2_010) == 10
+    assert await Forgetter(store, Moment(2_010), Watch()).step() == FAILED_PAUSE_MS
+    assert await Forgetter(store, Moment(2_010), Watch()).step() == PAUSE_MS
     async with database.read() as connection:
         left = await connection.scalar(sa.select(sa.func.count()).select_from(RESOURCE))
     assert left == 20

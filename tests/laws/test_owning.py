@@ -1,0 +1,114 @@
+"""Kept things under faults: whoever sees an id in a whole answer owns it, and nobody is shown another's, at any await."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.identity.claim import Claim
+from gateway.kernel.errors import UpstreamFailed
+from gateway.metering.count import Counter
+from gateway.pricing.book import Book
+from gateway.wire.messages import Head
+from tests.laws.house import PRINCIPAL, House, Steps
+
+Case = tuple[str, bytes | dict[str, Any], dict[str, Any]]
+FORM: Final = (
+    b'--x\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+    b'--x\r\ncontent-disposition: form-data; name="file"; filename="f.jsonl"\r\n\r\n'
+    b'{"body":{"model":"gpt-4o"}}\r\n--x--\r\n'
+)
+RESPONSE: Final = {
+    "id": "made", "object": "response", "status": "completed", "model": "gpt-4o-2024-11-20", "output": [],
+    "usage": {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12},
+}  # fmt: skip
+CASES: dict[str, Case] = {
+    "file": ("/azure/openai/v1/files", FORM, {"id": "made", "object": "file"}),
+    "batch": (
+        "/azure/openai/v1/batches",
+        {"input_file_id": "file-1", "endpoint": "/v1/chat/completions"},
+        {"id": "made", "object": "batch", "status": "validating"},
+    ),
+    "response": ("/azure/openai/v1/responses", {"model": "gpt-4o", "input": "hi"}, RESPONSE),
+}
+INPUT: Final = Claim(
+    "azure/file-1", PRINCIPAL.org, PRINCIPAL.team, "key_1", "azure-all", 0, None, ("gpt-4o",)
+)
+
+
+async def played(
+    counter: Counter, book: Book, name: str, at: int | None, act: str, **changes: Any
+) -> House:
+    path, body, answer = CASES[name]
+    raw = json.dumps(answer).encode()
+    head = Head(
+        200, ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw)))
+    )
+    async with asyncio.TaskGroup() as group:
+        steps = Steps(at)
+        house = House(counter, book, head, [raw[:20], raw[20:]], steps=steps, group=group)
+        house.keys.principal = replace(PRINCIPAL, allow_batches=True, **changes)
+        house.resources.keep([INPUT])
+        task = group.create_task(_guarded(house, path, body))
+
+        def fail() -> None:
+            raise UpstreamFailed("the upstream died")
+
+        acts: dict[str, Callable[[], object]] = {
+            "leave": house.presence.leave,
+            "cancel": task.cancel,
+            "fail": fail,
+            "nothing": lambda: None,
+        }
+        steps.act = acts[act]  # type: ignore[assignment]  # what an act returns does not matter
+        await task
+    return house
+
+
+async def _guarded(house: House, path: str, body: Any) -> None:
+    kind = b"multipart/form-data; boundary=x" if isinstance(body, bytes) else b"application/json"
+    try:
+        await house.call(path, body, content_type=kind)
+    except (asyncio.CancelledError, UpstreamFailed):
+        return
+
+
+@pytest.mark.parametrize("act", ["leave", "cancel", "fail"])
+@pytest.mark.parametrize("name", CASES)
+def test_whatever_happens_at_any_await_who_has_the_whole_answer_owns_what_it_made(
+    counter: Counter, book: Book, name: str, act: str
+) -> None:
+    undisturbed = asyncio.run(played(counter, book, name, None, "nothing"))
+    assert undisturbed.ended()
+    assert undisturbed.resources.claims["azure/made"].team == PRINCIPAL.team
+    assert len(undisturbed.resources.works) == (name == "batch")
+    for at in range(len(undisturbed.steps.names)):
+        house = asyncio.run(played(counter, book, name, at, act))
+        if house.ended() and house.status() == 200:
+            assert house.resources.claims["azure/made"].team == PRINCIPAL.team
+            assert len(house.resources.works) == (name == "batch")
+        assert len(house.resources.works) <= 1
+
+
+def test_the_row_and_the_claim_are_there_before_the_end_is_released(
+    counter: Counter, book: Book
+) -> None:
+    for name in CASES:
+        steps = asyncio.run(played(counter, book, name, None, "nothing")).steps.names
+        last = len(steps) - 1 - steps[::-1].index("send")
+        assert "kept" in steps[:last]
+        assert name == "file" or "settle" in steps[: steps.index("kept")]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"team": "other"}, {"org": "other"}, {"models": ("gpt-4o-mini",)}]
+)
+def test_a_batch_on_anothers_file_or_model_is_not_sent(
+    counter: Counter, book: Book, changes: dict[str, Any]
+) -> None:
+    house = asyncio.run(played(counter, book, "batch", None, "nothing", **changes))
+    assert house.status() == (403 if "models" in changes else 404)
+    assert (house.upstreams.consumed, house.spool.settled, house.spool.intents) == ([], [], {})
