@@ -78,6 +78,7 @@ def _sums(row: Row) -> dict[str, object]:
         "list_usd": usd(row.list_pico),
         "net_usd": usd(row.net_pico),
         "unpriced_requests": row.unpriced,
+        "partly_priced_usd": usd(row.partly_pico),
     }
 
 
@@ -102,6 +103,11 @@ def drawn(made: Statement, month: str) -> Table:
     cells = _cells(made.total, everything=everything)
     blank = ("", "") if everything else ("",)
     shown.add_row("[bold]all teams[/]", *blank, *(f"[bold]{cell}[/]" for cell in cells))
+    if made.total.partly_pico:
+        shown.caption = (
+            f"net includes {shown_usd(made.total.partly_pico, 9)} USD: "
+            "the priced parts of requests that have no whole price"
+        )
     return shown
 
 

@@ -33,13 +33,24 @@ class Posting(msgspec.Struct, frozen=True):
     net_pico: int
 
 
+class Partly(msgspec.Struct, frozen=True):
+    """What is charged of rows that have no total of their own, since one of their lines has no price."""
+
+    team: str
+    user: str
+    model: str
+    net_pico: int
+
+
 class Row(msgspec.Struct, frozen=True):
     """One line of a statement (or a total of lines).
 
     requests   entries that are requests (usage, interrupted, unconfirmed)
     units      unit → quantity, sorted by unit, zero left out
     list_pico, net_pico  sums of what has a price; None where there are requests and none of it has one
-    unpriced   requests without a full price: their share is missing from the amounts
+    unpriced   requests without a full price: what has none is missing from the amounts
+    partly_pico  the part of net_pico that is of rows without a total of their own; the rest is the sum of
+               the rows' own totals
     """
 
     team: str
@@ -50,6 +61,7 @@ class Row(msgspec.Struct, frozen=True):
     list_pico: int | None
     net_pico: int | None
     unpriced: int
+    partly_pico: int = 0
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -69,6 +81,7 @@ class _Sum:
         self.units: dict[str, int] = {}
         self.list_pico = 0
         self.net_pico = 0
+        self.partly_pico = 0
         self.is_priced = False
 
     def add(self, posting: Posting) -> None:
@@ -97,6 +110,7 @@ class _Sum:
             None if is_unknown else self.list_pico,
             None if is_unknown else self.net_pico,
             self.unpriced,
+            self.partly_pico,
         )
 
 
@@ -107,8 +121,11 @@ def _of(sums: dict[_K, _Sum], key: _K) -> _Sum:
     return found
 
 
-def fold(postings: Iterable[Posting]) -> Statement:
-    """Postings → statement. Every posting enters its row, its team's total and the total of all."""
+def fold(postings: Iterable[Posting], partly: Iterable[Partly] = ()) -> Statement:
+    """Postings → statement. Every posting enters its row, its team's total and the total of all.
+
+    ``partly``: what of the postings' amounts is of rows without a total.
+    """
     rows: dict[tuple[str, str, str], _Sum] = {}
     teams: dict[str, _Sum] = {}
     whole = _Sum()
@@ -116,6 +133,11 @@ def fold(postings: Iterable[Posting]) -> Statement:
         _of(rows, (posting.team, posting.user, posting.model)).add(posting)
         _of(teams, posting.team).add(posting)
         whole.add(posting)
+    for part in partly:
+        key = (part.team, part.user, part.model)
+        for sums in (rows.get(key), teams.get(part.team), whole):
+            if sums is not None:
+                sums.partly_pico += part.net_pico
     return Statement(
         tuple(rows[key].row(*key) for key in sorted(rows)),
         tuple(teams[team].row(team, "", "") for team in sorted(teams)),

@@ -178,8 +178,8 @@ def _prices(ledgered: Ledgered, account: Account, facts: Facts) -> Iterator[str]
     yield f"Prices are those in force when each request began{lists}; list and negotiated price stand on every row."
     if account.whole.unpriced:
         yield (
-            f"{account.whole.unpriced:,} requests have no price yet: they add no amount here and will be "
-            "charged as a correction."
+            f"{account.whole.unpriced:,} requests have no whole price yet: what of them has a price is charged "
+            "here, the rest will be charged as a correction."
         )
 
 

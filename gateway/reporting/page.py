@@ -86,7 +86,7 @@ def _walk(made: Statement) -> str:
 def _unpriced(made: Statement) -> str:
     if not made.unpriced:
         return ""
-    return f'<p class="unpriced">{made.unpriced:,} of {made.requests:,} requests have no price yet; their amounts are missing here.</p>'
+    return f'<p class="unpriced">{made.unpriced:,} of {made.requests:,} requests have no whole price yet; what of them has none is missing here.</p>'
 
 
 def _months(made: Statement) -> str:

@@ -17,6 +17,7 @@ from gateway.ledger.entry import Entry
 from gateway.ledger.missing import CORRECTIONS, LACKING
 from gateway.ledger.statement import Posting, Statement, fold
 from gateway.storage.engine import Database
+from gateway.storage.partly import partly_priced
 from gateway.storage.rows import entry_of
 from gateway.storage.tables import DAILY, LEDGER, MONTHLY, ROLLUP_SUMS
 
@@ -105,7 +106,8 @@ async def statement_where(
     if table is DAILY:
         wanted += _conditions([(DAILY.c.day, ge, first), (DAILY.c.day, lt, end)])
     async with database.read() as connection:
-        return fold(await _postings(connection, table, wanted))
+        partly = await partly_priced(connection, period, days, team)
+        return fold(await _postings(connection, table, wanted), partly)
 
 
 async def entries_of(connection: AsyncConnection, query: sa.Select[Any]) -> AsyncIterator[Entry]:

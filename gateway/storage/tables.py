@@ -111,6 +111,14 @@ LEDGER: Final = sa.Table(
     sa.Index(None, "user", "id"),
     sa.Index(None, "occurred_us", postgresql_using="brin"),
     sa.Index(None, "period", postgresql_using="brin"),  # a month's rows, whenever they were booked
+    # Those without a total, whose priced lines a statement tells apart.
+    sa.Index(
+        "ix_usage_ledger_partly",
+        "period",
+        "team",
+        postgresql_where=sa.text("net_pico IS NULL"),
+        sqlite_where=sa.text("net_pico IS NULL"),
+    ),
     # The few rows a statement has to count one by one: those the provider did not report to the end.
     sa.Index(
         "ix_usage_ledger_unreported",

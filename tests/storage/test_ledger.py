@@ -309,6 +309,34 @@ async def test_a_statement_is_of_a_period_or_of_days(ledger: Ledger, entry: Make
         await requests()
 
 
+async def test_what_is_charged_of_rows_without_a_total_stands_apart(
+    ledger: Ledger, entry: Make
+) -> None:
+    priced = Line("input_text", 10, "p", 10**18 // 3, 4 * 10**18)
+    unknown = Line("output_text", 3, None, None, None)
+    other = Line("input_text", 1, "p", 5, 4, "advisor", "model-x")
+    partly = [
+        entry(lines=(priced, unknown), list_pico=None, net_pico=None, price_status="partial"),
+        entry(
+            lines=(priced, other, unknown), list_pico=None, net_pico=None, price_status="partial"
+        ),
+    ]
+    whole = [entry(), entry(team="team-2")]
+    await ledger.append([*partly, *whole])
+    made = await ledger.statement(202611)
+    assert made.total.partly_pico == 2 * 4 * 10**18 + 4
+    assert (made.total.net_pico or 0) - made.total.partly_pico == sum(
+        row.net_pico or 0 for row in (*partly, *whole)
+    )
+    assert {row.model: row.partly_pico for row in made.rows if row.partly_pico} == {
+        "model-a": 8 * 10**18,
+        "model-x": 4,
+    }
+    first, last = whole[0].day, "2027-01-01"
+    assert (await ledger.statement(from_day=first, to_day=last)).total == made.total
+    assert (await ledger.statement(202611, team="team-2")).total.partly_pico == 0
+
+
 async def test_verify_finds_a_rollup_that_was_tampered_with(
     ledger: Ledger, database: Database, entry: Make
 ) -> None:

@@ -1,6 +1,6 @@
 """Rollup, adjustment and statement: one arithmetic, whose sums tie whatever happened in between."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 from hypothesis import given, settings, strategies as st
@@ -9,7 +9,7 @@ from gateway.kernel.ids import adjustment_id, new_id
 from gateway.ledger.adjust import adjustment
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
 from gateway.ledger.rollup import Cell, Sums, merge, roll
-from gateway.ledger.statement import Posting, Row, Statement, fold
+from gateway.ledger.statement import Partly, Posting, Row, Statement, fold
 from gateway.ledger.validity import problem, total
 
 AMOUNTS = st.one_of(st.none(), st.integers(0, 10**15))
@@ -60,7 +60,11 @@ def entries(draw: st.DrawFn) -> Entry:
     )
 
 
-def statement(booked: Iterable[Entry]) -> Statement:
+def _model(entry: Entry, line: Line) -> str:
+    return (entry.model or "") if line.model is None else line.model
+
+
+def statement(booked: Sequence[Entry]) -> Statement:
     """Fold the rollup, as the database's grouping would."""
     sums: dict[tuple[str, str, str, str, str], Sums] = {}
     for cell, added in roll(booked).items():
@@ -70,7 +74,14 @@ def statement(booked: Iterable[Entry]) -> Statement:
         known.list_pico += added.list_pico
         known.net_pico += added.net_pico
     postings = [Posting(*key, *msgspec.structs.astuple(value)) for key, value in sums.items()]
-    return fold(postings)
+    partly = [
+        Partly(entry.team, entry.user, _model(entry, line), line.net_pico)
+        for entry in booked
+        if entry.net_pico is None
+        for line in entry.lines
+        if line.net_pico is not None
+    ]
+    return fold(postings, partly)
 
 
 @settings(max_examples=100)
@@ -95,6 +106,11 @@ def test_the_totals_of_a_statement_tie(booked: list[Entry]) -> None:
         assert sum(row.unpriced for row in level) == made.total.unpriced
         for unit, quantity in made.total.units.items():
             assert sum(row.units.get(unit, 0) for row in level) == quantity
+    # What is of rows without a total stands apart: the rest is the sum of the rows' own totals.
+    assert sum(row.partly_pico for row in made.rows) == made.total.partly_pico
+    assert (made.total.net_pico or 0) - made.total.partly_pico == sum(
+        entry.net_pico or 0 for entry in booked
+    )
     known = sum(line.net_pico or 0 for entry in booked for line in entry.lines)
     assert (made.total.net_pico or 0) == known
     keys = [(row.team, row.user, row.model) for row in made.rows]

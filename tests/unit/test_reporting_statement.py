@@ -163,8 +163,8 @@ def test_what_has_no_price_is_said_and_never_a_silent_zero() -> None:
     postings = [posting(unit="request", quantity=7, unpriced=2, list_pico=0, net_pico=0)]
     made = composed(Ledgered(202610, postings, MOVED), "4100", Facts())
     assert made.unpriced == 2
-    assert "2 requests have no price yet" in " ".join(made.method)
-    assert "2 of 7 requests have no price yet" in page(made)
+    assert "2 requests have no whole price yet" in " ".join(made.method)
+    assert "2 of 7 requests have no whole price yet" in page(made)
     assert summarised(Ledgered(202610, postings, MOVED), Facts()).unpriced == 2
 
 
