@@ -166,6 +166,8 @@ class Admission:
                 f"{call.operation} needs a key that allows batches (weighbridge keys create --allow-batches)"
             )
         request = await self._read(call, inbound)
+        if call.guarded:
+            request = replace(request, guarded=True)
         wire_model = call.wire_model or request.model
         # What is free or deferred has one place. What continues something that was kept has the place that
         # keeps it: see owning.

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from gateway.dialects.contract import Request
+from gateway.exchange import guarding
 from gateway.exchange.booking import Counts
 from gateway.metering.count import Confidence, Count
 from gateway.metering.families import family_of, plain_name
@@ -31,8 +32,9 @@ _KEPT_MAX: Final = 1024
 _SECONDS: Final = "audio_seconds"
 _IMAGES: Final = "images_out"
 _CHARACTERS: Final = "characters_in"
-_POLICY_CHARACTERS: Final = 1000  # of text, in one unit of a guardrail's policy
 _PICTURES: Final = frozenset({"image"})
+_OPEN: Final = "auto"  # the provider picks the tier: priority where the account has it
+_PRIORITY: Final = "priority"
 _UNSEEN: Final = frozenset({"image", "audio", "video", "document"})
 # Writes that a model makes unasked; the other lifetimes come from marks in a request.
 _UNASKED: Final = frozenset({"cache_write_30m", "cache_write_12h"})
@@ -64,7 +66,7 @@ class Margins(msgspec.Struct, frozen=True):
     trusts_discounts   whether a discounted tier is taken at its word; False: it may be served and charged as standard
     """
 
-    exact: Slack = Slack()
+    exact: Slack = Slack(tokens=8)
     formula: Slack = Slack(percent=5, tokens=512)
     estimate: Slack = Slack(percent=25, tokens=1024)
     image: int = 4096
@@ -127,23 +129,24 @@ def most(
     read = _read(images, unseen, counts.input, under.model, ceilings, margins)
     read += -(-request.sealed // margins.sealed_characters)
     written = _written(request, ceilings.output(under.model), default_output, billed)
-    classes = _classes(
-        None if billed.is_writing else request.writes,
-        _UNSEEN if opaque else _PICTURES if images else frozenset(),
-    )
+    beside = _UNSEEN if opaque else _PICTURES if images else frozenset()
+    classes = _classes(None if billed.is_writing else request.writes, beside)
     pieces = _pieces(request, billed, opaque, margins)
     usage = _Usage(read, written, classes, pieces, max(read, under.context_tokens or 0))
-    amount = _priced(book, under, usage, margins)
-    net = amount if bargain is None else _priced(book, under, usage, margins, bargain)
+    others = _tiers(under.tier, request.tier, margins)
+    amount = _priced(book, under, usage, others)
+    net = amount if bargain is None else _priced(book, under, usage, others, bargain)
+    looked_at, looking = guarding.most(book, under, request, written, opaque + len(images))
     estimate = Estimate(
-        list_pico=amount,
+        list_pico=_plus(amount, looking),
         # Capacity already paid for may spill over, and is charged then: free is only what surely cannot.
-        net_pico=0 if under.provisioned is True else net,
+        net_pico=looking if under.provisioned is True else _plus(net, looking),
         input_tokens=read,
         output_tokens=written,
         units={
             **dict.fromkeys(classes, read),
             **dict.fromkeys(billed.written, written),
+            **looked_at,
             **pieces,
         },
     )
@@ -257,7 +260,7 @@ def _piece(unit: str, request: Request, opaque: int, margins: Margins) -> int:
         return size // margins.bytes_per_second + 1 if size else margins.seconds
     if UNITS[unit].modality == "guardrail":
         pictures = opaque + sum([len(turn.images) for turn in request.prompt.turns])
-        return pictures + request.prompt.characters() // _POLICY_CHARACTERS + 1
+        return pictures + request.prompt.characters() // guarding.POLICY_CHARACTERS + 1
     return 0
 
 
@@ -303,20 +306,31 @@ def _classes(writes: tuple[str, ...] | None, modalities: frozenset[str]) -> froz
     }
 
 
+def _plus(amount: int | None, more: int) -> int | None:
+    return None if amount is None else amount + more
+
+
+def _tiers(charged: str, asked: str | None, margins: Margins) -> tuple[str, ...]:
+    """The other tiers it may be served at: standard for a discount that is not given, priority where it is open."""
+    if charged in DISCOUNTED:
+        return () if margins.trusts_discounts else (STANDARD,)
+    return (_PRIORITY,) if (asked or "").lower() == _OPEN else ()
+
+
 def _priced(
     book: Book,
     under: Circumstances,
     usage: _Usage,
-    margins: Margins,
+    others: tuple[str, ...],
     bargain: Bargain | None = None,
 ) -> int | None:
-    """The most it may cost at the asked tier, and at standard where that is what a discount may turn into."""
+    """The most it may cost at the asked tier, and at each of the others that has a price."""
     ladder = _ladder(book, under, bargain)
     amount = _dearest(ladder, _billed(ladder.units), usage)
-    if amount is None or under.tier not in DISCOUNTED or margins.trusts_discounts:
-        return amount
-    plain = _ladder(book, msgspec.structs.replace(under, tier=STANDARD), bargain)
-    return max(amount, _dearest(plain, _billed(plain.units), usage) or 0)
+    for tier in others if amount is not None else ():
+        other = _ladder(book, msgspec.structs.replace(under, tier=tier), bargain)
+        amount = max(amount or 0, _dearest(other, _billed(other.units), usage) or 0)
+    return amount
 
 
 def _ladder(book: Book, under: Circumstances, bargain: Bargain | None) -> Ladder:

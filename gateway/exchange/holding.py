@@ -4,7 +4,7 @@ What is held, and when it is refused, is decided in quota/ and by the engine beh
 is what follows from it for one request. To add a store-down policy: quota.budget.StoreDown and ``_without``.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from uuid import UUID
 
 import msgspec
@@ -34,6 +34,7 @@ STALE_TRIES_MAX = 3  # budgets that change faster than they can be read
 RETRY_AFTER_MS = 1_000
 HOLD_US = 900_000_000
 ALLOWANCES_MAX = 4096
+ANY_VERSION = 2**53 - 1  # of the budgets: what has been used counts, whatever they are by now
 _US_PER_MS = 1_000
 _ENCODER = msgspec.json.Encoder()
 
@@ -178,8 +179,23 @@ class Holding:
         if held is None or not held.lines:
             return
         self._live.discard(held.request_id)
-        if not held.is_open:
-            self._quotas.settle(held.request_id, used(held.lines, held.budgets, entry))
+        spent = used(held.lines, held.budgets, entry)
+        if held.is_open:
+            self._charge(held, spent, entry)
+        else:
+            self._quotas.settle(held.request_id, spent)
+
+    def _charge(self, held: Held, spent: Mapping[CounterKey, int], entry: Entry) -> None:
+        """What passed without its hold counts in its minute too; the row posts it on all other windows."""
+        lines = [
+            msgspec.structs.replace(line, amount=spent[line.key], enforce=False)
+            for line in held.lines
+            if line.rate is not None and spent[line.key]
+        ]
+        if lines:
+            expires_us = self._clock.wall_us() + self._hold_us
+            text = _ENCODER.encode(entry)
+            self._quotas.charge(Hold(held.request_id, tuple(lines), expires_us, text, ANY_VERSION))
 
     def void(self, held: Held | None) -> None:
         """Nothing was used; idempotent, never raises."""

@@ -118,6 +118,13 @@ class Quotas(Protocol):
         """Nothing was used: free the hold; queued, never raises."""
         ...
 
+    def charge(self, hold: Hold) -> None:
+        """Count on its rolling minutes what passed without a hold; queued, never refused, never raises.
+
+        Forgotten where the store is away for longer than that minute.
+        """
+        ...
+
     async def extend(self, request_ids: Collection[UUID], expires_us: int) -> None:
         """Keep these holds until then. Raises Unavailable."""
         ...

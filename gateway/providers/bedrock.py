@@ -40,6 +40,7 @@ _RUNTIME: Final = "runtime"
 _MANTLE: Final = "mantle"
 _SIGNING: Final = {_RUNTIME: _NAME, _MANTLE: "bedrock-mantle"}
 _BEARER: Final = b"authorization"
+_GUARDRAIL: Final = b"x-amzn-bedrock-guardrailidentifier"
 
 _MODEL: Final = rb"/model/(?P<model>[^/]+)"
 _PROFILE: Final = re.compile(r"(global|us-gov|us|eu|apac|jp|au|ca|sa)\.(.+)")
@@ -146,6 +147,7 @@ class Bedrock:
             streams=route.streams,
             shape=route.shape,
             resource=resource,
+            guarded=header_lists.first(inbound.headers, _GUARDRAIL) is not None,
         )
 
     def operations(self) -> dict[str, Dialect]:

@@ -46,6 +46,7 @@ class Call(msgspec.Struct, frozen=True):
     reserved    needs ``Principal.allow_batches``
     resource    the id of the kept thing (file, batch, response) that the path names, or None
     lists       shows what everybody keeps at the upstream
+    guarded     its headers attach a guardrail that looks on
     """
 
     provider: str
@@ -61,6 +62,7 @@ class Call(msgspec.Struct, frozen=True):
     reserved: bool = False
     resource: str | None = None
     lists: bool = False
+    guarded: bool = False
 
 
 class Upstream(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.exchange.ports import Observer
 from gateway.kernel.clock import Clock, SystemClock
+from gateway.quota.gcra import MINUTE_US
 from gateway.quota.hold import Balance, CounterKey, Granted, Hold, HoldLine, Verdict
 from gateway.storage.errors import RowRefused, StoreUnavailable
 
@@ -107,6 +108,7 @@ class BatchedQuotas:
         self._asks: deque[_Ask] = deque()
         self._reserving: dict[UUID, _Ask] = {}  # queued or in flight, by request
         self._fixes: dict[UUID, Mapping[CounterKey, int] | None] = {}
+        self._charges: dict[UUID, tuple[Hold, int]] = {}
         self._fixing = 0
         self._asking = 0
         self._is_retrying = False
@@ -144,6 +146,12 @@ class BatchedQuotas:
         """Nothing was used: free the hold; queued, never raises."""
         self._fix(request_id, None)
 
+    def charge(self, hold: Hold) -> None:
+        """Count on rolling minutes what passed without its hold; queued, never raises."""
+        if len(self._charges) < FIXES_MAX:
+            self._charges[hold.request_id] = (hold, self._clock.wall_us())
+            self._roused.set()
+
     async def extend(self, request_ids: Collection[UUID], expires_us: int) -> None:
         """Keep these holds until then, none shorter than before. Raises StoreUnavailable."""
         if request_ids:
@@ -160,7 +168,8 @@ class BatchedQuotas:
     @property
     def waiting(self) -> int:
         """Settlements, voids and questions that the store has not taken yet."""
-        return len(self._fixes) + self._fixing + len(self._asks) + self._asking
+        queued = len(self._fixes) + len(self._charges) + len(self._asks)
+        return queued + self._fixing + self._asking
 
     async def run(self) -> None:
         """Carry out what is queued, until cancelled."""
@@ -174,6 +183,8 @@ class BatchedQuotas:
             await self._roused.wait()
         if self._fixes and not self._is_retrying:
             await self._carry_out_fixes()
+        if self._charges and not self._fixes and not self._is_retrying:
+            await self._carry_out_charges()
         if self._asks:
             await self._carry_out_asks()
         return 0
@@ -182,6 +193,8 @@ class BatchedQuotas:
         """At shutdown, after ``run`` was cancelled: settle what is left; how much the store did not take."""
         while self._fixes and not self._is_retrying:
             await self._carry_out_fixes()
+        while self._charges and not self._is_retrying:
+            await self._carry_out_charges()
         return len(self._fixes)
 
     async def close(self) -> None:
@@ -212,7 +225,7 @@ class BatchedQuotas:
             timer.cancel()
 
     def _has_work(self) -> bool:
-        return bool(self._asks) or (bool(self._fixes) and not self._is_retrying)
+        return bool(self._asks) or (bool(self._fixes or self._charges) and not self._is_retrying)
 
     def _taken(self) -> list[_Ask]:
         """The next batch: distinct ids, and only what somebody still waits for."""
@@ -316,6 +329,22 @@ class BatchedQuotas:
                 return _halves(fixes)
             self._report(error)
         return []
+
+    async def _carry_out_charges(self) -> None:
+        """After the voids of what could not be held: a void that came later would take the charge back."""
+        now_us = self._clock.wall_us()
+        due = list(self._charges.values())[: self._asks_per_call]
+        holds = [hold for hold, made_us in due if now_us - made_us < MINUTE_US]
+        try:
+            if holds:
+                await self._store.admit(holds, now_us)
+        except StoreUnavailable as error:
+            self._retry_later(error)
+            return
+        except RowRefused as error:
+            self._report(error)
+        for hold, _ in due:
+            self._charges.pop(hold.request_id, None)
 
     def _retry_later(self, error: StoreUnavailable) -> None:
         self._report(error)

@@ -129,6 +129,9 @@ class MemoryQuotas:
     def void(self, request_id: UUID) -> None:
         self.engine.void(request_id)
 
+    def charge(self, hold: Hold) -> None:
+        self.engine.reserve(hold, self.clock.wall_us())
+
     async def extend(self, request_ids: Collection[UUID], expires_us: int) -> None:
         self.engine.extend(request_ids, expires_us)
 

@@ -192,6 +192,22 @@ def test_a_store_that_is_away_is_met_as_each_budget_says(
         assert not house.spool.intents
 
 
+def test_what_passed_without_its_hold_counts_in_its_minute_afterwards(
+    counter: Counter, book: Book
+) -> None:
+    budgets = (
+        budget("pace", measure="requests", limit=60, window="minute", store_down="allow"),
+        budget("all", measure="requests", limit=60, store_down="allow"),
+    )
+    house = asyncio.run(called(counter, book, budgets, away=True))
+    assert house.status() == 200
+    counters = house.quotas.engine.counters
+    assert [key.budget for key in counters] == ["pace"]
+    (minute,) = counters.values()
+    assert 0 < minute.tat_us - house.clock.us <= 1_000_000
+    assert minute.pending == 0
+
+
 def test_a_provider_that_charges_more_than_was_held_is_booked_and_flagged(
     counter: Counter, book: Book
 ) -> None:

@@ -296,3 +296,13 @@ def test_where_a_body_names_no_model_the_header_does(
     headers = () if header is None else ((b"x-ms-served-model", header),)
     served = azure.served(call, upstream, Head(200, headers), Reading(model=body))
     assert served.model == named
+
+
+def test_a_guardrail_that_a_header_attaches_is_seen() -> None:
+    path, body = b"/bedrock/model/amazon.nova-lite-v1%3A0/invoke", b'{"messages":[]}'
+    header = (b"X-Amzn-Bedrock-GuardrailIdentifier", b"gr-0001")
+    found = [
+        by_name("bedrock").recognise(Inbound(b"POST", path, b"", headers, body)).guarded
+        for headers in ((), (header,))
+    ]
+    assert found == [False, True]

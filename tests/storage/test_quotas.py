@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from gateway.kernel.errors import ConfigurationError, Unavailable
 from gateway.kernel.ids import new_id
-from gateway.quota.hold import CounterKey, Granted
+from gateway.quota.hold import CounterKey, Granted, Rate
 from gateway.storage import quota_batch
 from gateway.storage.engine import Database
 from gateway.storage.errors import StoreUnavailable
@@ -24,7 +24,7 @@ from gateway.storage.quotas_sqlite import sqlite_quotas
 from gateway.storage.tables import VERSION
 from tests.prove.database import Postgres, postgres as started
 from tests.storage.conftest import Hands, Recorder
-from tests.storage.quota_laws import TTL_US, QuotaLaws, granted, hold, line, state
+from tests.storage.quota_laws import TTL_US, QuotaLaws, exhausted, granted, hold, line, state
 
 pytestmark = pytest.mark.anyio
 
@@ -219,6 +219,29 @@ async def test_while_the_store_is_away_it_says_so_and_settlements_wait(
     granted(await rig.quotas.reserve(hold(org)))
     await rig.done()
     assert await state(rig.quotas, org) == [(0, 14)]
+
+
+@pytest.mark.parametrize("asks", [64])
+async def test_what_passed_without_its_hold_is_charged_once_when_the_store_is_back(
+    shut: tuple[SqlRig, Shut],
+) -> None:
+    rig, door = shut
+    rolling = line("pace", 30, rate=Rate(per_minute=60, burst=60))
+    passed, late = hold(rolling), hold(rolling)
+    door.is_away = True
+    with pytest.raises(Unavailable):
+        await rig.quotas.reserve(passed)
+    rig.quotas.charge(late)
+    rig.clock.us += 61_000_000  # too late for this one: its minute is over
+    rig.quotas.charge(passed)
+    rig.quotas.charge(passed)
+    await asyncio.sleep(0.05)
+    door.is_away = False
+    while rig.quotas.waiting:  # noqa: ASYNC110 - the engine repeats by itself
+        await asyncio.sleep(0.01)
+    # 30 of the burst of 60 are gone: 31 have to wait, 30 pass.
+    assert exhausted(await rig.quotas.reserve(hold(line("pace", 31, rate=Rate(60, 60)))))
+    granted(await rig.quotas.reserve(hold(line("pace", 30, rate=Rate(60, 60)))))
 
 
 @pytest.mark.parametrize("asks", [64])

@@ -29,7 +29,8 @@ FILES = {path.name: path.read_bytes() for path in sorted(SEED.glob("*.csv"))}
 NOW_US = 1_795_305_600_000_000  # 2026-11-22
 DEFAULT = 16_384
 CEILINGS = shipped.ceilings()
-TRUSTING = Margins(trusts_discounts=True)
+PLAIN = Margins(exact=Slack())  # the vectors' figures are of whole thousands
+TRUSTING = Margins(exact=Slack(), trusts_discounts=True)
 
 
 def flex(unit: str, usd_per_million: str) -> Row:
@@ -50,7 +51,7 @@ def bound(
     tier: str = "standard",
     *,
     scope: str = "global",
-    margins: Margins = MARGINS,
+    margins: Margins = PLAIN,
     confidence: Confidence = Confidence.EXACT,
 ) -> Bound:
     under = Circumstances(provider, model, scope, NOW_US, tier=tier)
@@ -125,7 +126,7 @@ def test_a_model_that_caches_by_itself_is_priced_as_written() -> None:
 def test_sound_is_priced_as_sound_only_where_the_prompt_has_parts_nobody_can_see() -> None:
     seen = Request(prompt=Prompt("chat", (Turn("user", "a"),)), output_ceiling=1)
     heard = Request(prompt=Prompt("chat", (Turn("user", "a", opaque=1),)), output_ceiling=1)
-    margins = Margins(unseen=0)
+    margins = Margins(exact=Slack(), unseen=0)
     text = bound("google", "gemini-2.5-flash", 1000, seen, margins=margins)
     sound = bound("google", "gemini-2.5-flash", 1000, heard, margins=margins)
     assert (usd(text), usd(sound)) == ("0.0003025", "0.0010025")
@@ -154,6 +155,37 @@ def test_an_image_of_unknown_size_is_held_at_its_largest() -> None:
         assert found.estimate.input_tokens == 100 + tokens
 
 
+def test_an_exact_count_may_miss_a_few_tokens_that_providers_add() -> None:
+    found = bound("azure", "gpt-5", 1_000, Request(output_ceiling=1), margins=MARGINS)
+    assert found.estimate.input_tokens == 1_008
+
+
+@pytest.mark.parametrize(("asked", "dollars"), [(None, "0.01125"), ("auto", "0.0225"), ("default", "0.01125")])  # fmt: skip
+def test_a_tier_the_provider_picks_is_held_at_the_dearest(asked: str | None, dollars: str) -> None:
+    assert usd(bound("azure", "gpt-5", 1_000, Request(output_ceiling=1_000, tier=asked))) == dollars
+
+
+def test_a_guardrail_that_looks_on_is_held_for_prompt_and_answer() -> None:
+    turns = (Turn("user", "x" * 2_500, images=(Image("auto", 10, 10),)),)
+    request = Request(prompt=Prompt(shape="chat", turns=turns), output_ceiling=1_000)
+    plain = bound("bedrock", "anthropic.claude-sonnet-4-5", 700, request)
+    seen = bound(
+        "bedrock",
+        "anthropic.claude-sonnet-4-5",
+        700,
+        msgspec.structs.replace(request, guarded=True),
+    )
+    # Three units of prompt, nine of an answer of at most 8,000 characters.
+    assert seen.estimate.units["topic_policy_units"] == 3 + 9
+    assert seen.estimate.units["content_policy_image_units"] == 1
+    assert "topic_policy_units" not in plain.estimate.units
+    assert seen.estimate.net_pico is not None
+    assert plain.estimate.net_pico is not None
+    # 0.15 and 0.15 and 0.10 and 0.10 and 0.17 for a thousand of text, 0.75 for a thousand pictures.
+    more = seen.estimate.net_pico - plain.estimate.net_pico
+    assert format_usd(more) == "0.00879"
+
+
 def test_embeddings_write_nothing() -> None:
     found = bound("azure", "text-embedding-3-large", 1000, Request(prompt=Prompt("embeddings")))
     assert (found.output_tokens, usd(found)) == (0, "0.00013")
@@ -171,7 +203,9 @@ def test_speech_images_and_seconds_are_priced_by_the_piece() -> None:
 def test_tools_that_search_are_priced_by_their_most_uses() -> None:
     body = b'{"max_tokens":1,"messages":[],"tools":[{"type":"web_search_20250305","name":"web_search","max_uses":3}]}'
     request = MESSAGES.read_request(body, b"application/json")
-    found = bound("google", "claude-sonnet-4-5", 0, request, margins=Margins(unseen=0))
+    found = bound(
+        "google", "claude-sonnet-4-5", 0, request, margins=Margins(exact=Slack(), unseen=0)
+    )
     assert found.estimate.units["web_search_requests"] == 3
     assert usd(found) == "0.030015"
 
