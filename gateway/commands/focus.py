@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from pkgutil import resolve_name
@@ -18,10 +19,12 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.output import CONSOLE, emit, stop
-from gateway.commands.payers import ledgered_of, terms_of
+from gateway.commands.payers import organisation_of
+from gateway.commands.statement_asked import Asked, gathered, live
 from gateway.commands.verify import period_of
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock, instant
+from gateway.ledger.closing import FROZEN
 from gateway.providers import installed
 from gateway.reporting.focus import (
     CHARGEBACK,
@@ -41,7 +44,7 @@ from gateway.reporting.focus_columns import (
     cost_and_usage_columns,
 )
 from gateway.reporting.focus_invoices import (
-    OF_USAGE,
+    Unlike,
     billing_period,
     extras,
     invoice_detail,
@@ -114,7 +117,12 @@ def focus(
         async with composition.opened(configured) as database:
             return await bundle(database, configured, period, (version, profile))
 
-    made = asyncio.run(run())
+    try:
+        made = asyncio.run(run())
+    except Unlike as error:
+        stop(
+            f"{error}: the organisation was changed after the month was closed, or its rows: weighbridge verify"
+        )
     faults = made.faults() if profile == CHARGEBACK else []
     if faults:
         stop(f"the export does not tie, nothing is written: {faults[0]}")
@@ -129,20 +137,21 @@ def focus(
 
 
 async def bundle(database: Database, config: Config, period: int, form: tuple[str, str]) -> Bundle:
-    """Read a month. ``form``: version and profile."""
-    known, ledgered = await ledgered_of(database, period, terms_of(config))
+    """Read a month: with the statements that were kept once no row enters it any more. ``form``: version, profile.
+
+    Raises Unlike where rows and statements do not fit together.
+    """
+    asked = Asked(period=period)
+    found = await gathered(database, config, asked)
+    state, seal = found.summary().state, found.summary().seal
+    if state not in FROZEN:
+        found = await live(database, config, asked)
+    known = await organisation_of(database)
     keys = _KEYS if "user" not in known.grain else (*_KEYS, "user")
     used = _joined(_used(known, one) for one in await summed(database, period, keys))
-    cents = {code: ledgered.cents(code) for code in ledgered.codes}
-    lines = {
-        code: [
-            (line.text, line.cents)
-            for line in ledgered.walk(code)
-            if line.key.partition(":")[0] not in OF_USAGE
-        ]
-        for code in ledgered.codes
-    }
+    statements = {code: found.statement(code) for code in found.codes}
     version, profile = form
+    now = f"{instant(SystemClock().wall_us()):%Y-%m-%dT%H:%M:%SZ}"
     book = Book(
         version=version,
         profile=profile,
@@ -150,10 +159,16 @@ async def bundle(database: Database, config: Config, period: int, form: tuple[st
         account=config.org.name,
         issuer=f"{config.org.name} AI Gateway",
         clouds={one.name: _CLOUDS[one.ambient] for one in installed()},
-        centres={code: known.centre(code).name for code in ledgered.codes},
-        at=f"{instant(SystemClock().wall_us()):%Y-%m-%dT%H:%M:%SZ}",
+        at=_instant(seal.posted_at) or now,
+        state=state,
     )
-    return Bundle(book, used, extras(used, lines, cents), cents)
+    cents = {code: made.cents for code, made in statements.items() if made.cents or made.lines}
+    return Bundle(book, used, extras(used, statements), cents)
+
+
+def _instant(text: str) -> str:
+    """A seal's time ('2026-11-04 09:30 UTC') in FOCUS' form; '' where it has none."""
+    return text and f"{datetime.strptime(text, '%Y-%m-%d %H:%M %Z'):%Y-%m-%dT%H:%M:%SZ}"  # noqa: DTZ007  # UTC, as it says
 
 
 def _used(known: Organisation, one: Summed) -> Used:

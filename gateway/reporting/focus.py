@@ -69,13 +69,14 @@ class Extra(msgspec.Struct, frozen=True):
     code: str
     text: str
     pico: int
+    category: str = "Adjustment"  # or Tax
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
     """What all rows of a file share. ``issuer``: the organisation's name of this gateway's bill.
 
-    ``centres``: code → name. ``reconciled``: status by provider, where it is known. ``closed``: the period
-    is posted. ``at``: when the file was made, and ``invoice_prefix`` makes numbers like 2026-10-4100.
+    state  how far the month's close is: open, provisional, reconciled, approved, posted
+    at     when the file was made, or the month was posted: the same month then makes the same bytes
     """
 
     version: str
@@ -84,10 +85,13 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     issuer: str
     clouds: Mapping[str, Cloud]
-    centres: Mapping[str, str]
     at: str
-    closed: bool = False
-    reconciled: Mapping[str, str] = {}
+    state: str = "open"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is posted."""
+        return self.state == "posted"
 
 
 def invoice_id(period: int, code: str) -> str:
@@ -235,7 +239,7 @@ def _ours(book: Book, one: Used, unit: Unit, cloud: Cloud) -> dict[str, str]:
         "x_Model": one.model,
         "x_ModelId": one.model,
         "x_PriceStatus": "unpriced" if one.unpriced else "priced",
-        "x_ReconciliationStatus": book.reconciled.get(one.provider, "open"),
+        "x_ReconciliationStatus": "open" if book.state in ("open", "provisional") else "reconciled",
         "x_RequestCount": str(one.rows),
         "x_ServiceTier": one.tier,
         "x_TokenCacheAction": token.get("x_TokenCacheAction", ""),
@@ -253,7 +257,7 @@ def _extra_row(book: Book, other: Extra) -> dict[str, str]:
         **_shared(book, other.code, None),
         **dict.fromkeys((*costs, "PricingCurrencyEffectiveCost"), amount),
         "HostProviderName": book.issuer,
-        "ChargeCategory": "Adjustment",
+        "ChargeCategory": other.category,
         "ChargeDescription": other.text,
         "ChargeFrequency": "One-Time",
         "ChargePeriodStart": start,

@@ -21,10 +21,15 @@ from gateway.reporting.focus import (
     money,
     slug,
 )
+from gateway.reporting.statement import Line, Statement
 
 # Lines of the walk that the usage rows are made of already.
 OF_USAGE: Final = frozenset({"metered", "discount", "correction"})
 _PICO_PER_CENT: Final = PICO_PER_USD // 100
+
+
+class Unlike(ValueError):
+    """Rows and statements that are not of one ledger."""
 
 
 class Invoice(msgspec.Struct, frozen=True):
@@ -36,26 +41,34 @@ class Invoice(msgspec.Struct, frozen=True):
     details: tuple[tuple[str, str, str, int], ...]  # id, charge category, description, pico-USD
 
 
-def extras(
-    used: Iterable[Used], lines: Mapping[str, Iterable[tuple[str, int]]], cents: Mapping[str, int]
-) -> list[Extra]:
+def extras(used: Iterable[Used], statements: Mapping[str, Statement]) -> list[Extra]:
     """What statements hold beside usage: their other lines in cents, and the rounding that is left.
 
-    Raises ValueError where that is more than rounding can be: rows and statement then are not of one ledger.
+    Raises Unlike where that is more than rounding can be: rows and statements then are not of one ledger.
     """
     net: dict[str, int] = defaultdict(int)
     for one in used:
         net[one.code] += one.net_pico
     found: list[Extra] = []
-    for code in sorted(cents.keys() | net.keys()):
-        others = list(lines.get(code, ()))
-        named = sum(amount for _, amount in others) * _PICO_PER_CENT
-        rest = cents.get(code, 0) * _PICO_PER_CENT - net[code] - named
-        if abs(rest) > (len(others) + 2) * _PICO_PER_CENT:
-            raise ValueError(f"cost centre {code or 'unallocated'}: {rest} pico-USD is no rounding")
-        found += [Extra(code, text, amount * _PICO_PER_CENT) for text, amount in others if amount]
+    for code in sorted(statements.keys() | net.keys()):
+        made = statements.get(code)
+        lines = [] if made is None else [line for line in made.lines if not _is_usage(line)]
+        named = sum(line.cents for line in lines) * _PICO_PER_CENT
+        whole = 0 if made is None else made.cents * _PICO_PER_CENT
+        rest = whole - net[code] - named
+        if abs(rest) > (len(lines) + 2) * _PICO_PER_CENT:
+            raise Unlike(
+                f"cost centre {code or 'unallocated'}: the rows differ from its statement by {rest} pico-USD"
+            )
+        for line in lines:
+            category = "Tax" if line.key == "tax" else "Adjustment"
+            found.append(Extra(code, line.text, line.cents * _PICO_PER_CENT, category))
         found += [Extra(code, "Rounding to whole cents", rest)] if rest else []
-    return found
+    return [one for one in found if one.pico]
+
+
+def _is_usage(line: Line) -> bool:
+    return line.key.partition(":")[0] in OF_USAGE
 
 
 def invoices(
@@ -69,7 +82,7 @@ def invoices(
         sums[one.code][f"{head}/{what}", "Usage", f"Metered {what}"] += one.net_pico
     for other in others:
         head = invoice_id(book.period, other.code)
-        line = (f"{head}/{slug(other.text)}", "Adjustment", other.text)
+        line = (f"{head}/{slug(other.text)}", other.category, other.text)
         sums[other.code][line] += other.pico
     return [
         Invoice(

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from gateway.reporting.focus_laws import broken
 from gateway.reporting.roster import imported, read_csv
 from gateway.storage.ledger import Ledger
 from gateway.storage.organisation import OrganisationStore
+from tests.commands.lines import ran
 
 Row = dict[str, str]
 PERIOD = 202610
@@ -82,12 +84,9 @@ def whole(rows: Iterator[Row], columns: tuple[str, ...]) -> list[Row]:
 
 
 def weighbridge(config: str, *words: str) -> str:
-    found = subprocess.run(
-        [sys.executable, "-m", "gateway", *words, "--config", config],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    return found.stdout
+    found = ran(*words, "--config", config)
+    assert found.status == 0, found.err
+    return str(found.out)
 
 
 def test_the_rows_are_valid_by_the_toolkit_and_by_our_own_laws(made: Bundle) -> None:
@@ -237,3 +236,42 @@ def test_late_and_correcting_rows_are_corrections(made: Bundle) -> None:
     fixed = Used(**(fields | {"kind": EntryKind.ADJUSTMENT.value}))
     rows = list(cost_and_usage(made.book, [late, fixed]))
     assert [row["ChargeClass"] for row in rows] == ["Correction", "Correction"]
+
+
+def test_a_posted_month_is_exported_from_its_kept_statements_the_same_bytes_again(
+    config: str, folder: Path
+) -> None:
+    copied = folder / "posted"
+    shutil.copytree(folder / "var", copied)
+    path = folder / "posted.toml"
+    path.write_text(f'[storage]\nfolder = "{copied}"\n', encoding="utf-8")
+    config = str(path)
+    for step in (["provisional"], ["reconciled", "--note", "agreed"], ["approved"], ["posted", "--journal", "4711"]):  # fmt: skip
+        weighbridge(config, "close", "2026-10", "--to", *step, "--author", "user-0001")
+    found = []
+    for n in range(2):
+        for dataset in ("cost-and-usage", "invoice-detail", "billing-period"):
+            path = folder / f"posted-{n}-{dataset}.csv.gz"
+            weighbridge(config, "focus", "2026-10", "--dataset", dataset, "--out", str(path))
+            found.append(path.read_bytes())
+    assert found[:3] == found[3:]
+    with gzip.open(folder / "posted-0-billing-period.csv.gz", "rt", encoding="utf-8") as file:
+        assert [row["BillingPeriodStatus"] for row in csv.DictReader(file)] == ["Closed"]
+    with gzip.open(folder / "posted-0-invoice-detail.csv.gz", "rt", encoding="utf-8") as file:
+        assert {row["InvoiceIssueStatus"] for row in csv.DictReader(file)} == {"Issued"}
+    with gzip.open(folder / "posted-0-cost-and-usage.csv.gz", "rt", encoding="utf-8") as file:
+        said = {row["x_ReconciliationStatus"] for row in csv.DictReader(file)}
+    assert said == {"reconciled", ""}  # adjustments are nobody's meter
+
+
+def test_markup_and_tax_are_rows_of_their_own_and_still_sum(config: str, folder: Path) -> None:
+    path = folder / "dear.toml"
+    path.write_text(
+        f'[storage]\nfolder = "{folder / "var"}"\n[statements]\nmarkup_basis_points = 250\ntax_basis_points = 1900\n',
+        encoding="utf-8",
+    )
+    dear = read(str(path), "1.4", "chargeback")
+    rows = whole(dear.rows("cost-and-usage"), cost_and_usage_columns("1.4"))
+    assert lint_focus_1_4_structure("Cost and Usage", rows).ok
+    assert dear.faults() == []
+    assert {"Tax", "Adjustment"} <= {row["ChargeCategory"] for row in rows}

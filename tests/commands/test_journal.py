@@ -2,11 +2,10 @@
 
 import csv
 import json
-import subprocess
-import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -20,6 +19,7 @@ from gateway.kernel.clock import SystemClock
 from gateway.premises import opened, ready_store
 from gateway.reporting.roster import imported, read_csv
 from gateway.storage.organisation import OrganisationStore
+from tests.commands.lines import ran
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def journal(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "journal", "2026-10", *words, "--config", str(config)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def journal(config: Path, *words: str) -> SimpleNamespace:
+    return ran("journal", "2026-10", *words, "--config", str(config))
 
 
 def test_a_file_balances_and_debits_what_the_statements_charge(
@@ -54,7 +51,7 @@ def test_a_file_balances_and_debits_what_the_statements_charge(
 ) -> None:
     out = tmp_path / "j.csv"
     done = journal(config, "--out", str(out), "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     debit, credit = (sum(Decimal(row[side]) for row in rows) for side in ("debit", "credit"))
@@ -67,14 +64,14 @@ def test_a_file_balances_and_debits_what_the_statements_charge(
             return sum(found.statement(code).cents for code in found.codes if code)
 
     assert debit * 100 == anyio.run(charged)
-    said = [json.loads(line) for line in done.stdout.splitlines()]
+    said = [json.loads(line) for line in done.out.splitlines()]
     assert sum(Decimal(one["debit_usd"]) for one in said) == debit
 
 
 def test_sap_and_a_template_of_ones_own(config: Path, tmp_path: Path) -> None:
     out, template = tmp_path / "sap.csv", tmp_path / "t.csv"
     done = journal(config, "--form", "sap", "--company-code", "1000", "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert sum(Decimal(row["Amount"]) for row in rows) == 0
@@ -82,7 +79,7 @@ def test_sap_and_a_template_of_ones_own(config: Path, tmp_path: Path) -> None:
     template.write_text("Konto;x,Betrag\n{account},{amount}\n", encoding="utf-8")
     mine = tmp_path / "mine.csv"
     done = journal(config, "--form", "template", "--template", str(template), "--out", str(mine))
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     assert mine.read_text().splitlines()[0] == "Konto;x,Betrag"
 
 
@@ -99,5 +96,5 @@ def test_what_is_missing_is_said_with_its_cure(
     config: Path, tmp_path: Path, words: list[str], said: str
 ) -> None:
     done = journal(config, "--out", str(tmp_path / "j.csv"), *words)
-    assert done.returncode == 2
-    assert said in " ".join(done.stderr.split())
+    assert done.status == 2
+    assert said in " ".join(done.err.split())

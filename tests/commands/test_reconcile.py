@@ -1,8 +1,6 @@
 """Reconciliation: a bill made from the ledger is zero off; what is injected is found, named, and never lost."""
 
 import json
-import subprocess
-import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +18,7 @@ from gateway.premises import opened, ready_store
 from gateway.storage.lines import Summed, summed
 from tests.commands import bills
 from tests.commands.bills import AWS_ACCOUNT, Row, written
+from tests.commands.lines import ran
 
 Found = list[dict[str, Any]]
 KEYS = ("day", "provider", "model", "unit")
@@ -54,12 +53,9 @@ def lines(config: Path) -> list[Summed]:
 
 
 def reconcile(config: Path, *words: str, status: int = 0) -> Found:
-    found = subprocess.run(
-        [sys.executable, "-m", "gateway", "reconcile", "2026-10", *words, "--json", "--config", str(config)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert found.returncode == status, found.stderr + found.stdout
-    return [json.loads(line) for line in found.stdout.splitlines()]
+    found = ran("reconcile", "2026-10", *words, "--json", "--config", str(config))
+    assert found.status == status, found.err + found.out
+    return [json.loads(line) for line in found.out.splitlines()]
 
 
 def of(found: Found, line: str) -> Found:
@@ -189,9 +185,6 @@ def test_what_cannot_be_read_says_what_to_do(config: Path, tmp_path: Path) -> No
         ([], "name at least one bill"),
         (["--confirm", "meter 5"], "KIND:SUBJECT=VALUE"),
     ):
-        found = subprocess.run(
-            [sys.executable, "-m", "gateway", "reconcile", "2026-10", *words, "--config", str(config)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert found.returncode == 2
-        assert said in " ".join(found.stderr.split())
+        found = ran("reconcile", "2026-10", *words, "--config", str(config))
+        assert found.status == 2
+        assert said in " ".join(found.err.split())
