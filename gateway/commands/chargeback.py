@@ -67,6 +67,17 @@ class Wanted:
 def show(configured: Config, asked: Asked, wanted: Wanted) -> None:
     """Print or write the month's summary, or a cost centre's statement."""
     composition.ready_store(configured)
+    found, names = asked_for(configured, asked, wanted)
+    if wanted.centre is not None:
+        _one(found.statement(code_of(found, wanted.centre)), wanted, names)
+    elif wanted.to is not None and not wanted.to.suffix:
+        _folder(found, wanted.to)
+    else:
+        _all(found.summary(), wanted)
+
+
+def asked_for(configured: Config, asked: Asked, wanted: Wanted) -> tuple[Month, dict[str, str]]:
+    """The month, and the names that may be shown with it."""
 
     async def run() -> tuple[Month, dict[str, str]]:
         async with composition.opened(configured) as database:
@@ -74,13 +85,7 @@ def show(configured: Config, asked: Asked, wanted: Wanted) -> None:
             users = _users(found, wanted)
             return found, await OrganisationStore(database).names(users)
 
-    found, names = asyncio.run(run())
-    if wanted.centre is not None:
-        _one(found.statement(code_of(found, wanted.centre)), wanted, names)
-    elif wanted.to is not None and not wanted.to.suffix:
-        _folder(found, wanted.to)
-    else:
-        _all(found.summary(), wanted)
+    return asyncio.run(run())
 
 
 def _users(found: Month, wanted: Wanted) -> list[str]:

@@ -25,6 +25,7 @@ from rich.panel import Panel
 
 from gateway import app as composition, shipped
 from gateway.commands import demo as room
+from gateway.commands.demo.month import Closed, closed_month
 from gateway.commands.demo.scripted import Scripted
 from gateway.commands.output import CONSOLE, shown_usd, stop
 from gateway.commands.statement import drawn as drawn_statement
@@ -72,7 +73,7 @@ def demo(
         )
         _run_clients(url, keys)
         rows, statement = asyncio.run(_booked(config, scripted))
-    _show(rows, statement, scripted, time.perf_counter() - started, folder)
+    _show(rows, statement, scripted, started, folder)
 
 
 @contextmanager
@@ -196,7 +197,7 @@ async def _booked(config: Path, scripted: Scripted) -> tuple[list[Entry], Statem
 
 
 def _show(
-    rows: list[Entry], statement: Statement, scripted: Scripted, seconds: float, folder: Path
+    rows: list[Entry], statement: Statement, scripted: Scripted, started: float, folder: Path
 ) -> None:
     now = instant(SystemClock().wall_us())
     CONSOLE.print()
@@ -206,7 +207,16 @@ def _show(
     CONSOLE.print()
     CONSOLE.print(_verdict(rows, scripted), highlight=False)
     CONSOLE.print(_ties(rows, statement), highlight=False)
-    month = now.strftime("%Y-%m")
+    CONSOLE.print("\n[bold]And a month of an organisation[/], simulated, closed and posted:\n")
+    closed = closed_month(folder, now.date())
+    CONSOLE.print(closed.shown)
+    CONSOLE.print(f"\n[green]✓[/] the statement: [bold]{closed.statement}[/]", highlight=False)
+    if closed.statement.suffix == ".html":
+        CONSOLE.print("  (as HTML: the PDF needs the system's libpango)")
+    _try_next(folder, now.strftime("%Y-%m"), closed, time.perf_counter() - started)
+
+
+def _try_next(folder: Path, month: str, closed: Closed, seconds: float) -> None:
     config = folder / "demo.toml"
     CONSOLE.print(
         Panel(
@@ -215,6 +225,8 @@ def _show(
             f"weighbridge statement {month} --config {config}\n"
             f"weighbridge keys list --config {config}\n"
             "weighbridge price --provider azure --model gpt-5.4 --scope global --usage '{\"input_text\": 12000}'\n"
+            f"weighbridge statement {closed.month} --cost-centre 4100 --to 4100.xlsx --config {closed.config}\n"
+            f"weighbridge verify --period {closed.month} --config {closed.config}\n"
             "docs/sdk/ says how to point each SDK at your own gateway",
             title=f"done in {seconds:.0f} s · try next (.venv/bin on your PATH)",
             title_align="left",
