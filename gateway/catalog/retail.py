@@ -27,22 +27,35 @@ class Meter(NamedTuple):
     regions: frozenset[str]
     figure: Figure
     since: date
+    source: str
+
+
+class Listed(NamedTuple):
+    """What the list says: the figure, since when, and which list it was."""
+
+    figure: Figure
+    since: date
+    source: str
 
 
 class Retail:
-    """The meters of one snapshot or feed. ``label`` is how rows name it."""
+    """The meters of a snapshot, and of a feed over it. ``label`` is how rows name it."""
 
-    def __init__(self, label: str, pages: Iterable[bytes]) -> None:
+    def __init__(self, label: str, pages: Iterable[bytes], before: Iterable[Meter] = ()) -> None:
         """Raises SourceUnreadable where a page is none, or holds another currency than USD."""
         self.label = label
-        self.meters = tuple(meter for page in pages for meter in _meters(page))
+        self.meters = (*before, *(meter for page in pages for meter in _meters(page, label)))
         self._by_name: dict[str, list[Meter]] = defaultdict(list)
         for meter in self.meters:
             self._by_name[meter.name].append(meter)
 
+    def under(self, label: str, pages: Iterable[bytes]) -> "Retail":
+        """The same with a feed over it: where both state a meter's price of one day, the feed is right."""
+        return Retail(label, pages, self.meters)
+
     def latest(
         self, names: Iterable[str], within: Collection[str], without: Collection[str], day: date
-    ) -> tuple[Figure, date] | None:
+    ) -> Listed | None:
         """The figure that holds on a day, and since when: in the regions ``within``, else outside ``without``.
 
         None where no meter of these names is sold there, or where the regions disagree.
@@ -60,18 +73,19 @@ class Retail:
         figures = list(found.values())
         if not figures or any(not m.figure.equals(figures[0].figure) for m in figures):
             return None
-        return figures[0].figure, max(meter.since for meter in figures)
+        newest = max(figures, key=lambda meter: meter.since)
+        return Listed(newest.figure, newest.since, newest.source)
 
 
 def _note(found: dict[str, Meter], meter: Meter, regions: Collection[str]) -> None:
     """Keep the meter for every region it is the newest of."""
     for region in regions:
         known = found.get(region)
-        if known is None or known.since < meter.since:
+        if known is None or known.since <= meter.since:
             found[region] = meter
 
 
-def _meters(page: bytes) -> Iterator[Meter]:
+def _meters(page: bytes, source: str) -> Iterator[Meter]:
     read: object = json.loads(page, parse_float=Decimal, parse_int=Decimal)
     if not isinstance(read, Mapping):
         raise SourceUnreadable("azure retail: a page is an object with items")
@@ -80,10 +94,10 @@ def _meters(page: bytes) -> Iterator[Meter]:
         raise SourceUnreadable("azure retail: a page has no items")
     for item in items:
         if isinstance(item, Mapping) and item.get("type", _CONSUMPTION) == _CONSUMPTION:
-            yield from _meter(item)
+            yield from _meter(item, source)
 
 
-def _meter(item: Mapping[str, object]) -> Iterator[Meter]:
+def _meter(item: Mapping[str, object], source: str) -> Iterator[Meter]:
     if item.get("currencyCode", _USD) != _USD:
         raise SourceUnreadable(
             f"azure retail: prices in {item.get('currencyCode')}: ask for {_USD}"
@@ -98,4 +112,4 @@ def _meter(item: Mapping[str, object]) -> Iterator[Meter]:
     )
     since = date.fromisoformat(str(item.get("effectiveStartDate"))[:10])
     name, product = str(item.get("meterName")), str(item.get("productName"))
-    yield Meter(name, product, regions, Figure(price, per), since)
+    yield Meter(name, product, regions, Figure(price, per), since, source)

@@ -56,7 +56,9 @@ class Sources(NamedTuple):
     ) -> Stated:
         if term.names:
             latest = self.retail.latest(term.names, within, without, day)
-            return Stated(self.retail.label, *(latest or (None, None)))
+            if latest is None:
+                return Stated(self.retail.label, None)
+            return Stated(latest.source, latest.figure, latest.since)
         if self.litellm.has(term.key):
             figure = self.litellm.figure(term.key, slot, term.field)
             return Stated(self.litellm.label, figure)

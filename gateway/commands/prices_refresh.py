@@ -23,6 +23,7 @@ from gateway.catalog.proposals import proposals
 from gateway.catalog.refresh import Delta, Dispute, Outcome, Verdict, refresh
 from gateway.catalog.sources import Sources
 from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.prices_feeds import emit_offers, read_feeds, show_offers
 from gateway.kernel.clock import SystemClock, epoch_us, instant
 
 REVIEW: Final = "review/disputes.csv"
@@ -46,6 +47,14 @@ def refresh_prices(
     package: Annotated[
         list[str] | None, typer.Option(help="NAME==VERSION in place of the pinned one")
     ] = None,
+    retail: Annotated[
+        list[str] | None,
+        typer.Option(help="pages of Azure's retail price list: files or an address"),
+    ] = None,
+    offers: Annotated[
+        list[str] | None,
+        typer.Option(help="offer files of the AWS price list, held against the book"),
+    ] = None,
     day: Annotated[
         datetime | None,
         typer.Option("--on", formats=["%Y-%m-%d"], help="as of this day; else today"),
@@ -66,17 +75,21 @@ def refresh_prices(
     place = folder or Path(str(resources.files("gateway.pricing"))) / "seed"
     files = _price_files(place)
     as_of = day.date() if day else instant(SystemClock().wall_us()).astimezone(UTC).date()
-    outcome, growth = refreshed(files, sources(package or (), wheels), as_of, accept or ())
-    moved = _changed(place, growth)
+    feeds = read_feeds(retail or (), offers or (), as_of)
+    held = feeds.over(sources(package or (), wheels))
+    outcome, growth = refreshed(files, held, as_of, accept or ())
+    moved, listed = _changed(place, growth), feeds.checked(growth.files)
     if json:
         _emit(outcome, growth)
+        emit_offers(listed)
     else:
         _show(outcome, growth, moved)
+        show_offers(listed, feeds.silent)
     if write:
         _write(place, moved)
     elif moved and not json:
         CONSOLE.print("[dim]nothing is written: review the diff, then add --write[/]")
-    if outcome.disputes:
+    if outcome.disputes or any(checked.verdict == "differs" for checked in listed):
         raise SystemExit(1)
 
 

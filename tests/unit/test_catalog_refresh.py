@@ -9,6 +9,7 @@ from gateway.catalog import lines as text
 from gateway.catalog.figure import Figure, Slot, SourceUnreadable
 from gateway.catalog.reference import Term, parse
 from gateway.catalog.refresh import Verdict, refresh
+from gateway.catalog.retail import Listed
 from gateway.catalog.sources import Sources
 from gateway.pricing import load
 from tests.unit.catalog_sources import files, genai, line, litellm, meter, retail, sources
@@ -221,12 +222,13 @@ def test_the_newest_meter_that_has_begun_counts_per_region() -> None:
         meter("m", 9, ["north"], since="2027-01-01"),
         meter("h", 0.36, ["north"], unit="1 Hour"),
     )
-    assert read.latest(["m"], {"north"}, (), DAY) == (
-        Figure(Decimal(2), 1_000_000),
-        date(2026, 6, 1),
+    assert read.latest(["m"], {"north"}, (), DAY) == Listed(
+        Figure(Decimal(2), 1_000_000), date(2026, 6, 1), "retail list"
     )
     assert read.latest(["m"], {"south"}, (), DAY) is None
-    assert read.latest(["h"], (), (), DAY) == (Figure(Decimal("0.36"), 3600), date(2026, 1, 1))
+    assert read.latest(["h"], (), (), DAY) == Listed(
+        Figure(Decimal("0.36"), 3600), date(2026, 1, 1), "retail list"
+    )
 
 
 def test_a_feed_page_of_another_currency_or_another_kind_is_not_taken_for_usd() -> None:
