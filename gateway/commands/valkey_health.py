@@ -10,7 +10,7 @@ from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import ConfigurationError, Unavailable
 from gateway.quota.budget import Budget
 from gateway.storage.quotas_valkey import valkey_quotas
-from gateway.storage.valkey_scripts import EXACT_MAX
+from gateway.storage.valkey_prelude import EXACT_MAX
 
 Said = tuple[str, str, str]  # state, found, cure
 _NOT_EVICTING: Final = "noeviction"

@@ -27,7 +27,7 @@ from gateway.quota.hold import (
     Stale,
     Verdict,
 )
-from gateway.storage import valkey_scripts as scripts
+from gateway.storage import valkey_prelude as prelude, valkey_scripts as scripts
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused, StoreUnavailable
 from gateway.storage.quota_batch import ASKS_PER_CALL_MAX, PATIENCE_S, BatchedQuotas, Fix, Wish
@@ -88,15 +88,15 @@ class ValkeyStore:
         packed = _Packed(self._epoch, wishes, now_us)
         for _ in range(TRIES_MAX):
             status, *rest = await self._epoch.ask(scripts.ADMIT, packed.request, packed.entries)
-            if status == scripts.OK:
+            if status == prelude.OK:
                 verdicts = packed.verdicts(*rest)
                 self._remember(wishes, verdicts)
                 return verdicts
-            if status == scripts.WAIT:
+            if status == prelude.WAIT:
                 raise StoreUnavailable(
                     f"Valkey had lost its memory: holds are granted again in {-(-rest[0] // _US_PER_MS)} ms"
                 )
-            if status == scripts.MISS:
+            if status == prelude.MISS:
                 await self._truth.tell([packed.keys[at - 1] for at in rest[0]])
             else:
                 await self._truth.resync()
@@ -168,14 +168,14 @@ def _carry_key(line: HoldLine) -> CounterKey | None:
 
 
 def _exact(amount: int) -> int:
-    if not 0 <= amount <= scripts.EXACT_MAX:
-        raise RowRefused(f"an amount on Valkey is at most {scripts.EXACT_MAX}, found {amount}")
+    if not 0 <= amount <= prelude.EXACT_MAX:
+        raise RowRefused(f"an amount on Valkey is at most {prelude.EXACT_MAX}, found {amount}")
     return amount
 
 
 def _limit(limit: int) -> int:
     """A limit past what Lua counts is as good as the most it counts: a counter never gets there."""
-    return min(limit, scripts.EXACT_MAX)
+    return min(limit, prelude.EXACT_MAX)
 
 
 class _Packed:
@@ -198,7 +198,7 @@ class _Packed:
 
     def _line(self, line: HoldLine) -> list[Any]:
         rate, carry = line.rate, line.carry
-        per_minute = min(rate.per_minute, scripts.RATE_MAX) if rate else 0
+        per_minute = min(rate.per_minute, prelude.RATE_MAX) if rate else 0
         return [
             self._position(line.key),
             _exact(line.amount),
@@ -225,9 +225,9 @@ class _Packed:
         """The verdicts, in the wishes' order."""
         found: list[Verdict] = []
         for wish, (status, answers) in zip(self._wishes, told, strict=True):
-            if status == scripts.STALE:
+            if status == prelude.STALE:
                 found.append(Stale(version))
-            elif status == scripts.GONE:
+            elif status == prelude.GONE:
                 found.append(Granted(()))
             else:
                 found.append(self._decided(status, wish.lines, answers))
@@ -246,7 +246,7 @@ class _Packed:
                 model.counters[carried] = Counter(int(before))
             if is_full:
                 full.append(msgspec.structs.replace(line, amount=asked))
-        if status == scripts.EXHAUSTED:
+        if status == prelude.EXHAUSTED:
             short = [line for line in full if line.enforce]
             return Exhausted(model.balances(short, self._now_us, asked=True))
         balances = model.balances(lines, self._now_us)

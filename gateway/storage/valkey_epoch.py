@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from gateway.kernel.ids import minted_us
 from gateway.quota.hold import CounterKey, Hold
-from gateway.storage import valkey_scripts as scripts
+from gateway.storage import valkey_prelude as prelude, valkey_scripts as scripts
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused, StoreUnavailable
 from gateway.storage.tables import VERSION
@@ -121,11 +121,11 @@ class Epoch:
             token = await self._registered()
             answer = await self._run(script, [token, *arguments], more)
             status = decoded(answer[0] if isinstance(answer, list) else answer)[0]
-            if status == scripts.LOST and self._token == token:
+            if status == prelude.LOST and self._token == token:
                 self._token = None
-            if status == scripts.PAST:
-                raise RowRefused(f"a counter in Valkey is exact to {scripts.EXACT_MAX} only")
-            if status != scripts.LOST and self._token == token:
+            if status == prelude.PAST:
+                raise RowRefused(f"a counter in Valkey is exact to {prelude.EXACT_MAX} only")
+            if status != prelude.LOST and self._token == token:
                 return answer
         raise StoreUnavailable(_FORGETFUL)
 
@@ -161,7 +161,7 @@ class Epoch:
             ]  # fmt: skip
             entries = [kept.entry for _, kept in holds]
             answer = await self._run(scripts.REGISTER, [token, lines], entries)
-            if decoded(answer)[0] == scripts.LOST:
+            if decoded(answer)[0] == prelude.LOST:
                 return False
         return True
 

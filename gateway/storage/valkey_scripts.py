@@ -1,101 +1,17 @@
 """What runs inside Valkey: each script is one decision over the whole of it, so nothing comes between.
 
-Five keys under one hash tag: the epoch; counters (name → what is posted, pending, the rolling minute's
-TAT, the version of what is posted); holds (request → its lines); entries; expiry. The field '' of each
-bears the epoch's token, so that whatever is lost, all of it counts as lost. A script gets one MessagePack
-array and answers with one. Whole numbers stay below 2^53, where Lua counts exactly; what is posted is
-kept as text. To add a script: its text here, its call in valkey_epoch or valkey_truth.
+A script gets one MessagePack array, and what is no text in further arguments; it answers with one array,
+the status first. Keys and counters: valkey_prelude. To add a script: its text here, its call in
+valkey_epoch or valkey_truth.
 """
 
 from typing import Final
 
-EXACT_MAX: Final = 2**53 - 1  # the largest whole number of which every smaller one is exact in Lua
-RATE_MAX: Final = 2**52 - 1  # of a minute: it is doubled on the way
-
-OK, LOST, WAIT, MISS, BEHIND, PAST = range(6)
-"""Statuses of an answer: done; the epoch is another; not open yet; counters nobody has told; budgets newer
-than those known; a number past EXACT_MAX (nothing was changed)."""
-
-GRANTED, EXHAUSTED, STALE, GONE = range(4)
-"""Of one wish."""
-
-_PRELUDE: Final = """
-local call, EPOCH, COUNTERS, HOLDS, ENTRIES, EXPIRY = redis.call, KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local OK, LOST, WAIT, MISS, BEHIND, PAST = 0, 1, 2, 3, 4, 5
-local MOST, MINUTE = 9007199254740991, 60000000
-local function text(number) return string.format('%.0f', number) end
-local function answer(...) return cmsgpack.pack({...}) end
-
--- Changes whenever a server starts, or becomes the one that is written to: then memory may be missing.
-local function life() return string.match(call('INFO', 'replication'), 'master_replid:(%x+)') end
-
-local function is_whole(token)
-  return token and call('HGET', EPOCH, 'life') == life() and call('HGET', COUNTERS, '') == token
-    and call('HGET', HOLDS, '') == token and call('HGET', ENTRIES, '') == token
-    and call('ZSCORE', EXPIRY, '') and true
-end
-local function is_lost(token) return call('HGET', EPOCH, 'token') ~= token or not is_whole(token) end
-local function clock()
-  local now = call('TIME')
-  return now[1] * 1000000 + now[2]
-end
-local function wait() return math.max(0, tonumber(call('HGET', EPOCH, 'opens_us')) - clock()) end
-
-local function state_of(packed)
-  if not packed then return {posted = '0', pending = 0, tat = 0, version = -1} end
-  local one = cmsgpack.unpack(packed)
-  return {posted = one[1], pending = one[2], tat = one[3], version = one[4]}
-end
-local states = {}
-local function load(names)
-  for first = 1, #names, 500 do
-    local last = math.min(first + 499, #names)
-    local found = call('HMGET', COUNTERS, unpack(names, first, last))
-    for at = first, last do states[names[at]] = state_of(found[at - first + 1]) end
-  end
-end
-local function state(name)
-  if not states[name] then load({name}) end
-  return states[name]
-end
-local function save()
-  for name, one in pairs(states) do
-    if one.changed then
-      call('HSET', COUNTERS, name, cmsgpack.pack({one.posted, one.pending, one.tat, one.version}))
-    end
-  end
-end
-
--- ceil(amount * MINUTE / rate), exact: gcra.cost_us.
-local function cost(amount, rate)
-  local whole = math.floor(amount / rate)
-  local rest = amount - whole * rate
-  if rest * MINUTE <= MOST then return whole * MINUTE + math.ceil(rest * MINUTE / rate) end
-  local quotient, left = 0, 0
-  for bit = 25, 0, -1 do
-    quotient, left = 2 * quotient, 2 * left
-    if left >= rate then quotient, left = quotient + 1, left - rate end
-    if math.floor(MINUTE / 2 ^ bit) % 2 == 1 then
-      left = left + rest
-      if left >= rate then quotient, left = quotient + 1, left - rate end
-    end
-  end
-  if left > 0 then quotient = quotient + 1 end
-  return whole * MINUTE + quotient
-end
-
-local past = false
-local function take(one, amount, rate, now)
-  one.changed = true
-  if rate > 0 then one.tat = math.max(one.tat, now) + cost(amount, rate)
-  else one.pending = one.pending + amount end
-  past = past or one.tat > MOST or one.pending > MOST
-end
-"""
+from gateway.storage.valkey_prelude import PRELUDE
 
 # in: clock token, grace in us → out: token, how long until it opens
 BEGIN: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 local token = call('HGET', EPOCH, 'token')
@@ -112,7 +28,7 @@ return answer(OK, token, wait())
 
 # in: token → out: how long until it opens, in us
 LOOK: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 if is_lost(cmsgpack.unpack(ARGV[1])[1]) then return answer(LOST) end
 return answer(OK, wait())
@@ -126,7 +42,7 @@ return answer(OK, wait())
 # out: per wish a status and, per line, posted, pending, TAT, posted of what is carried from, whether it is
 #      full, the amount that was asked for; or names' positions (MISS), or a version (BEHIND)
 ADMIT: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return answer(LOST) end
@@ -209,28 +125,40 @@ local told = {}
 for at, wish in ipairs(wishes) do told[at] = decide(at, wish) end
 if past then return answer(PAST) end
 save()
+local lines, entries, ends = {}, {}, {}
 for id, at in pairs(changed) do
-  call('HSET', HOLDS, id, cmsgpack.pack(holds[id]))
+  lines[#lines + 1], lines[#lines + 2] = id, cmsgpack.pack(holds[id])
   if not wishes[at][2] then
-    call('HSET', ENTRIES, id, ARGV[at + 1])
-    call('ZADD', EXPIRY, text(wishes[at][4]), id)
+    entries[#entries + 1], entries[#entries + 2] = id, ARGV[at + 1]
+    ends[#ends + 1], ends[#ends + 2] = text(wishes[at][4]), id
   end
 end
+put('HSET', HOLDS, lines)
+put('HSET', ENTRIES, entries)
+put('ZADD', EXPIRY, ends)
 return answer(OK, told, version)
 """
 )
 
 # in: token, fixes (request, whether it is void, what was used per counter's name) → out: nothing
 FIX: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return answer(LOST) end
-local kept, gone = {}, {}
-for _, fix in ipairs(asked[2]) do
-  local id, packed = fix[1], call('HGET', HOLDS, fix[1])
-  if packed then
-    local lines, used = cmsgpack.unpack(packed), {}
+local kept, gone, ids = {}, {}, {}
+for at, fix in ipairs(asked[2]) do ids[at] = fix[1] end
+local holds, names, seen = call('HMGET', HOLDS, unpack(ids)), {}, {}
+for at, packed in ipairs(holds) do
+  holds[at] = packed and cmsgpack.unpack(packed)
+  for _, line in ipairs(holds[at] or {}) do
+    if not seen[line[1]] then seen[line[1]], names[#names + 1] = true, line[1] end
+  end
+end
+load(names)
+for at, fix in ipairs(asked[2]) do
+  local id, lines, used = fix[1], holds[at], {}
+  if lines then
     for _, one in ipairs(fix[3]) do used[one[1]] = one[2] end
     for _, line in ipairs(lines) do
       local one, spent = state(line[1]), used[line[1]] or 0
@@ -239,15 +167,14 @@ for _, fix in ipairs(asked[2]) do
       one.changed, line[2] = true, spent
       past = past or one.tat > MOST or one.pending > MOST
     end
-    if fix[2] then gone[#gone + 1] = id else kept[id] = cmsgpack.pack(lines) end
+    if fix[2] then gone[#gone + 1] = id
+    else kept[#kept + 1], kept[#kept + 2] = id, cmsgpack.pack(lines) end
   end
 end
 if past then return answer(PAST) end
 save()
-for id, lines in pairs(kept) do call('HSET', HOLDS, id, lines) end
-for _, id in ipairs(gone) do
-  call('HDEL', HOLDS, id) call('HDEL', ENTRIES, id) call('ZREM', EXPIRY, id)
-end
+put('HSET', HOLDS, kept)
+remove(gone)
 return answer(OK)
 """
 )
@@ -255,7 +182,7 @@ return answer(OK)
 # in: token, counters (name, posted as text, version), finished requests, the budgets' version
 # An older version of a counter than the one known says nothing new.
 POST: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return answer(LOST) end
@@ -272,9 +199,9 @@ for _, id in ipairs(asked[3]) do
     local one = state(line[1])
     if line[3] == 0 then one.pending, one.changed = one.pending - line[2], true end
   end
-  if packed then call('HDEL', HOLDS, id) call('HDEL', ENTRIES, id) call('ZREM', EXPIRY, id) end
 end
 save()
+remove(asked[3])
 if asked[4] > tonumber(call('HGET', EPOCH, 'version')) then call('HSET', EPOCH, 'version', text(asked[4])) end
 return answer(OK)
 """
@@ -283,7 +210,7 @@ return answer(OK)
 # in: token, holds (request, expires, start, lines as name, amount, per minute); entries as further arguments
 # By force: what runs was granted once. A rolling minute is paid again as of the request's start.
 REGISTER: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return answer(LOST) end
@@ -302,7 +229,7 @@ return answer(OK)
 
 # in: token, until when, requests → out: nothing
 EXTEND: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return answer(LOST) end
@@ -313,7 +240,7 @@ return answer(OK)
 
 # in: token, names → out: posted, pending, TAT, version of each
 READ: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return answer(LOST) end
@@ -329,7 +256,7 @@ return answer(OK, told)
 
 # in: token → out: the name of every counter
 NAMES: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 if is_lost(cmsgpack.unpack(ARGV[1])[1]) then return answer(LOST) end
 local names = {}
@@ -342,7 +269,7 @@ return answer(OK, names)
 
 # in: token, now, names → out: nothing; a counter that holds nothing is forgotten
 FORGET: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return answer(LOST) end
@@ -357,7 +284,7 @@ return answer(OK)
 
 # in: token, now, how many → out, not packed: the status, then request and entry of each
 EXPIRED: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return {answer(LOST)} end
@@ -372,7 +299,7 @@ return found
 
 # in: token, requests → out: the names of the counters they hold something of
 HELD: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local asked = cmsgpack.unpack(ARGV[1])
 if is_lost(asked[1]) then return answer(LOST) end

@@ -12,7 +12,7 @@ from gateway.ledger.entry import Entry
 from gateway.quota import gcra
 from gateway.quota.budget import Budget, Scope
 from gateway.quota.hold import CounterKey, Exhausted, Granted, Hold, Rate
-from gateway.storage import valkey_scripts as scripts
+from gateway.storage import valkey_prelude as prelude, valkey_scripts as scripts
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
@@ -308,7 +308,7 @@ def test_a_url_that_is_none_of_valkeys_is_refused_without_being_shown() -> None:
 
 
 async def test_a_limit_that_lua_cannot_count_to_is_obeyed_as_far_as_it_can(rig: ValkeyRig) -> None:
-    most = scripts.EXACT_MAX
+    most = prelude.EXACT_MAX
     huge = line("huge", 1_000, 2**60)
     await rig.post({huge.key: most - 1_500})
     granted(await rig.quotas.reserve(hold(huge)))
@@ -325,7 +325,7 @@ async def test_a_shadow_cannot_be_counted_past_what_lua_counts(rig: ValkeyRig) -
     assert await state(rig.quotas, half) == [(0, 2**52)]
 
 
-COST = scripts._PRELUDE + "return text(cost(tonumber(ARGV[1]), tonumber(ARGV[2])))"
+COST = prelude.PRELUDE + "return text(cost(tonumber(ARGV[1]), tonumber(ARGV[2])))"
 
 
 async def test_lua_s_cost_of_a_rolling_minute_is_python_s_to_the_last_microsecond(
@@ -335,10 +335,10 @@ async def test_lua_s_cost_of_a_rolling_minute_is_python_s_to_the_last_microsecon
     loop = asyncio.get_running_loop()
 
     @settings(max_examples=300, deadline=None)
-    @given(st.integers(0, scripts.EXACT_MAX), st.integers(1, scripts.RATE_MAX))
+    @given(st.integers(0, prelude.EXACT_MAX), st.integers(1, prelude.RATE_MAX))
     def same(amount: int, per_minute: int) -> None:
         expected = gcra.cost_us(amount, Rate(per_minute, 1))
-        if expected <= scripts.EXACT_MAX:
+        if expected <= prelude.EXACT_MAX:
             asked = connection.run(COST, ["k"] * 5, [b"%d" % amount, b"%d" % per_minute])
             found = asyncio.run_coroutine_threadsafe(asked, loop).result(10)
             assert int(found) == expected

@@ -48,7 +48,10 @@ class LiveValkey:
         quiet = ["--save", "", "--daemonize", "no", *self._settings]
         with (self._folder / "log").open("ab") as log:
             command = [str(self._program), *where, *quiet]
-            self._child = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+            # A session of its own, as a server has: schedulers share out a machine by sessions.
+            self._child = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd="/", start_new_session=True
+            )
         end = time.monotonic() + START_S_MAX
         while time.monotonic() < end:
             if self.said("PING").startswith(("+PONG", "-NOAUTH")):
