@@ -34,6 +34,8 @@ COMMANDS: Final = {
     "price": "gateway.commands.price:price",
     "prices": "gateway.commands.prices:prices",
     "contracts": "gateway.commands.contracts:contracts",
+    "fixed-costs": "gateway.commands.fixed_costs:fixed_costs",
+    "fx": "gateway.commands.fx:fx",
     "verify": "gateway.commands.verify:verify",
     "rebuild": "gateway.commands.rebuild:rebuild",
 }

@@ -3,20 +3,20 @@
 To add something a statement says: where it is read, in ``_facts``; what it is, in reporting.compose.Facts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
 from gateway.commands.output import stop
-from gateway.commands.payers import organisation_of, terms_of
+from gateway.commands.payers import organisation_of, terms_for
 from gateway.config import Config
 from gateway.kernel.money import PICO_PER_NANO, round_cents
 from gateway.ledger.period import previous_period
 from gateway.quota.budget import MONEY, Budget, Scope
 from gateway.reporting.compose import Books, Closing, Facts, composed, summarised
-from gateway.reporting.fold import Ledgered
+from gateway.reporting.fold import Ledgered, Terms
 from gateway.reporting.organisation import UNALLOCATED, Organisation
 from gateway.reporting.roster import read_csv
 from gateway.reporting.statement import Budgeted, Statement, Summary
@@ -151,7 +151,7 @@ async def gathered(database: Database, config: Config, asked: Asked) -> Month:
 async def live(database: Database, config: Config, asked: Asked) -> LiveMonth:
     """The month as the ledger has it now; earlier months as they were kept."""
     known = await organisation_of(database, asked.organisation)
-    terms = terms_of(config)
+    terms = await terms_for(database, config, asked.period, known)
     if asked.share_unallocated is not None:
         terms = msgspec.structs.replace(terms, share_unallocated=asked.share_unallocated)
     found = await reporting.postings(database, asked.period, known.spans())
@@ -160,11 +160,31 @@ async def live(database: Database, config: Config, asked: Asked) -> LiveMonth:
     for _ in range(EARLIER_MONTHS):
         periods.append(previous_period(periods[-1]))
     history = await reporting.history(database, reversed(periods[1:]), known)
-    earlier = tuple(Ledgered(period, sums, known, terms) for period, sums in history.items())
+    kept = await _kept(database, history)
+    earlier = tuple(
+        [
+            Ledgered(
+                period, sums, known, await _earlier(database, config, terms, period, kept, known)
+            )
+            for period, sums in history.items()
+        ]
+    )
     counted = await reporting.counted(database, asked.period, known)
     budgets = budgets_by_centre(await BudgetStore(database).list())
-    kept = await _kept(database, history)
     return LiveMonth(ledgered, _facts(config, asked), _Beside(counted, earlier, kept, budgets))
+
+
+async def _earlier(
+    database: Database,
+    config: Config,
+    terms: Terms,
+    period: int,
+    kept: Container[int],
+    known: Organisation,
+) -> Terms:
+    """The terms of an earlier month; of one that was kept only what was kept is said."""
+    shared = () if period in kept else (await terms_for(database, config, period, known)).shared
+    return msgspec.structs.replace(terms, shared=shared)
 
 
 async def _kept(database: Database, periods: Iterable[int]) -> dict[int, dict[str, int]]:

@@ -18,7 +18,7 @@ from focus_data_toolkit.model.validator import lint_focus_1_4_structure
 
 from gateway import shipped
 from gateway.commands.focus import Bundle, bundle
-from gateway.commands.payers import ledgered_of, terms_of
+from gateway.commands.payers import ledgered_of
 from gateway.commands.simulate import filled
 from gateway.commands.simulation.month import Shop
 from gateway.commands.simulation.world import world
@@ -113,7 +113,7 @@ def test_an_invoice_sums_to_its_statement_and_the_rows_to_the_ledger(
 
     async def reading() -> tuple[dict[str, int], int]:
         async with opened(configured) as database:
-            _, ledgered = await ledgered_of(database, PERIOD, terms_of(configured))
+            _, ledgered = await ledgered_of(database, configured, PERIOD)
             statement = await Ledger(database).statement(PERIOD)
             assert statement.total.net_pico is not None
             return {c: ledgered.cents(c) for c in ledgered.codes}, statement.total.net_pico

@@ -253,7 +253,7 @@ def test_every_command_is_described_and_no_other() -> None:
     described = {
         found[1]: line
         for line in part.splitlines()
-        if (found := re.match(r"\| `(weighbridge [a-z ]+)` \|", line))
+        if (found := re.match(r"\| `(weighbridge [a-z -]+)` \|", line))
     }
     assert described.keys() == there.keys()
     everywhere = {"--config", "--json", "--help"}

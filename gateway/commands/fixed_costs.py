@@ -1,0 +1,303 @@
+"""weighbridge fixed-costs: what is paid beside the calls, and whose part of it is how large."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from gateway import premises, shipped
+from gateway.commands.budgets import author_of
+from gateway.commands.fx import Author, Json, Path_, month_of, period_of, with_costs
+from gateway.commands.output import CONSOLE, emit, shown_usd, stop, stop_all, table, usd
+from gateway.commands.payers import organisation_of, shared_costs
+from gateway.config import Config
+from gateway.kernel.clock import SystemClock
+from gateway.kernel.ids import new_id
+from gateway.kernel.money import format_usd, parse_usd
+from gateway.ledger.period import day_and_period
+from gateway.reporting.allocation import Allocation, allocate
+from gateway.reporting.fixed import KINDS, POOL_KEYS, RULES, FixedCost, check
+from gateway.storage.costs import CostStore
+
+COLUMNS: Final = ("name", "kind", "amount", "currency", "from", "to", "pool", "rule", "capacity", "cost_centres", "source")  # fmt: skip
+SEAT_COLUMNS: Final = ("seat", "team")
+
+fixed_costs = typer.Typer(
+    help="What is paid beside the calls: provisioned capacity, reservations, seats.",
+    no_args_is_help=True,
+)
+
+
+@fixed_costs.command("add")
+def add_cost(
+    name: Annotated[str, typer.Argument(help="as statements name it")],
+    *,
+    kind: Annotated[str, typer.Option(help=", ".join(KINDS))],
+    amount: Annotated[str, typer.Option(help="a month, such as 73000; of a seat with --per-seat")],
+    first: Annotated[str, typer.Option("--from", help="the first month, such as 2026-11")],
+    last: Annotated[str | None, typer.Option("--to", help="the last month; else for ever")] = None,
+    currency: Annotated[str, typer.Option(help="converted by the month's rate: fx set")] = "USD",
+    pool: Annotated[
+        str,
+        typer.Option(help=f"which requests it serves, as deployment=ptu-*: {', '.join(POOL_KEYS)}"),
+    ] = "",
+    rule: Annotated[str, typer.Option(help=", ".join(RULES))] = "list_cost",
+    capacity: Annotated[
+        int | None, typer.Option(help="bought a month: seats, tokens, or USD of list cost")
+    ] = None,
+    cost_centre: Annotated[
+        str, typer.Option(help="of the rule direct: 4100, or 4100=3,4200=1")
+    ] = "",
+    seats: Annotated[Path | None, typer.Option(help="CSV with the columns seat, team")] = None,
+    per_seat: Annotated[bool, typer.Option("--per-seat", help="the amount is of one seat")] = False,
+    source: Annotated[str, typer.Option(help="a contract, an invoice")] = "",
+    author: Author = None,
+    config: Path_ = None,
+) -> None:
+    """Charge a cost every month, until it is removed."""
+    row = {
+        "name": name, "kind": kind, "amount": amount, "currency": currency, "from": first,
+        "to": last or "", "pool": pool, "rule": rule, "capacity": "" if capacity is None else str(capacity),
+        "cost_centres": cost_centre, "source": source,
+    }  # fmt: skip
+    cost = _cost(row, author_of(author), per_seat=per_seat)
+    whose = _seats(seats) if seats else {}
+    _refuse(check(cost), rule, whose)
+
+    async def add(store: CostStore) -> None:
+        await store.add([cost], whose)
+
+    with_costs(shipped.configured(config), add)
+    CONSOLE.print(f"[green]✓[/] {name}: {_amount(cost)} a month from {first}", highlight=False)
+
+
+@fixed_costs.command("import")
+def import_costs(
+    file: Annotated[Path, typer.Argument(help=f"CSV with the columns {', '.join(COLUMNS)}")],
+    *,
+    author: Author = None,
+    config: Path_ = None,
+) -> None:
+    """Add the costs of a file, all or none; seats are added one cost at a time, with --seats."""
+    rows = _rows(file, COLUMNS)
+    costs = [_cost(row, author_of(author), where=f"{file.name}:{n}: ") for n, row in enumerate(rows, start=2)]  # fmt: skip
+    problems = [
+        f"{file.name}:{number}: {text}"
+        for number, cost in enumerate(costs, start=2)
+        for text in check(cost)
+    ]
+    if problems:
+        stop_all(problems)
+
+    async def add(store: CostStore) -> None:
+        await store.add(costs)
+
+    with_costs(shipped.configured(config), add)
+    CONSOLE.print(f"[green]✓[/] {len(costs)} costs", highlight=False)
+
+
+@fixed_costs.command("remove")
+def remove_cost(
+    name: Annotated[str, typer.Argument(help="as `fixed-costs list` shows it")],
+    *,
+    first: Annotated[str, typer.Option("--from", help="the first month without it")],
+    author: Author = None,
+    config: Path_ = None,
+) -> None:
+    """End a cost from a month on; what was charged before stays, and so does who added it."""
+    period = period_of(first, "--from")
+
+    async def remove(store: CostStore) -> list[FixedCost]:
+        return await store.remove(name, period, author_of(author))
+
+    with_costs(shipped.configured(config), remove)
+    CONSOLE.print(f"[green]✓[/] {name} ends before {first}", highlight=False)
+
+
+@fixed_costs.command("list")
+def list_costs(*, config: Path_ = None, json: Json = False) -> None:
+    """Every cost, with its months, its pool and its rule."""
+
+    async def all_of(store: CostStore) -> list[FixedCost]:
+        return await store.costs()
+
+    costs = with_costs(shipped.configured(config), all_of)
+    if json:
+        for cost in costs:
+            emit(_record(cost))
+        return
+    shown = table(
+        "Fixed costs",
+        (
+            ("name", "left"), ("kind", "left"), ("a month", "right"), ("from", "left"), ("to", "left"),
+            ("pool", "left"), ("shared by", "left"), ("bought", "right"), ("source", "left"),
+        ),
+    )  # fmt: skip
+    for cost in costs:
+        shown.add_row(
+            cost.name, cost.kind, _amount(cost), month_of(cost.first),
+            "" if cost.last is None else month_of(cost.last), _pool(cost) or "everything", cost.rule,
+            "" if cost.capacity is None else f"{cost.capacity:,}", cost.source,
+        )  # fmt: skip
+    CONSOLE.print(shown if costs else "no fixed costs yet: weighbridge fixed-costs add")
+
+
+@fixed_costs.command("show")
+def show_costs(
+    month: Annotated[str | None, typer.Argument(help="such as 2026-11; else this one")] = None,
+    *,
+    config: Path_ = None,
+    json: Json = False,
+) -> None:
+    """A month's fixed costs by cost centre, and what nobody used."""
+    configured = shipped.configured(config)
+    _, today = day_and_period(SystemClock().wall_us(), configured.org.timezone)
+    period = today if month is None else period_of(month, "MONTH")
+    for made in _allocated(configured, period):
+        if json:
+            emit(_allocation(made, period))
+        else:
+            _show(made, period)
+
+
+def _allocated(configured: Config, period: int) -> list[Allocation]:
+    premises.ready_store(configured)
+
+    async def run(_store: CostStore) -> list[Allocation]:
+        async with premises.opened(configured) as database:
+            known = await organisation_of(database)
+            return [allocate(cost, {}) for cost in await shared_costs(database, period, known)]
+
+    return with_costs(configured, run)
+
+
+def _cost(
+    row: dict[str, str], author: str, *, per_seat: bool = False, where: str = ""
+) -> FixedCost:
+    """A cost of its written cells; ends with status 2 on a cell that cannot be read."""
+    try:
+        pico = parse_usd(row["amount"])
+    except ValueError as error:
+        stop(f"{where}--amount: {error}")
+    capacity = row["capacity"]
+    if capacity and not capacity.isdigit():
+        stop(f"{where}--capacity: expected a whole number, found {capacity!r}")
+    shares = {name: share or "1" for name, share in _pairs(row["cost_centres"]).items()}
+    if not all(share.isdigit() for share in shares.values()):
+        stop(
+            f"{where}--cost-centre: expected 4100, or 4100=3,4200=1, found {row['cost_centres']!r}"
+        )
+    return FixedCost(
+        id=str(new_id()),
+        name=row["name"],
+        kind=row["kind"],
+        first=period_of(row["from"], f"{where}--from"),
+        last=period_of(row["to"], f"{where}--to") if row["to"] else None,
+        pico=pico,
+        currency=row["currency"] or "USD",
+        pool=_pairs(row["pool"]),
+        rule=row["rule"],
+        capacity=int(capacity) if capacity else None,
+        shares={name: int(share) for name, share in shares.items()},
+        source=row["source"],
+        author=author,
+        at_us=SystemClock().wall_us(),
+        per_seat=per_seat,
+    )
+
+
+def _refuse(problems: list[str], rule: str, whose: dict[str, str]) -> None:
+    """End with status 2 where something is wrong with a cost."""
+    if rule == "seat" and not whose:
+        problems.append("--seats: the rule seat needs the list of who has one")
+    if problems:
+        stop_all(problems)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """'a=1,b' → {'a': '1', 'b': ''}."""
+    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _seats(file: Path) -> dict[str, str]:
+    rows = _rows(file, SEAT_COLUMNS)
+    twice = [seat for seat, n in Counter(row["seat"] for row in rows).items() if n > 1]
+    if twice:
+        stop(f"{file.name}: a seat stands there twice: {', '.join(sorted(twice)[:5])}")
+    return {row["seat"]: row["team"] for row in rows}
+
+
+def _rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    try:
+        lines = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        stop(f"{file} cannot be read as CSV in UTF-8: {error}")
+    if not lines or tuple(lines[0]) != tuple(columns):
+        stop(f"{file.name}:1: the columns must be {','.join(columns)}")
+    short = [
+        n for n, cells in enumerate(lines[1:], start=2) if cells and len(cells) != len(columns)
+    ]
+    if short:
+        stop(f"{file.name}:{short[0]}: expected {len(columns)} cells")
+    return [dict(zip(columns, map(str.strip, cells), strict=True)) for cells in lines[1:] if cells]
+
+
+def _amount(cost: FixedCost) -> str:
+    each = " a seat" if cost.per_seat else ""
+    return f"{format_usd(cost.pico)} {cost.currency}{each}"
+
+
+def _pool(cost: FixedCost) -> str:
+    return ",".join(f"{key}={glob}" for key, glob in cost.pool.items())
+
+
+def _record(cost: FixedCost) -> dict[str, object]:
+    return {
+        "name": cost.name,
+        "kind": cost.kind,
+        "amount": format_usd(cost.pico),
+        "per_seat": cost.per_seat,
+        "currency": cost.currency,
+        "from": month_of(cost.first),
+        "to": None if cost.last is None else month_of(cost.last),
+        "pool": cost.pool,
+        "rule": cost.rule,
+        "capacity": cost.capacity,
+        "cost_centres": cost.shares,
+        "source": cost.source,
+        "author": cost.author,
+    }
+
+
+def _allocation(made: Allocation, period: int) -> dict[str, object]:
+    return {
+        "month": month_of(period),
+        "name": made.cost.name,
+        "usd": usd(made.cost.pico),
+        "parts": {code or "unallocated": usd(pico) for code, pico in made.parts.items()},
+        "idle_usd": usd(made.central),
+        "idle": made.idle,
+        "unit": made.cost.unit,
+    }
+
+
+def _show(made: Allocation, period: int) -> None:
+    cost = made.cost
+    shown = table(
+        f"{cost.name}, {month_of(period)}: {shown_usd(cost.pico, 2)} USD",
+        (("cost centre", "left"), (cost.unit, "right"), ("USD", "right"), ("", "left")),
+    )
+    for code, pico in sorted(made.parts.items(), key=lambda part: -part[1]):
+        size = f"{made.used.get(code, 0):,}"
+        shown.add_row(code or "unallocated", size, shown_usd(pico, 2), made.note(code))
+    if made.central:
+        shown.add_section()
+        shown.add_row(
+            "platform", f"{made.idle:,}", shown_usd(made.central, 2), "idle: nobody used it"
+        )
+    CONSOLE.print(shown)
+    CONSOLE.print()

@@ -1,0 +1,122 @@
+"""weighbridge fx: the rates of other currencies, a month each."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from gateway import premises, shipped
+from gateway.commands.budgets import author_of
+from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.config import Config
+from gateway.kernel.clock import instant
+from gateway.kernel.money import format_usd
+from gateway.ledger.currency import Rate, standing
+from gateway.storage.costs import CostStore
+
+T = TypeVar("T")
+Path_ = Annotated[Path | None, typer.Option("--config", help="configuration file")]
+Json = Annotated[bool, typer.Option("--json", help="one object per line")]
+Author = Annotated[str | None, typer.Option(help="who does it; else the system's user")]
+
+fx = typer.Typer(help="Rates of other currencies, a month each.", no_args_is_help=True)
+
+
+def with_costs(configured: Config, work: Callable[[CostStore], Awaitable[T]]) -> T:
+    """Do something with rates and fixed costs."""
+    premises.ready_store(configured)
+
+    async def run() -> T:
+        async with premises.opened(configured) as database:
+            return await work(CostStore(database))
+
+    return asyncio.run(run())
+
+
+@fx.command("set")
+def set_rate(
+    month: Annotated[str, typer.Argument(help="such as 2026-11")],
+    currency: Annotated[str, typer.Argument(help="such as EUR")],
+    rate: Annotated[str, typer.Argument(help="units of it for one USD, such as 0.9215")],
+    *,
+    source: Annotated[str, typer.Option(help="where it is from")],
+    author: Author = None,
+    config: Path_ = None,
+    json: Json = False,
+) -> None:
+    """Set the rate of a month, until its close freezes it; the newest holds."""
+    period = period_of(month, "MONTH")
+
+    async def put(store: CostStore) -> Rate:
+        return await store.set_rate(period, currency, rate, source, author_of(author))
+
+    made = with_costs(shipped.configured(config), put)
+    if json:
+        emit(_record(made))
+    else:
+        CONSOLE.print(
+            f"[green]✓[/] {month_of(period)}: 1 USD = {format_usd(made.pico)} {currency}",
+            highlight=False,
+        )
+
+
+@fx.command("list")
+def list_rates(
+    *,
+    month: Annotated[str | None, typer.Option(help="of this month only, such as 2026-11")] = None,
+    config: Path_ = None,
+    json: Json = False,
+) -> None:
+    """The rates that hold, the newest month first."""
+    wanted = None if month is None else period_of(month, "--month")
+
+    async def all_of(store: CostStore) -> list[Rate]:
+        return await store.rates()
+
+    newest = standing(with_costs(shipped.configured(config), all_of))
+    rates = [newest[key] for key in sorted(newest, reverse=True) if wanted in {None, key[0]}]
+    if json:
+        for one in rates:
+            emit(_record(one))
+        return
+    shown = table(
+        "Rates for one USD",
+        (
+            ("month", "left"), ("currency", "left"), ("rate", "right"), ("source", "left"),
+            ("author", "left"), ("set", "left"),
+        ),
+    )  # fmt: skip
+    for one in rates:
+        shown.add_row(
+            month_of(one.period), one.currency, format_usd(one.pico), one.source, one.author,
+            f"{instant(one.at_us):%Y-%m-%d %H:%M}",
+        )  # fmt: skip
+    CONSOLE.print(shown if rates else "no rates yet: weighbridge fx set 2026-11 EUR 0.9215 --source …")  # fmt: skip
+
+
+def period_of(text: str, option: str) -> int:
+    """yyyymm of '2026-11'; ends with status 2 on anything else."""
+    try:
+        at = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError:
+        stop(f"{option} is a month such as 2026-11, found {text!r}")
+    return at.year * 100 + at.month
+
+
+def month_of(period: int) -> str:
+    """'2026-11'."""
+    return f"{period // 100}-{period % 100:02}"
+
+
+def _record(rate: Rate) -> dict[str, object]:
+    return {
+        "month": month_of(rate.period),
+        "currency": rate.currency,
+        "rate": format_usd(rate.pico),
+        "source": rate.source,
+        "author": rate.author,
+        "at": instant(rate.at_us).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,112 @@
+"""Rates and fixed costs on the command line, and on the statements they are part of."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.__main__ import main
+
+Run = Callable[..., SimpleNamespace]
+MONTH = "2026-10"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    config = tmp_path / "c.toml"
+    config.write_text(f'[storage]\nfolder = "{tmp_path / "var"}"\n', encoding="utf-8")
+
+    def command(*words: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["weighbridge", *words, "--config", str(config)])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        records = [json.loads(one) for one in out.splitlines() if one.startswith("{")]
+        return SimpleNamespace(status=status, out=out, err=err.replace("\n", " "), records=records)
+
+    return command
+
+
+def test_a_rate_is_set_and_listed(run: Run) -> None:
+    assert run("fx", "set", MONTH, "EUR", "0.9215", "--source", "the central bank").status == 0
+    (rate,) = run("fx", "list", "--json").records
+    assert (rate["month"], rate["currency"], rate["rate"]) == (MONTH, "EUR", "0.9215")
+    assert "0.9215" in run("fx", "list", "--month", MONTH).out
+    for words, said in (
+        ((MONTH, "eur", "1"), "a currency is a code such as EUR"),
+        ((MONTH, "EUR", "one"), "a rate is a decimal above zero"),
+        (("October", "EUR", "1"), "MONTH is a month such as 2026-11"),
+    ):
+        wrong = run("fx", "set", *words, "--source", "s")
+        assert wrong.status == 2
+        assert said in wrong.err
+
+
+def test_mistakes_of_a_cost_are_told_all_at_once(run: Run) -> None:
+    wrong = run("fixed-costs", "add", "x", "--kind", "lorry", "--amount", "1", "--from", MONTH, "--rule", "seat")  # fmt: skip
+    assert wrong.status == 2
+    for said in (
+        "--kind: expected one of ptu",
+        "--seats: the rule seat",
+        "--source: expected where",
+    ):
+        assert said in wrong.err
+
+
+def test_costs_are_part_of_the_month_and_its_statements_tie(run: Run, tmp_path: Path) -> None:
+    simulated = ("--users", "20", "--per-day", "5", "--days", "3", "--until", "2026-10-20")
+    assert run("simulate", *simulated, "--json").status == 0
+    before = run("chargeback", MONTH, "--json").records
+    run("fx", "set", MONTH, "EUR", "0.5", "--source", "the central bank")
+    add = ("--from", MONTH, "--source", "contract 7")
+    assert run("fixed-costs", "add", "capacity", "--kind", "ptu", "--amount", "100", "--rule", "tokens", *add).status == 0  # fmt: skip
+    seats = tmp_path / "seats.csv"
+    seats.write_text(
+        "seat,team\nuser-0001,nobody-knows\nuser-0002,nobody-knows\n", encoding="utf-8"
+    )
+    licences = (
+        "--kind",
+        "seat",
+        "--amount",
+        "19",
+        "--per-seat",
+        "--currency",
+        "EUR",
+        "--rule",
+        "seat",
+    )
+    assert run("fixed-costs", "add", "licences", *licences, "--capacity", "3", "--seats", str(seats), *add).status == 0  # fmt: skip
+    capacity, seated = run("fixed-costs", "show", MONTH, "--json").records
+    assert capacity["usd"] == "100"
+    assert (seated["usd"], seated["idle_usd"], seated["idle"]) == ("114", "38", 1)
+    assert seated["parts"] == {"unallocated": "76"}
+    after = run("chargeback", MONTH, "--json").records
+    assert before != after
+    assert "capacity" in run("fixed-costs", "show", MONTH).out
+    assert [one["name"] for one in run("fixed-costs", "list", "--json").records] == [
+        "capacity", "licences",
+    ]  # fmt: skip
+    assert run("fixed-costs", "remove", "capacity", "--from", MONTH).status == 0
+    assert [one["name"] for one in run("fixed-costs", "show", MONTH, "--json").records] == ["licences"]  # fmt: skip
+
+
+def test_a_file_of_costs_is_added_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
+    head = "name,kind,amount,currency,from,to,pool,rule,capacity,cost_centres,source"
+    good = 'own,own,250,USD,2026-10,,,direct,,"4100=3,4200=1",budget 2026'
+    path = tmp_path / "costs.csv"
+    path.write_text(f"{head}\n{good}\nbad,lorry,1,USD,2026-10,,,even,,,s\n", encoding="utf-8")
+    wrong = run("fixed-costs", "import", str(path))
+    assert wrong.status == 2
+    assert "costs.csv:3: --kind" in wrong.err
+    assert run("fixed-costs", "list", "--json").records == []
+    path.write_text(f"{head}\n{good}\n", encoding="utf-8")
+    assert run("fixed-costs", "import", str(path)).status == 0
+    (made,) = run("fixed-costs", "show", MONTH, "--json").records
+    assert made["parts"] == {"4100": "187.5", "4200": "62.5"}

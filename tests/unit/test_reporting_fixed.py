@@ -1,0 +1,114 @@
+"""Fixed costs: every rule's parts and the idle rest sum to the cost, in whole pico-USD."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from gateway.kernel.errors import BadRequest
+from gateway.reporting.allocation import allocate
+from gateway.reporting.fixed import RULES, FixedCost, Used, check, due, serves, shared
+
+USD = 10**12
+POOL = FixedCost(
+    id="1", name="ptu", kind="ptu", first=202611, last=None, pico=73_000 * USD, source="invoice 7"
+)
+
+
+def used(centre: str, list_pico: int, quantity: int = 1, **names: str) -> Used:
+    return Used(centre, names, "input_text", quantity, list_pico)
+
+
+def parts(
+    cost: FixedCost, usage: list[Used], seats: dict[str, int] | None = None
+) -> dict[str, int]:
+    made = allocate(shared(cost, usage, seats or {}, None), {})
+    return {**made.parts, "idle": made.central}
+
+
+def test_the_worked_case_by_list_cost() -> None:
+    usage = [used(c, share * USD) for c, share in (("a", 60), ("b", 30), ("c", 10))]
+    assert parts(POOL, usage) == {"a": 43_800 * USD, "b": 21_900 * USD, "c": 7_300 * USD, "idle": 0}
+
+
+def test_idle_capacity_stays_visible_with_the_platform() -> None:
+    cost = msgspec.structs.replace(POOL, capacity=200)
+    usage = [used("a", 60 * USD), used("b", 40 * USD)]
+    assert parts(cost, usage) == {"a": 21_900 * USD, "b": 14_600 * USD, "idle": 36_500 * USD}
+    tokens = msgspec.structs.replace(POOL, rule="tokens", capacity=1_000)
+    assert parts(tokens, [used("a", 0, 250)]) == {"a": 18_250 * USD, "idle": 54_750 * USD}
+
+
+def test_a_cost_per_seat_is_of_the_seats_bought_and_empty_ones_are_idle() -> None:
+    seat = msgspec.structs.replace(POOL, kind="seat", rule="seat", pico=19 * USD, per_seat=True)
+    assert parts(seat, [], {"a": 600, "b": 400}) == {"a": 11_400 * USD, "b": 7_600 * USD, "idle": 0}
+    bought = msgspec.structs.replace(seat, capacity=1_000)
+    assert parts(bought, [], {"a": 600}) == {"a": 11_400 * USD, "idle": 7_600 * USD}
+
+
+def test_only_the_pool_counts() -> None:
+    cost = msgspec.structs.replace(POOL, pool={"deployment": "ptu-*", "provider": "azure"})
+    usage = [
+        used("a", 5 * USD, deployment="ptu-1", provider="azure"),
+        used("b", 5 * USD, deployment="other", provider="azure"),
+        used("c", 5 * USD, deployment="ptu-1", provider="google"),
+    ]
+    assert parts(cost, usage) == {"a": 73_000 * USD, "idle": 0}
+    assert serves(POOL, {})
+
+
+def test_even_and_direct() -> None:
+    usage = [used("a", 9 * USD), used("b", 1 * USD), used("c", 0, 0)]
+    even = msgspec.structs.replace(POOL, rule="even", pico=9)
+    assert parts(even, [*usage, used("a", 1)]) == {"a": 5, "b": 4, "idle": 0}
+    direct = msgspec.structs.replace(POOL, rule="direct", shares={"x": 3, "y": 1})
+    assert parts(direct, usage) == {"x": 54_750 * USD, "y": 18_250 * USD, "idle": 0}
+
+
+def test_a_pool_nobody_used_is_the_platforms() -> None:
+    assert parts(POOL, []) == {"idle": 73_000 * USD}
+
+
+def test_another_currency_needs_the_months_rate() -> None:
+    cost = msgspec.structs.replace(POOL, currency="EUR", pico=92 * USD)
+    assert shared(cost, [], {}, 920_000_000_000).pico == 100 * USD
+    with pytest.raises(BadRequest, match="weighbridge fx set MONTH EUR RATE"):
+        shared(cost, [], {}, None)
+
+
+def test_a_cost_is_of_its_months_only() -> None:
+    until = msgspec.structs.replace(POOL, name="a", last=202701)
+    assert [c.name for c in due([POOL, until], 202611)] == ["a", "ptu"]
+    assert due([POOL, until], 202610) == []
+    assert [c.name for c in due([POOL, until], 202702)] == ["ptu"]
+
+
+def test_every_mistake_is_told_by_its_option() -> None:
+    wrong = msgspec.structs.replace(
+        POOL, kind="lorry", rule="seat", pool={"colour": "red"}, last=202601, capacity=0,
+        shares={"x": 1}, source="",
+    )  # fmt: skip
+    said = "\n".join(check(wrong))
+    for option in ("--kind", "--pool", "--cost-centre", "--to", "--capacity", "--source"):
+        assert option in said
+    assert check(POOL) == []
+
+
+usages = st.lists(
+    st.builds(used, st.sampled_from("abc"), st.integers(0, 10**15), st.integers(0, 10**9)),
+    max_size=8,
+)
+
+
+@settings(max_examples=200)
+@given(
+    usages, st.sampled_from([r for r in RULES if r != "direct"]), st.integers(0, 10**18),
+    st.one_of(st.none(), st.integers(1, 10**6)),
+    st.dictionaries(st.sampled_from("abc"), st.integers(1, 500)),
+)  # fmt: skip
+def test_parts_and_idle_sum_to_the_cost_and_nobody_pays_less_than_nothing(
+    usage: list[Used], rule: str, pico: int, capacity: int | None, seats: dict[str, int]
+) -> None:
+    cost = msgspec.structs.replace(POOL, rule=rule, pico=pico, capacity=capacity)
+    made = parts(cost, usage, seats)
+    assert sum(made.values()) == pico
+    assert all(type(part) is int and part >= 0 for part in made.values())
