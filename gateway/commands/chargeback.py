@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway import app as composition, shipped
-from gateway.commands.output import CONSOLE, emit, stop
+from gateway.commands.output import CONSOLE, ERRORS, emit, stop
 from gateway.commands.statement_asked import Asked, Month, code_of, gathered, of_file
-from gateway.commands.statement_files import SUMMARY_FORMS, WRITERS, summary_bytes
+from gateway.commands.statement_files import SUMMARY_WRITERS, WRITERS, available
 from gateway.commands.statement_pictures import drawn, drawn_summary
 from gateway.commands.verify import period_of
 from gateway.config import Config
@@ -113,7 +114,7 @@ def _one(made: Statement, wanted: Wanted, names: dict[str, str]) -> None:
 
 def _all(made: Summary, wanted: Wanted) -> None:
     if wanted.to is not None:
-        wanted.to.write_bytes(summary_bytes(made, wanted.to.suffix))
+        wanted.to.write_bytes(SUMMARY_WRITERS[wanted.to.suffix](made))
         CONSOLE.print(f"{month_text(made.period)}: {in_words(made.cents)} → {wanted.to}", highlight=False)  # fmt: skip
     elif wanted.json:
         for record in summary_records(made):
@@ -122,19 +123,20 @@ def _all(made: Summary, wanted: Wanted) -> None:
         CONSOLE.print(drawn_summary(made))
 
 
-FOLDER_FORMS = (".html", ".xlsx", ".csv", ".json")
-
-
 def _folder(found: Month, folder: Path) -> None:
-    """Every cost centre's statement in every form but PDF, and the summary."""
+    """Every cost centre's statement in every form that can be made here, and the summary."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = found.summary()
+    made, forms = found.summary(), available()
     period = month_text(made.period)
-    for suffix in SUMMARY_FORMS:
-        (folder / f"{period}-summary{suffix}").write_bytes(summary_bytes(made, suffix))
-    for share in made.shares:
-        statement = found.statement(share.centre.code)
-        for suffix in FOLDER_FORMS:
-            file = folder / f"{statement.number}{suffix}"
-            file.write_bytes(WRITERS[suffix](statement, {}))
-    CONSOLE.print(f"{len(made.shares)} statements and the summary → {folder}", highlight=False)
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=ERRORS, transient=True) as bar:  # fmt: skip
+        task = bar.add_task("writing statements", total=len(made.shares) + 1)
+        for suffix in forms:
+            (folder / f"{period}-summary{suffix}").write_bytes(SUMMARY_WRITERS[suffix](made))
+        for share in made.shares:
+            bar.update(task, advance=1)
+            statement = found.statement(share.centre.code)
+            for suffix in forms:
+                file = folder / f"{statement.number}{suffix}"
+                file.write_bytes(WRITERS[suffix](statement, {}))
+    said = f"{len(made.shares)} statements and the summary, as {', '.join(forms)} → {folder}"
+    CONSOLE.print(said, highlight=False)

@@ -22,6 +22,7 @@ from gateway.reporting import fonts
 from gateway.reporting.page import page
 from gateway.reporting.sheets import Cell, Cents, Sheet, Total, sheets, summary_sheets
 from gateway.reporting.statement import Statement, Summary
+from gateway.reporting.summary_page import summary_page
 from gateway.reporting.tabular import as_csv, document, records, summary_records
 
 Names = Mapping[str, str]
@@ -51,13 +52,16 @@ def html(made: Statement, names: Names) -> bytes:
 
 def pdf(made: Statement, names: Names) -> bytes:
     """Tagged, PDF/UA-1. Ends with status 2 where WeasyPrint or its system library is not there."""
+    return _printed(page(made, names, faces()))
+
+
+def _printed(text: str) -> bytes:
     document_of = weasyprint()
     if document_of is None:
         _missing("PDF", "WeasyPrint with the system's libpango")
     # The font tools stamp what they embed with the time, unless this says which.
     os.environ.setdefault("SOURCE_DATE_EPOCH", str(int(_EPOCH.timestamp())))  # noqa: TID251  # a library's switch
-    printed = document_of(string=page(made, names, faces()))
-    return bytes(printed.write_pdf(pdf_variant="pdf/ua-1"))
+    return bytes(document_of(string=text).write_pdf(pdf_variant="pdf/ua-1"))
 
 
 def weasyprint() -> Any | None:
@@ -82,7 +86,7 @@ def csv(made: Statement, names: Names) -> bytes:
 
 def json(made: Statement, names: Names) -> bytes:
     """One document."""
-    return orjson.dumps(document(records(made, names)), option=orjson.OPT_INDENT_2) + b"\n"
+    return _indented(document(records(made, names)))
 
 
 WRITERS: Final[dict[str, Callable[[Statement, Names], bytes]]] = {
@@ -94,20 +98,22 @@ WRITERS: Final[dict[str, Callable[[Statement, Names], bytes]]] = {
 }
 
 
-SUMMARY_FORMS: Final = (".xlsx", ".csv", ".json")
+SUMMARY_WRITERS: Final[dict[str, Callable[[Summary], bytes]]] = {
+    ".pdf": lambda made: _printed(summary_page(made, faces())),
+    ".html": lambda made: summary_page(made, faces()).encode(),
+    ".xlsx": lambda made: _workbook(summary_sheets(made), str(made.period)),
+    ".csv": lambda made: as_csv(summary_records(made)).encode(),
+    ".json": lambda made: _indented(document(summary_records(made))),
+}
 
 
-def summary_bytes(made: Summary, suffix: str) -> bytes:
-    """The summary as .xlsx, .csv or .json; ends with status 2 on any other."""
-    if suffix not in SUMMARY_FORMS:
-        stop(
-            f"the summary is written as {', '.join(SUMMARY_FORMS)}; a page is of one --cost-centre"
-        )
-    if suffix == ".xlsx":
-        return _workbook(summary_sheets(made), str(made.period))
-    if suffix == ".csv":
-        return as_csv(summary_records(made)).encode()
-    return orjson.dumps(document(summary_records(made)), option=orjson.OPT_INDENT_2) + b"\n"
+def available() -> tuple[str, ...]:
+    """The forms that can be written here."""
+    return tuple(suffix for suffix in WRITERS if suffix != ".pdf" or weasyprint() is not None)
+
+
+def _indented(made: dict[str, object]) -> bytes:
+    return orjson.dumps(made, option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def _missing(form: str, what: str) -> NoReturn:

@@ -9,7 +9,7 @@ from html import escape
 
 from gateway.reporting.amounts import days_of, in_words, month_name, percent, tokens
 from gateway.reporting.chart import months_chart
-from gateway.reporting.statement import Statement, Use
+from gateway.reporting.statement import Seal, Statement, Use
 from gateway.reporting.style import ACCENT, CSS, INK, PILLS, SAID, shade
 
 NO_NAMES: Mapping[str, str] = {}
@@ -19,15 +19,51 @@ def page(made: Statement, names: Mapping[str, str] = NO_NAMES, faces: str = "") 
     """A whole document without any reference to elsewhere. ``faces``: @font-face rules, where there are any."""
     title = f"Statement {made.number}, {made.organisation}"
     side = f"{_people(made, names)}<section><h2>How the amount was reached</h2>{_method(made)}{_journal(made)}</section>"
+    body = (
+        f'{_head(made)}<div class="pair">{_amount(made)}{_walk(made)}</div>{_unpriced(made)}'
+        f'<div class="pair block rule">{_months(made)}{_budget(made)}</div>'
+        f'<section class="block flows wide">{_usage(made)}</section>'
+        f'<div class="pair block">{side}</div>{_foot(made)}'
+    )
+    return sheet(title, made.organisation, faces, body)
+
+
+def sheet(title: str, author: str, faces: str, body: str) -> str:
+    """A document in the statements' look. ``body``: HTML; the rest is escaped here."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_t(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="author" content="{_t(made.organisation)}"><style>{faces}{CSS}</style></head><body>{_head(made)}'
-        f'<div class="pair">{_amount(made)}{_walk(made)}</div>{_unpriced(made)}'
-        f'<div class="pair block rule">{_months(made)}{_budget(made)}</div>'
-        f'<section class="block flows wide">{_usage(made)}</section>'
-        f'<div class="pair block">{side}</div>{_foot(made)}</body></html>'
+        f'<meta name="author" content="{_t(author)}"><style>{faces}{CSS}</style></head><body>{body}</body></html>'
     )
+
+
+def head(left: str, state: str, facts: Iterable[tuple[str, str]]) -> str:
+    """The head of a sheet: HTML on the left, facts and the state's pill on the right."""
+    text, ground = PILLS[state]
+    pill = f'<span class="pill" style="color:{text};background:{ground}">{SAID[state]}</span>'
+    return (
+        f'<header class="pair head"><div>{left}</div><div class="less"><table class="facts"><tbody>'
+        f"{_rows((*facts, ('Status', pill)))}</tbody></table></div></header>"
+    )
+
+
+def masthead(organisation: str, title: str, said: str) -> str:
+    """Mark, organisation, title, and a line below."""
+    mark = (
+        '<svg style="width:14px;height:13px;display:inline-block;vertical-align:-2px;margin-right:7px" viewBox="0 0 14 13" '
+        'role="img" aria-label="Weighbridge"><title>Weighbridge</title>'
+        f'<rect y="7" width="3.4" height="6" rx="1" fill="{INK}"/><rect x="5.2" y="3.5" width="3.4" height="9.5" rx="1" '
+        f'fill="{INK}"/><rect x="10.4" width="3.4" height="13" rx="1" fill="{ACCENT}"/></svg>'
+    )
+    return (
+        f'<p class="mark">{mark}{_t(organisation)}</p><h1>{_t(title)}</h1>'
+        f'<p class="soft">{_t(said)}</p>'
+    )
+
+
+def span(period: int, zone: str) -> str:
+    """The days of a period and their zone, for people."""
+    return f"1\N{EN DASH}{days_of(period)} {month_name(period)} ({zone})"
 
 
 def _t(text: str) -> str:
@@ -40,14 +76,6 @@ def _rows(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _head(made: Statement) -> str:
-    mark = (
-        '<svg style="width:14px;height:13px;display:inline-block;vertical-align:-2px;margin-right:7px" viewBox="0 0 14 13" '
-        'role="img" aria-label="Weighbridge"><title>Weighbridge</title>'
-        f'<rect y="7" width="3.4" height="6" rx="1" fill="{INK}"/><rect x="5.2" y="3.5" width="3.4" height="9.5" rx="1" '
-        f'fill="{INK}"/><rect x="10.4" width="3.4" height="13" rx="1" fill="{ACCENT}"/></svg>'
-    )
-    text, ground = PILLS[made.state]
-    pill = f'<span class="pill" style="color:{text};background:{ground}">{SAID[made.state]}</span>'
     revision = f" rev. {made.revision}" if made.revision else ""
     facts = [
         ("Statement", f"{_t(made.number)}{revision}"),
@@ -56,12 +84,8 @@ def _head(made: Statement) -> str:
     ]
     if made.seal.posted_at:
         facts.append(("Posting date", _t(made.seal.posted_at[:10])))
-    facts.append(("Status", pill))
-    return (
-        f'<header class="pair head"><div><p class="mark">{mark}{_t(made.organisation)}</p><h1>Monthly statement</h1>'
-        f'<p class="soft">Model inference, 1\N{EN DASH}{days_of(made.period)} {month_name(made.period)} ({_t(made.zone)})</p></div>'
-        f'<div class="less"><table class="facts"><tbody>{_rows(facts)}</tbody></table></div></header>'
-    )
+    said = f"Model inference, {span(made.period, made.zone)}"
+    return head(masthead(made.organisation, "Monthly statement", said), made.state, facts)
 
 
 def _amount(made: Statement) -> str:
@@ -209,7 +233,11 @@ def _journal(made: Statement) -> str:
 
 
 def _foot(made: Statement) -> str:
-    seal = made.seal
+    return foot(made.seal)
+
+
+def foot(seal: Seal) -> str:
+    """Who approved and posted, and the digest of the rows; '' before anything of it is known."""
     said = [
         f"Approved by {_t(seal.approved_by)}, {_t(seal.approved_at)}" if seal.approved_by else "",
         f"Posted by {_t(seal.posted_by)}, {_t(seal.posted_at)}" if seal.posted_by else "",

@@ -14,10 +14,11 @@ import pytest
 
 from gateway.commands import statement_files as files
 from gateway.kernel.money import format_usd
-from gateway.reporting.compose import Books, Closing, ExchangeRate, Facts, composed
+from gateway.reporting.allocation import SharedCost
+from gateway.reporting.compose import Books, Closing, ExchangeRate, Facts, composed, summarised
 from gateway.reporting.fold import Ledgered, Posting, Terms
 from gateway.reporting.organisation import Assignment, CostCentre, Organisation
-from gateway.reporting.statement import Budgeted, Seal, Statement
+from gateway.reporting.statement import Budgeted, Seal, Statement, Summary
 
 USD = 10**12
 KNOWN = Organisation(
@@ -256,6 +257,42 @@ def test_a_text_that_looks_like_a_formula_is_a_text_everywhere() -> None:
     assert all(value.startswith("=SUM(") for value, kind in kinds.items() if kind == "f")
     with zipfile.ZipFile(io.BytesIO(files.xlsx(made, names))) as whole:
         assert not [name for name in whole.namelist() if "hyperlink" in name.lower()]
+
+
+def summary() -> Summary:
+    postings = [
+        a_posting((f"user-{n:04}", "a", f"cloud-{n % 3}", "m"), "input_text", (n + 1) * USD // 7, team=("care", "lab", "dev")[n % 3])
+        for n in range(30)
+    ]  # fmt: skip
+    shared = SharedCost(name="Seats", pico=123 * USD, rule="fixed", shares={"4100": 2}, capacity=3)
+    terms = Terms(shared=(shared,), markup=100)
+    return summarised(Ledgered(202610, postings, KNOWN, terms), Facts(organisation="Example Group"))
+
+
+def test_every_form_of_the_summary_agrees_to_the_cent() -> None:
+    made = summary()
+    wanted = [share.cents for share in made.shares]
+    assert sum(wanted) == made.cents
+    rows = list(csv.DictReader(io.StringIO(files.SUMMARY_WRITERS[".csv"](made).decode())))
+    assert [cents(row["usd"]) for row in rows if row["line"] == "cost_centre"] == wanted
+    found = json.loads(files.SUMMARY_WRITERS[".json"](made))
+    assert [cents(row["usd"]) for row in found["cost_centre"]] == wanted
+    read = Tables()
+    read.feed(files.SUMMARY_WRITERS[".html"](made).decode())
+    _, walk, shares, providers, teams = read.tables
+    assert [cents(row[3]) for row in shares[1:-1]] == wanted
+    assert cents(walk[-1][-1]) == cents(shares[-1][2]) == made.cents
+    ledger = made.parts[0].cents
+    for listed in (providers, teams):
+        assert sum(cents(row[-1]) for row in listed[:-1]) == cents(listed[-1][-1]) == ledger
+    book = openpyxl.load_workbook(io.BytesIO(files.SUMMARY_WRITERS[".xlsx"](made)), data_only=True)
+    column = [cell.value for cell in book.worksheets[0]["E"][1:]]
+    assert [round(float(value) * 100) for value in column] == [*wanted, made.cents]
+    if files.weasyprint() is not None:
+        reader = pypdf.PdfReader(io.BytesIO(files.SUMMARY_WRITERS[".pdf"](made)))
+        text = reader.pages[0].extract_text()
+        shown = [cents(one) for one in re.findall(r"\N{MINUS SIGN}?\$[\d,]+\.\d\d", text)]
+        assert set(wanted) <= set(shown)
 
 
 def test_names_are_on_the_page_only_where_they_are_given() -> None:

@@ -1,13 +1,14 @@
 """Shared cost: the parts and what stays central sum to the whole, whatever the weights."""
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gateway.reporting.allocation import RULES, SharedCost, allocate, by_spend
 
 WEIGHTS = st.dictionaries(st.sampled_from(["1", "2", "3", "4", ""]), st.integers(0, 10**15))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     WEIGHTS,
     WEIGHTS,
@@ -27,6 +28,7 @@ def test_the_parts_sum_to_the_whole(
     assert all(part * sign >= 0 for part in (*made.parts.values(), made.central))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(WEIGHTS, st.integers(0, 10**18))
 def test_nobody_gets_more_than_a_unit_beside_the_exact_share(
     used: dict[str, int], pico: int
@@ -64,6 +66,7 @@ def test_what_nobody_used_stays_central() -> None:
         assert (made.parts, made.central, made.idle) == ({}, 7, 9)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10**15), st.dictionaries(st.text(max_size=2), st.integers(-5, 10**15)))
 def test_spreading_by_spend_loses_nothing_and_charges_nobody_without_spend(
     whole: int, spend: dict[str, int]

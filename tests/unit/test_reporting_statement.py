@@ -1,6 +1,6 @@
 """The statement's laws: nothing is lost between cost centres, and every column of cents sums to its total."""
 
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gateway.kernel.money import round_cents
 from gateway.reporting.allocation import SharedCost
@@ -58,6 +58,7 @@ TERMS = st.builds(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(st.lists(a_posting(), max_size=40), TERMS)
 def test_every_column_of_cents_sums_to_its_total_and_nothing_is_lost(
     postings: list[Posting], terms: Terms
@@ -84,6 +85,7 @@ def test_every_column_of_cents_sums_to_its_total_and_nothing_is_lost(
         assert debits == sum(line.credit_cents for line in made.journal)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(a_posting(), max_size=40))
 def test_markup_and_tax_are_on_nobody_who_is_not_charged(postings: list[Posting]) -> None:
     central = SharedCost(name="Support", pico=USD, rule="central")
