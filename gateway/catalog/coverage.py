@@ -26,6 +26,7 @@ CLASSES: Final[dict[str, Callable[[Unit], bool]]] = {
     "video": lambda unit: unit.modality == "video",
     "search": lambda unit: unit.modality == "search",
     "guardrail": lambda unit: unit.modality == "guardrail",
+    "capacity": lambda unit: unit.modality == "capacity",
 }
 
 

@@ -55,4 +55,6 @@ def per_of(unit: str) -> int:
     """Per how many of a unit people read a price: a million tokens, a thousand of what is counted."""
     if UNITS[unit].is_token:
         return MILLION
-    return {"images_out": 1, "video_seconds": 1, "audio_seconds": 3600}.get(unit, 1000)
+    return {"images_out": 1, "video_seconds": 1, "ptu_hours": 1, "audio_seconds": 3600}.get(
+        unit, 1000
+    )

@@ -76,6 +76,7 @@ _ALL: Final = (
     _counted("contextual_grounding_policy_units", "tool", "guardrail"),
     _counted("automated_reasoning_policy_units", "tool", "guardrail"),
     _counted("content_policy_image_units", "tool", "guardrail"),
+    _counted("ptu_hours", "tool", "capacity"),  # a unit of provisioned throughput, kept for an hour
 )
 
 UNITS: Final[dict[str, Unit]] = {unit.name: unit for unit in _ALL}

@@ -174,6 +174,21 @@ MATRIX = (
     Cell("rerank DZ", A, "cohere-rerank-v4-fast", "data_zone", "search_units 350", "0.77"),
     Cell("whisper", A, "whisper", "regional", "seconds 754", "0.08294", region="eastus2"),
     Cell("whisper-1", A, "whisper-1", "regional", "seconds 754", "0.08294", region="eastus2"),
+    Cell("100 PTU for a month", A, "provisioned-managed", "global", "ptu_hours 73000", "73000"),
+    Cell(
+        "PTU hours DZ jp: the later row wins", A, "provisioned-managed", "data_zone", "ptu_hours 1200",
+        "1440", region="japaneast", day="2026-08-15",
+    ),
+    Cell(
+        "PTU hours DZ jp in June", A, "provisioned-managed", "data_zone", "ptu_hours 1200", "1320",
+        region="japaneast", day="2026-06-15",
+    ),
+    Cell(
+        "PTU hours regional uksouth", A, "provisioned-managed", "regional", "ptu_hours 10", "22",
+        region="uksouth",
+    ),
+    Cell("PTU hours gov", A, "provisioned-managed", "data_zone", "ptu_hours 2", "5", geo="us-gov"),
+    Cell("PTU hours DZ, place unknown", A, "provisioned-managed", "data_zone", "ptu_hours 1", "", status=AMBIGUOUS),
     Cell("unknown model", A, "gpt-99-unknown", "global", GPT54, "", status=UNPRICED),
     Cell(
         "claude-sonnet-4-6 global.", B, "anthropic.claude-sonnet-4-6", "global",
