@@ -19,7 +19,7 @@ assert set(FIELDS) == set(LEDGER_COLUMNS), "Entry and usage_ledger name differen
 _IDS: Final = frozenset({"id", "request_id", "ref_id"})
 _ENCODER: Final = msgspec.json.Encoder()
 _ENTRY: Final = msgspec.json.Decoder(Entry)
-_LINES: Final = msgspec.json.Decoder(tuple[Line, ...])
+LINES: Final = msgspec.json.Decoder(tuple[Line, ...])
 _FLAGS: Final = msgspec.json.Decoder(tuple[str, ...])
 _ID_AT: Final = tuple(FIELDS.index(name) for name in sorted(_IDS))
 _LINES_AT: Final = FIELDS.index("lines")
@@ -63,7 +63,7 @@ def columns(entries: Sequence[Entry]) -> list[list[Any]]:
 def entry_of(row: RowMapping | dict[str, Any]) -> Entry:
     """The entry of a row read through tables.LEDGER or by asyncpg."""
     fields = {name: row[name] for name in FIELDS}
-    fields["lines"] = _LINES.decode(fields["lines"])
+    fields["lines"] = LINES.decode(fields["lines"])
     fields["flags"] = _FLAGS.decode(fields["flags"])
     fields["tags"] = _FLAGS.decode(fields["tags"])
     fields["stream"] = bool(fields["stream"])
