@@ -1,7 +1,8 @@
 """Batch objects: BATCH reads what finished work used, whenever a creation, retrieval or cancellation shows it.
 
 The usage is cumulative and repeated on every poll: it is said only of a batch that will not change any more,
-with the batch's id, under which it is booked once. To follow a new state of a batch: ``_FINISHED``.
+with the batch's id, under which it is booked once. Where a version of the API does not say it, the batch's
+output file does: see openai_batch_output. To follow a new state of a batch: ``_FINISHED``.
 """
 
 from typing import Final
@@ -17,7 +18,8 @@ from gateway.wire.jsondoc import Json, string
 from gateway.wire.messages import Head
 
 TIER: Final = "batch"
-_MADE: Final = ("id", "output_file_id", "error_file_id")
+_RESULTS: Final = "output_file_id"
+_MADE: Final = ("id", _RESULTS, "error_file_id")
 _FINISHED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
@@ -48,6 +50,7 @@ class _Reader:
             complete=seen.whole,
             work_id=string(self._batch, "id"),
             work_ended=string(self._batch, "status") in _FINISHED,
+            results=string(self._batch, _RESULTS),
             made=tuple(made for name in _MADE if (made := string(self._batch, name))),
         )
 
@@ -55,8 +58,9 @@ class _Reader:
         if string(self._batch, "status") not in _FINISHED:
             return Reading()  # nothing is due yet
         usage = self._batch.get("usage")
-        if usage is None and string(self._batch, "status") != "completed":
-            return Reading()  # nothing was done
+        has_done = string(self._batch, "status") == "completed" or string(self._batch, _RESULTS)
+        if usage is None and not has_done:
+            return Reading()
         return usage_reading(usage)
 
 

@@ -18,11 +18,14 @@ from gateway.kernel.errors import Draining, UpstreamMalformed, UpstreamUnreachab
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Outcome
 from gateway.ledger.work import Work
+from gateway.metering.meter import Reading
 from gateway.pricing.dimensions import STANDARD
 from gateway.providers.contract import Call, Provider, Upstream
 from gateway.wire.messages import Inbound
 
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024  # a batch object has some kilobytes
+RESULTS_BYTES_MAX: Final = 8 * 1024 * 1024 * 1024  # read line by line, kept nowhere
+_PLAIN: Final = Request()
 
 
 class _Nobody:
@@ -42,9 +45,11 @@ class Following(Exchange):
         asking: Inbound,
         work: Work,
         upstream: Upstream,
+        request: Request = _PLAIN,
     ) -> None:
         super().__init__(shared, provider, call, asking, new_id(), _Nobody())
         self.creator = work.creator
+        self._request = request
         self._made_us = work.made_us
         self._kept_at = upstream
 
@@ -64,7 +69,7 @@ class Following(Exchange):
         admitted = self._admitted = Admitted(
             principal,
             self._call,
-            Request(),
+            self._request,
             upstream,
             None,
             None,
@@ -75,6 +80,10 @@ class Following(Exchange):
         )
         self._trying = Trying(self._shared.means, self._asked, self._client, admitted)
         return self
+
+    async def _close(self, error: BaseException | None) -> None:
+        """An answer that was cut says nothing: it is asked again."""
+        self.attempt.is_settled = True
 
 
 class Follower:
@@ -100,21 +109,30 @@ class Follower:
         if upstream is None:
             raise UpstreamUnreachable(f"upstream {work.upstream!r} is not configured any more")
         async with Following(shared, provider, call, asking, work, upstream) as exchange:
-            status = await _heard(exchange)
-        reading = exchange.reading
-        if reading is None or status >= NOT_AN_ANSWER:
+            told = await _heard(exchange, ANSWER_BYTES_MAX)
+        if told is None or not (told.complete and told.work_ended):
             return False
-        return reading.complete and reading.work_ended
+        if told.final or told.results is None:
+            return True
+        found = provider.results(asking, told.results)
+        if found is None:
+            return False
+        request = Request(works_on=told.work_id)
+        async with Following(shared, provider, found[1], found[0], work, upstream, request) as file:
+            return await _heard(file, RESULTS_BYTES_MAX) is not None
 
 
-async def _heard(exchange: Following) -> int:
-    """Read the answer to its end and settle; its status."""
+async def _heard(exchange: Following, bytes_max: int) -> Reading | None:
+    """Read the answer to its end and settle; what it said of the work, None where it is a refusal or speaks of none."""
     response = await exchange.forward()
     size = 0
     async for chunk in response.body():
         exchange.observe(chunk)
         size += len(chunk)
-        if size > ANSWER_BYTES_MAX:
+        if size > bytes_max:
             raise UpstreamMalformed("the answer about deferred work does not end")
     await exchange.settle(Outcome.COMPLETE)
-    return response.head.status
+    reading = exchange.reading
+    if response.head.status >= NOT_AN_ANSWER or reading is None or reading.work_id is None:
+        return None  # not about any work: nothing was booked by it
+    return reading

@@ -22,8 +22,8 @@ from gateway.ledger.work import Due, Work
 
 PAUSE_MS: Final = 5_000
 ASKED_AT_ONCE: Final = 8
-ASK_S_MAX: Final = 60
-LEASE_US: Final = 180 * US_PER_SECOND  # longer than an answer may take
+ASK_S_MAX: Final = 600  # an output file may be large
+LEASE_US: Final = 900 * US_PER_SECOND  # longer than an answer may take
 FIRST_WAIT_US: Final = 60 * US_PER_SECOND
 WAIT_US_MAX: Final = 30 * 60 * US_PER_SECOND
 SPREAD_PERMILLE: Final = 200

@@ -21,6 +21,7 @@ class Reading(msgspec.Struct, frozen=True):
     observed      the text the model wrote, for tiktoken
     work_id       the once-only id of deferred work this answer speaks of (a batch id)
     work_ended    whether that work will not change any more
+    results       the id of the kept file in which that work says of each request what it used
     made          ids of what this answer made, and the provider keeps
     flags         words for the row: "unbalanced", "usage_invalid", "bad_crc", "error_event", "blind", …
     """
@@ -39,6 +40,7 @@ class Reading(msgspec.Struct, frozen=True):
     region: str | None = None
     work_id: str | None = None
     work_ended: bool = False
+    results: str | None = None
     made: tuple[str, ...] = ()
 
     def balances(self) -> bool:

@@ -8,9 +8,12 @@ from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from gateway.dialects import (
     anthropic,
     openai_batch,
+    openai_batch_output,
     openai_chat,
     openai_files,
     openai_media,
@@ -232,6 +235,22 @@ class AzureOpenAI:
         versions = [pair for pair in inbound.query.split(b"&") if pair.startswith(b"api-version=")]
         path = inbound.raw_path + b"/" + work_id.encode()
         return Inbound(b"GET", path, b"&".join(versions), (), b"")
+
+    def results(self, asking: Inbound, kept: str) -> tuple[Inbound, Call] | None:
+        """The output file beside the batch: there are versions of the API whose batches say no usage."""
+        root, found, _ = asking.raw_path.rpartition(b"/batches/")
+        if not found or not _PLAIN_ID.fullmatch(kept):
+            return None
+        path = root + b"/files/" + kept.encode() + b"/content"
+        call = Call(
+            provider=_NAME,
+            operation="batches.results",
+            kind=Kind.DEFERRED,
+            path=path[len(_MOUNT) :],
+            dialect=openai_batch_output.RESULTS,
+            shape="openai",
+        )
+        return msgspec.structs.replace(asking, raw_path=path), call
 
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         """A prompt that was filtered, or that ran into the time limit, has been read and is charged."""

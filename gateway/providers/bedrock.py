@@ -208,6 +208,9 @@ class Bedrock:
     def retrieval(self, inbound: Inbound, work_id: str) -> Inbound | None:
         return None
 
+    def results(self, asking: Inbound, kept: str) -> tuple[Inbound, Call] | None:
+        return None
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         return False
 

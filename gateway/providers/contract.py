@@ -320,6 +320,13 @@ class Provider(Protocol):
         """
         ...
 
+    def results(self, asking: Inbound, kept: str) -> tuple[Inbound, Call] | None:
+        """The request for the kept file in which deferred work says what it used, and how its answer is read.
+
+        ``asking``: the request that asked how the work is getting on. None where there is no such file.
+        """
+        ...
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         """Whether an answer with an error status (its body as far as it was read) charges the prompt all the same."""
         ...

@@ -231,6 +231,9 @@ class Google:
     def retrieval(self, inbound: Inbound, work_id: str) -> Inbound | None:
         return None
 
+    def results(self, asking: Inbound, kept: str) -> tuple[Inbound, Call] | None:
+        return None
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         return False
 

@@ -18,6 +18,8 @@ class KeepingCloud:
     def __init__(self, prefix: str = "") -> None:
         self.status = "in_progress"
         self.usage: dict[str, Any] | None = USAGE
+        self.output: bytes | None = b"{}"  # of every batch; None: it writes none
+        self.cut_once = False  # the next output file breaks off in the middle
         self.seen: list[str] = []
         self.bodies: list[bytes] = []
         self._prefix = prefix
@@ -38,10 +40,30 @@ class KeepingCloud:
             more = message.get("more_body", False)
         self.seen.append(f"{scope['method']} {scope['path']}")
         self.bodies.append(body)
+        if scope["path"].startswith("/openai/v1/files/file-out-") and scope["path"].endswith(
+            "/content"
+        ):
+            await self._written(send)
+            return
         status, document = self._answer(scope["method"], scope["path"], body)
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(document).encode()})
+
+    async def _written(self, send: Any) -> None:
+        """The output file; where it is to be cut, its end does not come."""
+        output = self.output or b""
+        headers = [
+            (b"content-type", b"application/octet-stream"),
+            (b"content-length", b"%d" % len(output)),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if self.cut_once:
+            self.cut_once = False
+            half = output[: len(output) // 2]
+            await send({"type": "http.response.body", "body": half, "more_body": True})
+            return
+        await send({"type": "http.response.body", "body": output})
 
     def _answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         found = _PATH.fullmatch(path)
@@ -99,19 +121,18 @@ class KeepingCloud:
     def _grown(self, batch: dict[str, Any]) -> dict[str, Any]:
         document = {**batch, "status": self.status}
         if self.status == "completed":
-            output: dict[str, Any] = {
-                "id": f"file-out-{batch['id']}",
-                "object": "file",
-                "purpose": "batch_output",
-            }
-            self._kept[output["id"]] = {
-                **output,
-                "bytes": 1,
-                "created_at": 1,
-                "filename": "o",
-                "status": "processed",
-            }
-            document |= {"model": MODEL, "output_file_id": output["id"]}
+            document["model"] = MODEL
+            if self.output is not None:
+                output: dict[str, Any] = {"id": f"file-out-{batch['id']}", "object": "file"}
+                output |= {
+                    "purpose": "batch_output",
+                    "bytes": 1,
+                    "created_at": 1,
+                    "filename": "o",
+                    "status": "processed",
+                }
+                self._kept[output["id"]] = output
+                document["output_file_id"] = output["id"]
             if self.usage is not None:
                 document["usage"] = self.usage
         return document

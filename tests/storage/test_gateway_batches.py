@@ -1,6 +1,7 @@
 """Batches are booked once, to who created them, although nobody ever looks again: on real sockets, both stores."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -111,7 +112,7 @@ def test_a_batch_that_does_not_say_what_it_used_is_told_of_and_not_asked_again(
     url: str, tmp_path: Path
 ) -> None:
     cloud = KeepingCloud()
-    cloud.status, cloud.usage = "completed", None
+    cloud.status, cloud.usage, cloud.output = "completed", None, None
     with ExitStack() as stack:
         upstream = stack.enter_context(serving_app(cloud))
         running = stack.enter_context(serving(tmp_path, upstream, DEPLOYED, database=url))
@@ -120,6 +121,44 @@ def test_a_batch_that_does_not_say_what_it_used_is_told_of_and_not_asked_again(
         until(lambda: left(running.config) == 0)
         (row,) = usage(running.rows(2))
         assert (row.kind, row.net_pico, row.flags) == (EntryKind.UNCONFIRMED, 0, ("usage_unsaid",))
+
+
+def _line(model: str, asked: int, written: int, status: int = 200) -> bytes:
+    usage = {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
+    body = {"object": "chat.completion", "model": model, "usage": usage}
+    return json.dumps(
+        {"custom_id": "1", "response": {"status_code": status, "body": body}}
+    ).encode()
+
+
+@pytest.mark.usefixtures("_pace")
+def test_what_a_batch_object_does_not_say_its_output_file_does(url: str, tmp_path: Path) -> None:
+    cloud = KeepingCloud()
+    cloud.usage, cloud.cut_once = None, True
+    lines = [_line(MODEL, 100 + n, 10) for n in range(500)]
+    cloud.output = b"\n".join([*lines, _line("gpt-4o-mini", 7, 3), _line(MODEL, 999, 999, 429)])
+    with ExitStack() as stack:
+        upstream = stack.enter_context(serving_app(cloud))
+        running = stack.enter_context(serving(tmp_path, upstream, DEPLOYED, database=url))
+        openai = stack.enter_context(client(running.url, running.key.key))
+        name = batched(openai, uploaded(openai))
+        cloud.status = "completed"
+        openai.batches.retrieve(name)  # says nothing of what was used, and books nothing
+        until(lambda: left(running.config) == 0)
+        row = running.rows(2)[1]
+        assert len(running.rows(3, seconds=0.5)) == 2
+        assert cloud.seen.count(f"GET /openai/v1/files/file-out-{name}/content") == 2
+        assert (row.operation, row.settles) == ("batches.results", f"azure/azure-test/{name}/usage")
+        assert [(line.unit, line.quantity, line.model) for line in row.lines] == [
+            ("input_text", sum(range(100, 600)), None),
+            ("output_text", 5_000, None),
+            ("input_text", 7, "gpt-4o-mini"),
+            ("output_text", 3, "gpt-4o-mini"),
+        ]
+        assert (row.tier, row.price_status, row.provenance, row.flags) == (
+            "batch", "priced", "reported", (),
+        )  # fmt: skip
+        assert row.net_pico == sum(line.net_pico or 0 for line in row.lines) > 0
 
 
 def test_a_batch_outlives_the_worker_that_created_it(url: str, tmp_path: Path) -> None:
