@@ -1,6 +1,8 @@
 """The proofs in small: what ``make prove`` runs for an hour, every test run sees for half a minute."""
 
-from tests.prove import kills, leaving, memory
+import pytest
+
+from tests.prove import kills, leaving, losing, memory
 
 
 def test_kills_lose_nothing_double_nothing_and_forward_nothing_without_a_row() -> None:
@@ -23,3 +25,24 @@ def test_a_killed_worker_is_replaced_and_only_its_calls_fail() -> None:
     assert found.verdict.breaches == 0, found.verdict
     assert found.failed <= found.held_max
     assert found.respawn_s < 10
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_a_node_whose_disk_is_gone_leaves_one_row_a_hold_and_free_counters(engine: str) -> None:
+    found = losing.disk_gone(engine)
+    print(found)
+    assert found.segments
+    assert found.verdict.unconfirmed > 0
+    # What only the journal knew is gone with it: booked at zero, to be reconciled, but booked.
+    lasting = found.verdict._replace(wrong=0)
+    assert lasting.breaches == 0, found.verdict
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_a_rolling_restart_books_what_the_provider_bills(engine: str) -> None:
+    found = losing.rolled(engine)
+    print(found)
+    assert found.gone == losing.WORKERS
+    assert found.verdict.forwarded > 100
+    assert found.verdict.rows - found.verdict.adjusted == found.verdict.forwarded
+    assert found.verdict.breaches == 0, found.verdict
