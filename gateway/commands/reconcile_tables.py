@@ -34,6 +34,24 @@ def drawn(found: Sequence[Reconciled], month: str, *, show_all: bool) -> Iterato
             yield _apart(one)
         for said in one.bill.refused:
             yield Text(f"  ✗ refused: {said}", style="red")
+    if found:
+        yield Text(f"\nFor the close (--to reconciled --note): {note(found)}", style="dim")
+
+
+def note(found: Sequence[Reconciled]) -> str:
+    """How metered and invoiced compare, in one sentence: what the month's statements print once it is reconciled."""
+    metered, invoiced = sum(o.metered_pico for o in found), sum(o.invoiced_pico for o in found)
+    numbers = ", ".join(number for one in found for number in one.bill.numbers[:2])
+    said = f"Metered {_amount(metered)}, invoiced {_amount(invoiced)}"
+    said += f" (invoices {numbers})" if numbers else ""
+    causes: dict[str, int] = {}
+    for one in found:
+        for cause, pico in one.by_cause().items():
+            causes[cause] = causes.get(cause, 0) + pico
+    parts = [
+        f"{cause} {_amount(pico)}" for cause, pico in causes.items() if cause != MATCHED and pico
+    ]
+    return f"{said}: {'; '.join(parts) or 'every token class agrees'}."
 
 
 def _summary(found: Sequence[Reconciled], month: str) -> Table:
@@ -148,7 +166,9 @@ def _percent(off: int, whole: int) -> str:
 
 
 def records(found: Iterable[Reconciled], month: str) -> Iterator[dict[str, object]]:
-    """Lines, what is apart, a total per provider; money as decimal text in USD."""
+    """Lines, what is apart, a total per provider, the sentence for the close; money as decimal text in USD."""
+    found = list(found)
+    yield {"line": "note", "month": month, "text": note(found)}
     for one in found:
         head: dict[str, object] = {"month": month, "provider": _CLOUDS[one.bill.cloud]}
         for line in one.lines:

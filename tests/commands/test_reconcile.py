@@ -81,6 +81,9 @@ def test_bills_made_from_the_ledger_reconcile_to_zero_in_every_form(
     )
     pairs = of(found, "pair")
     assert {pair["cause"] for pair in pairs} == {"matched"}
+    (note,) = of(found, "note")
+    assert "every token class agrees" in note["text"]
+    assert "E0800WQ7KX, 2418836501, 202610" in note["text"]
     assert all(pair["metered_tokens"] == pair["invoiced_tokens"] for pair in pairs)
     assert len({pair["day"] for pair in pairs}) == 3
 
