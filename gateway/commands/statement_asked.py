@@ -13,6 +13,7 @@ from gateway.commands.output import stop
 from gateway.commands.payers import organisation_of, terms_for
 from gateway.config import Config
 from gateway.kernel.money import PICO_PER_NANO, round_cents
+from gateway.ledger.currency import Rate, standing
 from gateway.ledger.period import previous_period
 from gateway.quota.budget import MONEY, Budget, Scope
 from gateway.reporting.compose import Books, Closing, Facts, composed, summarised
@@ -24,6 +25,7 @@ from gateway.reporting.tabular import month
 from gateway.storage import reporting
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.closing import ClosingStore
+from gateway.storage.costs import CostStore
 from gateway.storage.engine import Database
 
 EARLIER_MONTHS: Final = 11
@@ -171,7 +173,11 @@ async def live(database: Database, config: Config, asked: Asked) -> LiveMonth:
     )
     counted = await reporting.counted(database, asked.period, known)
     budgets = budgets_by_centre(await BudgetStore(database).list())
-    return LiveMonth(ledgered, _facts(config, asked), _Beside(counted, earlier, kept, budgets))
+    return LiveMonth(
+        ledgered,
+        _facts(config, asked, await _rates(database, asked.period)),
+        _Beside(counted, earlier, kept, budgets),
+    )
 
 
 async def _earlier(
@@ -197,7 +203,13 @@ async def _kept(database: Database, periods: Iterable[int]) -> dict[int, dict[st
     }
 
 
-def _facts(config: Config, asked: Asked) -> Facts:
+async def _rates(database: Database, period: int) -> dict[str, Rate]:
+    """The month's rates, by currency."""
+    found = standing(await CostStore(database).rates())
+    return {rate.currency: rate for (month, _), rate in found.items() if month == period}
+
+
+def _facts(config: Config, asked: Asked, rates: dict[str, Rate]) -> Facts:
     wanted = config.statements
     books = Books(
         platform_centre=wanted.platform_centre,
@@ -207,7 +219,11 @@ def _facts(config: Config, asked: Asked) -> Facts:
     )
     name = wanted.organisation or config.org.name
     return Facts(
-        organisation=name, zone=config.org.timezone, books=books, reconciled=asked.reconciled
+        organisation=name,
+        rates=rates,
+        zone=config.org.timezone,
+        books=books,
+        reconciled=asked.reconciled,
     )
 
 

@@ -13,6 +13,9 @@ from gateway.kernel.money import apportion
 from gateway.reporting.amounts import percent
 
 Rule = Literal["proportional", "even", "fixed", "central"]
+LIST_COST: Final = (
+    "list cost"  # a unit that is weighed in micro-USD: its share is said, not its count
+)
 RULES: Final = ("proportional", "even", "fixed", "central")
 
 
@@ -23,6 +26,7 @@ class SharedCost(msgspec.Struct, frozen=True, kw_only=True):
     rule      proportional to use · even over those with use · fixed by ``shares`` · central: not shared
     capacity  units bought (of what ``unit`` says), None where nothing can be idle
     shares    weights by cost centre, of the rule fixed: percents, seats
+    basis     how it is shared, in words ("by seats"); '' for the rule's own
     """
 
     name: str
@@ -31,6 +35,7 @@ class SharedCost(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int | None = None
     unit: str = "tokens"
     shares: dict[str, int] = {}
+    basis: str = ""
 
 
 class Allocation(msgspec.Struct, frozen=True):

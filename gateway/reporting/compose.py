@@ -4,15 +4,16 @@ To add a sentence: a generator in ``_SENTENCES``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 import msgspec
 
-from gateway.kernel.money import round_cents
+from gateway.kernel.money import format_usd, round_cents
 from gateway.ledger.closing import State
+from gateway.ledger.currency import USD, Rate, from_usd
 from gateway.metering.usage import Provenance
-from gateway.reporting.amounts import in_words, month_name, percent
+from gateway.reporting.allocation import LIST_COST
+from gateway.reporting.amounts import CENT, in_words, month_name, percent
 from gateway.reporting.fold import PLATFORM, Account, Ledgered, people, uses
 from gateway.reporting.organisation import UNALLOCATED, CostCentre
 from gateway.reporting.statement import (
@@ -35,20 +36,12 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     account: str = ""
 
 
-class ExchangeRate(msgspec.Struct, frozen=True):
-    """What one unit of a currency costs in USD, as decimal text, and who says so."""
-
-    currency: str
-    usd: str
-    source: str
-    day: str
-
-
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a statement says beside the ledger's own sums.
 
     counted    provenance → requests without a final report of the provider
     months     (period, cents) of earlier months, oldest first
+    rates      by currency, of this month
     prices     the price lists in force, as people name them
     reconciled what the comparison with the providers' invoices found; '' where there was none yet
     """
@@ -58,7 +51,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     counted: dict[str, int] = {}
     months: tuple[tuple[int, int], ...] = ()
     budget: Budgeted = Budgeted()
-    rate: ExchangeRate | None = None
+    rates: dict[str, Rate] = {}
     prices: tuple[str, ...] = ()
     reconciled: str = ""
     books: Books = Books()
@@ -101,7 +94,7 @@ def composed(
         others_use=others_use,
         months=(*facts.months, (period, cents)),
         budget=facts.budget,
-        converted=_converted(cents, centre, facts.rate),
+        converted=_converted(cents, facts.rates.get(centre.currency)),
         method=tuple(said for make in _SENTENCES for said in make(ledgered, account, facts)),
         journal=journal(centre, lines, facts.books),
         seal=closing.seal,
@@ -139,12 +132,12 @@ def journal(centre: CostCentre, lines: Sequence[Line], books: Books) -> tuple[Jo
     )
 
 
-def _converted(cents: int, centre: CostCentre, rate: ExchangeRate | None) -> Converted | None:
-    if rate is None or rate.currency != centre.currency or centre.currency == "USD":
+def _converted(cents: int, rate: Rate | None) -> Converted | None:
+    if rate is None:
         return None
-    exact = Decimal(cents) / Decimal(rate.usd)
-    whole = int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
-    return Converted(rate.currency, whole, rate.usd, rate.source, rate.day)
+    whole = round_cents(from_usd(cents * CENT, rate.pico))
+    said = f"{format_usd(rate.pico)} for one USD"
+    return Converted(rate.currency, whole, said, rate.source, month_name(rate.period))
 
 
 # ── how the amount was reached ───────────────────────────────────────────────────────────────────
@@ -204,8 +197,9 @@ def _shared(ledgered: Ledgered, account: Account, facts: Facts) -> Iterator[str]
         cost, idle = made.cost, ""
         if made.central and cost.rule != "central":
             share = percent(made.central, cost.pico)
-            idle = f"; {share} was idle ({made.idle:,} {cost.unit}) and stays with the platform"
-        rule = _RULES[cost.rule].format(unit=cost.unit)
+            count = "" if cost.unit == LIST_COST else f" ({made.idle:,} {cost.unit})"
+            idle = f"; {share} was idle{count} and stays with the platform"
+        rule = cost.basis or _RULES[cost.rule].format(unit=cost.unit)
         amount = in_words(round_cents(cost.pico))
         yield f"{cost.name} ({amount} in {month_name(ledgered.period)}) is shared {rule}{idle}."
 
@@ -219,6 +213,12 @@ def _unallocated(ledgered: Ledgered, account: Account, facts: Facts) -> Iterator
         yield f"Usage that belongs to no cost centre ({whole} group-wide) is shared by spend."
     else:
         yield f"Usage that belongs to no cost centre ({whole} group-wide) is charged to nobody and stays with the platform."
+
+
+def _currency(ledgered: Ledgered, account: Account, facts: Facts) -> Iterator[str]:
+    wanted = {one.currency for one in ledgered.organisation.centres.values()} - {USD}
+    for currency in sorted(wanted - facts.rates.keys()):
+        yield f"No rate of {currency} is set for {month_name(ledgered.period)}: amounts are in US dollars."
 
 
 def _on_top(ledgered: Ledgered, account: Account, facts: Facts) -> Iterator[str]:
@@ -241,6 +241,7 @@ _SENTENCES: Final[tuple[Callable[[Ledgered, Account, Facts], Iterator[str]], ...
     _unallocated,
     _corrections,
     _on_top,
+    _currency,
     _reconciled,
     _rounding,
 )

@@ -14,7 +14,7 @@ import msgspec
 from gateway.kernel.errors import BadRequest
 from gateway.ledger.currency import USD, in_usd
 from gateway.metering.units import UNITS
-from gateway.reporting.allocation import SharedCost
+from gateway.reporting.allocation import LIST_COST, SharedCost
 
 KINDS: Final = ("ptu", "gsu", "provisioned", "reserved", "seat", "cache_storage", "own")
 RULES: Final = ("direct", "even", "seat", "tokens", "list_cost")
@@ -105,11 +105,20 @@ def shared(
         pico=_usd(cost, sum(seats.values()), rate),
         rule="fixed",
         capacity=_capacity(cost),
-        unit={"seat": "seats", "tokens": "tokens", "list_cost": "micro-USD of list cost"}.get(
-            cost.rule, "shares"
-        ),
+        unit=_UNITS.get(cost.rule, "shares"),
         shares=dict(weights),
+        basis=_BASES[cost.rule],
     )
+
+
+_UNITS: Final = {"seat": "seats", "tokens": "tokens", "list_cost": LIST_COST}
+_BASES: Final = {
+    "direct": "by agreed shares",
+    "even": "in equal parts over those who used it",
+    "seat": "by seats",
+    "tokens": "by tokens used",
+    "list_cost": "by the list cost of what it served",
+}
 
 
 def serves(cost: FixedCost, names: Mapping[str, str]) -> bool:

@@ -98,7 +98,7 @@ def _walk(made: Statement) -> Sheet:
     ]
     if made.converted is not None:
         other = made.converted
-        rows.append((f"In {other.currency}", f"{other.rate} USD, {other.source}, {other.day}", Cents(other.cents)))  # fmt: skip
+        rows.append((f"In {other.currency}", f"{other.rate}, {other.source}, {other.day}", Cents(other.cents)))  # fmt: skip
     for line in made.journal:
         side = "debit" if line.debit_cents else "credit"
         text = f"{line.centre} {line.account} {line.text}"

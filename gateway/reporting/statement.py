@@ -47,7 +47,7 @@ class Budgeted(msgspec.Struct, frozen=True):
 
 
 class Converted(msgspec.Struct, frozen=True):
-    """The amount charged in the cost centre's own currency, and by which rate."""
+    """The amount charged in the cost centre's own currency; rate, its source and its month as people read them."""
 
     currency: str
     cents: int

@@ -71,7 +71,7 @@ def _beside(made: Statement) -> Iterator[Record]:
             yield {"line": "budget", "text": text, "usd": usd(cents)}
     if made.converted is not None:
         other = made.converted
-        note = f"{other.rate} USD, {other.source}, {other.day}"
+        note = f"{other.rate}, {other.source}, {other.day}"
         amount = {"currency": other.currency, "amount": usd(other.cents)}
         yield {"line": "converted", **amount, "note": note}
     for line in made.journal:

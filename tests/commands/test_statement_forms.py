@@ -14,8 +14,9 @@ import pytest
 
 from gateway.commands import statement_files as files
 from gateway.kernel.money import format_usd
+from gateway.ledger.currency import Rate
 from gateway.reporting.allocation import SharedCost
-from gateway.reporting.compose import Books, Closing, ExchangeRate, Facts, composed, summarised
+from gateway.reporting.compose import Books, Closing, Facts, composed, summarised
 from gateway.reporting.fold import Ledgered, Posting, Terms
 from gateway.reporting.organisation import Assignment, CostCentre, Organisation
 from gateway.reporting.statement import Budgeted, Seal, Statement, Summary
@@ -57,7 +58,16 @@ def statement(models: int = 7, app: str = "Application") -> Statement:
         counted={"partial": 3},
         months=tuple((202600 + month, 10_000 * month) for month in range(1, 10)),
         budget=Budgeted(390_000, 4_680_000),
-        rate=ExchangeRate("EUR", "1.0862", "ECB", "2026-10-31"),
+        rates={
+            "EUR": Rate(
+                period=202610,
+                currency="EUR",
+                pico=920_600_000_000,
+                source="ECB",
+                author="o",
+                at_us=1,
+            )
+        },
         books=Books(platform_centre="5900", recharge_account="652390"),
     )
     seal = Seal(418_345, "7c" * 32, "owner-4100", "2026-11-03 09:12 UTC", "finance", "2026-11-04 10:30 UTC", "1000482291")  # fmt: skip

@@ -3,9 +3,10 @@
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gateway.kernel.money import round_cents
+from gateway.ledger.currency import Rate
 from gateway.reporting.allocation import SharedCost
 from gateway.reporting.amounts import in_words, percent, tokens
-from gateway.reporting.compose import Books, ExchangeRate, Facts, composed, summarised
+from gateway.reporting.compose import Books, Facts, composed, summarised
 from gateway.reporting.fold import PLATFORM, Ledgered, Posting, Terms
 from gateway.reporting.organisation import UNALLOCATED, Assignment, CostCentre, Organisation
 from gateway.reporting.page import page
@@ -124,8 +125,10 @@ def test_the_walk_names_discount_correction_share_markup_and_tax() -> None:
     bought = SharedCost(name="Provisioned throughput", pico=8 * USD, capacity=800)
     terms = Terms(share_unallocated=True, markup=1000, tax=2000, shared=(bought,))
     ledgered = Ledgered(202610, postings, MOVED, terms)
-    rate = ExchangeRate("EUR", "1.25", "ECB", "2026-10-31")
-    facts = Facts(rate=rate, counted={"partial": 4}, books=Books(platform_centre="5900"))
+    rate = Rate(
+        period=202610, currency="EUR", pico=8 * USD // 10, source="ECB", author="o", at_us=1
+    )
+    facts = Facts(rates={"EUR": rate}, counted={"partial": 4}, books=Books(platform_centre="5900"))
     made = composed(ledgered, "4100", facts)
     walk = {line.key: (line.text, line.note, line.cents) for line in made.lines}
     assert walk["metered"] == ("Metered usage", "list price", 2000)
@@ -141,7 +144,9 @@ def test_the_walk_names_discount_correction_share_markup_and_tax() -> None:
     assert walk["tax"] == ("Tax", "20.0 %", 528)
     assert made.cents == 3168
     assert made.converted is not None
-    assert made.converted.cents == 2534
+    assert (made.converted.cents, made.converted.rate) == (2534, "0.8 for one USD")
+    without = " ".join(composed(ledgered, "4100", Facts()).method)
+    assert "No rate of EUR is set for October 2026" in without
     assert [(one.centre, one.debit_cents, one.credit_cents) for one in made.journal] == [
         ("4100", 3168, 0),
         ("5900", 0, 2640),
