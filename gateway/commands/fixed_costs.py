@@ -11,14 +11,15 @@ import typer
 from gateway import premises, shipped
 from gateway.commands.budgets import author_of
 from gateway.commands.fx import Author, Json, Path_, month_of, period_of, with_costs
-from gateway.commands.output import CONSOLE, emit, shown_usd, stop, stop_all, table, usd
+from gateway.commands.output import CONSOLE, emit, stop, stop_all, table, usd
 from gateway.commands.payers import organisation_of, shared_costs
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.ids import new_id
-from gateway.kernel.money import format_usd, parse_usd
+from gateway.kernel.money import format_usd, parse_usd, round_cents
 from gateway.ledger.period import day_and_period
 from gateway.reporting.allocation import Allocation, allocate
+from gateway.reporting.amounts import in_cents
 from gateway.reporting.fixed import KINDS, POOL_KEYS, RULES, FixedCost, check
 from gateway.storage.costs import CostStore
 
@@ -286,18 +287,22 @@ def _allocation(made: Allocation, period: int) -> dict[str, object]:
 
 
 def _show(made: Allocation, period: int) -> None:
-    cost = made.cost
+    cost, codes = made.cost, sorted(made.parts, key=lambda code: -made.parts[code])
+    whole = round_cents(cost.pico)
+    cents = in_cents([*(made.parts[code] for code in codes), made.central], whole)
     shown = table(
-        f"{cost.name}, {month_of(period)}: {shown_usd(cost.pico, 2)} USD",
+        f"{cost.name}, {month_of(period)}: {_dollars(whole)} USD",
         (("cost centre", "left"), (cost.unit, "right"), ("USD", "right"), ("", "left")),
     )
-    for code, pico in sorted(made.parts.items(), key=lambda part: -part[1]):
+    for code, part in zip(codes, cents, strict=False):
         size = f"{made.used.get(code, 0):,}"
-        shown.add_row(code or "unallocated", size, shown_usd(pico, 2), made.note(code))
+        shown.add_row(code or "unallocated", size, _dollars(part), made.note(code))
     if made.central:
         shown.add_section()
-        shown.add_row(
-            "platform", f"{made.idle:,}", shown_usd(made.central, 2), "idle: nobody used it"
-        )
+        shown.add_row("platform", f"{made.idle:,}", _dollars(cents[-1]), "idle: nobody used it")
     CONSOLE.print(shown)
     CONSOLE.print()
+
+
+def _dollars(cents: int) -> str:
+    return f"{cents // 100:,}.{cents % 100:02}"

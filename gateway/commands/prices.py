@@ -11,6 +11,7 @@ from gateway.commands.prices_list import list_prices, show_price
 from gateway.commands.prices_missing import missing_prices
 from gateway.commands.prices_refresh import refresh_prices
 from gateway.commands.prices_rerate import rerate_prices
+from gateway.commands.prices_reratings import reratings
 
 prices = typer.Typer(
     help="The price book: its rows, what is wrong with them, and where they come from.",
@@ -22,6 +23,7 @@ prices.command("import")(import_prices)
 prices.command("imports")(imports)
 prices.command("missing")(missing_prices)
 prices.command("rerate")(rerate_prices)
+prices.command("reratings")(reratings)
 prices.command("coverage")(prices_coverage)
 prices.command("lint")(lint_prices)
 prices.command("refresh")(refresh_prices)

@@ -101,6 +101,8 @@ def record(entry: Entry) -> dict[str, object]:
             }
             for line in entry.lines
         ],
+        "catalog": entry.catalog,
+        "contract": entry.contract,
         "list_usd": usd(entry.list_pico),
         "net_usd": usd(entry.net_pico),
         "price_status": entry.price_status,

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from tests.benchmarks import plan, report
 from tests.benchmarks.measure import Bench
+from tests.benchmarks.rating import rated_us
 from tests.benchmarks.targets import fleet, nginx_binary
 
 CONSOLE = Console(stderr=True)
@@ -45,7 +46,7 @@ def main() -> None:
         scale = plan.QUICK if options.quick else plan.FULL
         samples = uvloop.run(plan.run(bench, scale, status.update))
     machine = f"{platform.machine()} · {len(cores)} cores · Python {platform.python_version()} · load {before:.1f} → {os.getloadavg()[0]:.1f}"
-    show(report.lines(samples), samples, machine, as_json=options.json)
+    show(report.lines(samples, rated_us()), samples, machine, as_json=options.json)
 
 
 def show(lines: list[report.Line], samples: plan.Samples, machine: str, *, as_json: bool) -> None:

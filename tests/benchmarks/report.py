@@ -43,8 +43,8 @@ class Line(NamedTuple):
         return found <= bar if self.lower else found >= bar
 
 
-def lines(samples: Samples) -> list[Line]:
-    """Every target of the product, in the order of its promise."""
+def lines(samples: Samples, rated: dict[str, list[float]]) -> list[Line]:
+    """Every target of the product, in the order of its promise; ``rated`` of benchmarks/rating."""
     cpu = {name: [run.cpu_us for run in runs] for name, runs in samples.saturation.items()}
     waits, firsts = samples.sequential, samples.first_bytes
     paced = samples.paced["target"]["metered"]
@@ -61,6 +61,7 @@ def lines(samples: Samples) -> list[Line]:
         Line("burst of 8 x 100 chunks", "chunks/s", 70_000, None, [run.per_second for run in samples.burst["metered"]], lower=False),
         Line("memory per 1,000 open streams", "MB", 24, 20, [run.mb_per_1000 for run in crowd]),
         Line("1,000 clients leave, the last upstream closed after", "s", 0.2, None, [run.left_s for run in crowd]),
+        *[Line(f"CPU of rating a request, {name}", "us", 10, None, figures) for name, figures in rated.items()],
     ]  # fmt: skip
 
 

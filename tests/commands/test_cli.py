@@ -34,6 +34,8 @@ USAGE_FIELDS = [
     "stream",
     "provenance",
     "lines",
+    "catalog",
+    "contract",
     "list_usd",
     "net_usd",
     "price_status",
