@@ -3,8 +3,8 @@
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
-# EXTRAS=zttp adds the experimental HTTP/2 option.
-ARG EXTRAS=""
+# valkey: the driver of the optional engine of budgets. EXTRAS="valkey zttp" adds the experimental HTTP/2 option.
+ARG EXTRAS="valkey"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY requirements.lock ./

@@ -490,7 +490,8 @@ def test_the_image_installs_what_the_product_needs_and_no_sdk() -> None:
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {re.split(r"[\[><=~! ;]", spec)[0].lower() for spec in wanted} <= names
     assert not names & {"pytest", "openai", "boto3", "anthropic", "google-genai", "mypy", "ruff"}
-    assert "zttp" in locked("weighbridge", "zttp")
+    assert {"valkey", "zttp"} <= set(locked("weighbridge", "valkey", "zttp"))
+    assert 'ARG EXTRAS="valkey"' in (ROOT / "Dockerfile").read_text()
     assert "hatchling" in locked("hatchling")
 
 

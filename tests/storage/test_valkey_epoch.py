@@ -368,3 +368,22 @@ async def test_the_fullest_counters_are_those_with_the_most_spent_and_held(
     counters = {one.key.subject: (one.posted, one.pending) for one in await store.counters()}
     assert counters == users
     await database.close()
+
+
+async def test_who_registers_too_late_registers_all_the_same_and_nothing_new_passes_then(
+    rig: ValkeyRig, server: LiveValkey
+) -> None:
+    late, org = rig.made(), line("org", 80, 100)
+    kept = hold(org)
+    granted(await late.quotas.reserve(kept))
+    flushed(server)
+    early = hold(line("org", 60, 100))
+    granted(await rig.quotas.reserve(early))  # the time of grace is over, and nobody has registered
+    await late.truth.step()
+    assert await state(rig.quotas, org) == [(0, 140)]
+    assert isinstance(await rig.quotas.reserve(hold(line("org", 1, 100))), Exhausted)
+    rig.quotas.void(early.request_id)
+    late.quotas.void(kept.request_id)
+    await rig.done()
+    assert await state(rig.quotas, org) == [(0, 0)]
+    assert rig.first.epoch.kept == late.epoch.kept == {}
