@@ -20,7 +20,7 @@ from gateway.exchange.pace import Pace
 from gateway.exchange.ports import Response, Spool
 from gateway.exchange.routing import Canonical, Routes
 from gateway.kernel.clock import NS_PER_MS, Clock
-from gateway.kernel.errors import UpstreamFailed
+from gateway.kernel.errors import GatewayError
 from gateway.ledger.entry import Entry, EntryKind, Outcome
 from gateway.metering.meter import Filter, Glancing, Meter, Reading
 from gateway.metering.usage import Source
@@ -67,9 +67,12 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Attempt:
-    """``is_sent``: its intent is written and not void, so it is owed a row; ``failure``: why it has no answer.
+    """One of them.
 
-    ``flags``: of every record of it.
+    is_sent   its intent is written and not void, so it is owed a row
+    has_left  a byte of it may have been written: whoever is cancelled before has used nothing
+    failure   why it has no answer
+    flags     of every record of it
     """
 
     def __init__(
@@ -87,16 +90,21 @@ class Attempt:
         self.number = number
         self.begun_ns = asked.started_ns if number == 1 else recording.clock.ticks_ns()
         self.response: Response | None = None
-        self.failure: UpstreamFailed | None = None
+        self.failure: GatewayError | None = None
         self.filter: Filter | None = None
         self.meter: Meter | None = None
         self.is_sent = False
+        self.has_left = False
         self.is_settled = False
         self.flags: tuple[str, ...] = ()
         self._first_ns: int | None = None
         self._decoded: Decoded | None = None
         self._pace: Pace | None = None
         self._frame: Entry | None = None
+
+    def leave(self) -> None:
+        """Its first byte is about to be written."""
+        self.has_left = True
 
     @property
     def streams(self) -> bool:

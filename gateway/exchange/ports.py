@@ -1,6 +1,6 @@
 """What an exchange needs from the rooms with I/O. Implementations: storage, upstream, telemetry."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -47,8 +47,10 @@ class Response(Protocol):
 class Upstreams(Protocol):
     """The configured upstreams, with their credentials."""
 
-    async def send(self, upstream: Upstream, target: Target) -> Response:
-        """Send one request.
+    async def send(
+        self, upstream: Upstream, target: Target, leaving: Callable[[], None]
+    ) -> Response:
+        """Send one request. ``leaving``: called right before its first byte is written, not earlier.
 
         Raises UpstreamUnreachable or BadRequest where nothing was sent; UpstreamTimeout, UpstreamMalformed or
         UpstreamFailed where something may have been.

@@ -1,5 +1,6 @@
 """Sending a call once, with the usage opt-in where its protocol needs one; a deployment that refuses it is remembered."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -35,10 +36,18 @@ class Sending:
         self._refused: set[tuple[Place, bytes]] = set()
 
     async def send(
-        self, provider: Provider, call: Call, inbound: Inbound, admitted: Admitted
+        self,
+        provider: Provider,
+        call: Call,
+        inbound: Inbound,
+        admitted: Admitted,
+        leaving: Callable[[], None],
     ) -> Sent:
-        """Send; a refused opt-in is sent again without. Raises UpstreamFailed and its kinds."""
-        attempt = _Once(self.upstreams, provider, call, inbound, admitted)
+        """Send; a refused opt-in is sent again without. ``leaving``: called when a byte is about to leave.
+
+        Raises UpstreamFailed and its kinds.
+        """
+        attempt = _Once(self.upstreams, provider, call, inbound, admitted, leaving)
         opted = admitted.request.opted_body
         if opted is None:
             return Sent(await attempt.send(inbound.body))
@@ -76,12 +85,14 @@ class _Once:
         call: Call,
         inbound: Inbound,
         admitted: Admitted,
+        leaving: Callable[[], None],
     ) -> None:
         self._upstreams = upstreams
         self._provider = provider
         self._call = call
         self.inbound = inbound
         self._admitted = admitted
+        self._leaving = leaving
 
     async def send(self, body: bytes) -> Response:
         admitted = self._admitted
@@ -91,4 +102,4 @@ class _Once:
         target = self._provider.target(
             self._call, self.inbound, admitted.upstream, admitted.deployment, named
         )
-        return await self._upstreams.send(admitted.upstream, target)
+        return await self._upstreams.send(admitted.upstream, target, self._leaving)

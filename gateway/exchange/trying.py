@@ -4,6 +4,7 @@ An attempt that was sent and did not serve stays behind: its row is written once
 that the request goes on; where none is, it has the last word and its answer is passed on as it came.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -102,7 +103,8 @@ class Trying:
             admitted = means.failover.choose(self._left, must=self._behind is None)
             if admitted is None:
                 return False
-            entry_id = new_id() if self.tried else first.id
+            # Until something was sent, under the name that the hold has.
+            entry_id = first.id if self._behind is None else new_id()
             number = self.tried + 1
             self.attempt = Attempt(means.recording, self._asked, admitted, entry_id, number)
         self.tried += 1
@@ -114,39 +116,50 @@ class Trying:
         await self._intend(attempt)
         try:
             sent = await self._means.sending.send(
-                asked.provider, asked.call, inbound, attempt.admitted
+                asked.provider, asked.call, inbound, attempt.admitted, attempt.leave
             )
-        except (UpstreamUnreachable, BadRequest) as error:
-            self._void(attempt)
-            if isinstance(error, UpstreamFailed):
-                self._note(attempt, UNREACHABLE)
-            return error
-        except UpstreamFailed as error:
-            attempt.failure = error
-            self._note(attempt, UNANSWERED)
-            await self.close_behind()
-            if not (self._means.failover.retry_unanswered and self._may_go_on()):
-                raise
-            self._leave(attempt)
-            return error
+        except (UpstreamFailed, BadRequest) as error:
+            if not attempt.has_left or isinstance(error, UpstreamUnreachable):
+                self._void(attempt)
+                if isinstance(error, UpstreamFailed):
+                    self._note(attempt, UNREACHABLE)
+                return error
+            return await self._unanswered(attempt, error)
+        except asyncio.CancelledError:
+            if not attempt.has_left:
+                self._void(attempt)
+            raise
         attempt.response, attempt.filter = sent.response, sent.filter
         attempt.flags = (*attempt.flags, *sent.flags)
         await self.close_behind()
         return None
 
+    async def _unanswered(self, attempt: Attempt, error: GatewayError) -> GatewayError:
+        """It was sent, and nothing came back. Raises the error where no other place may be asked."""
+        attempt.failure = error
+        self._note(attempt, UNANSWERED)
+        await self.close_behind()
+        if not (self._means.failover.retry_unanswered and self._may_go_on()):
+            raise error
+        self._leave(attempt)
+        return error
+
     async def _intend(self, attempt: Attempt) -> None:
-        """Say in the journal what is about to be sent, and what becomes of the one before if it is."""
+        """Say in the journal what is about to be sent, and before it what then becomes of the one before.
+
+        The hold names the first attempt only, so a later one that the power takes has nothing but this: durable.
+        """
+        if self._behind is not None:
+            self._behind.record(followed(self._behind))
         if self._asked.call.kind is _METERED:
             spool = self._means.recording.spool
             intent = entries.interrupted(attempt.frame, attempt.admitted)
             intent = replace(intent, flags=(*intent.flags, *attempt.flags))
-            if FAIL_OPEN in attempt.flags:
+            if FAIL_OPEN in attempt.flags or self.tried > 1:
                 await spool.intent_durable(intent)
             else:
                 spool.intent(intent)
         attempt.is_sent = True
-        if self._behind is not None:
-            self._behind.record(followed(self._behind))
 
     def _void(self, attempt: Attempt) -> None:
         """Nothing was sent: it leaves no row, and the one before it may be the last after all."""

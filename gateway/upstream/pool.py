@@ -6,7 +6,7 @@ Implements ``Upstreams`` of gateway/exchange/ports.py. To offer another transpor
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -20,8 +20,14 @@ from gateway.upstream.connections import Statistics
 from gateway.upstream.credentials import Credential, Outbound
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.outgoing import written
-from gateway.upstream.stock import StockTransport
-from gateway.upstream.transport import CONNECTIONS_MAX, RelayStream, RelayTransport, tls_context
+from gateway.upstream.stock import LEAVING, StockTransport
+from gateway.upstream.transport import (
+    CONNECTIONS_MAX,
+    RelayStream,
+    RelayTransport,
+    nobody,
+    tls_context,
+)
 from gateway.upstream.wall import Wall
 from gateway.wire.headers import without
 from gateway.wire.messages import Head, Header, Headers
@@ -87,8 +93,10 @@ class UpstreamPool:
             connections_max=self._connections_max,
         )
 
-    async def send(self, upstream: Upstream, target: Target) -> "UpstreamResponse":
-        """Send one request and await the head of its answer.
+    async def send(
+        self, upstream: Upstream, target: Target, leaving: Callable[[], None] = nobody
+    ) -> "UpstreamResponse":
+        """Send one request and await the head of its answer; ``leaving``: see ``Upstreams``.
 
         Raises UpstreamUnreachable (nothing was sent: no connection, or no credential), UpstreamTimeout,
         UpstreamMalformed, or UpstreamFailed (the connection broke); BadRequest for a location that is none.
@@ -107,7 +115,7 @@ class UpstreamPool:
                 body = target.body if has_body else None
                 outgoing = written(target.method, outbound.path_and_query, headers, body)
                 stream = await relay.send(
-                    address.origin, outgoing, bodiless=target.method == b"HEAD"
+                    address.origin, outgoing, leaving, bodiless=target.method == b"HEAD"
                 )
             return UpstreamResponse(Head(stream.status, tuple(stream.headers)), stream, wall)
         if has_body:
@@ -118,10 +126,19 @@ class UpstreamPool:
             headers=list(headers),
             stream=httpx.ByteStream(target.body),
             # The bytes of the path as they came: a URL would be normalised on its way.
-            extensions={"target": outbound.path_and_query},
+            extensions={"target": outbound.path_and_query, LEAVING: leaving},
         )
+        return await self._sent(upstream.name, request, leaving)
+
+    async def _sent(
+        self, name: str, request: httpx.Request, leaving: Callable[[], None]
+    ) -> "UpstreamResponse":
+        """Send by a transport that is not ours."""
+        transport, wall = self._transports[name], self._walls[name]
+        if not isinstance(transport, StockTransport):
+            leaving()  # it will not say
         with wall:
-            response = await self._transports[upstream.name].handle_async_request(request)
+            response = await transport.handle_async_request(request)
         assert isinstance(response.stream, httpx.AsyncByteStream)
         head = Head(response.status_code, tuple(response.headers.raw))
         return UpstreamResponse(head, response.stream, wall)

@@ -14,12 +14,14 @@ import anyio
 import httpx
 
 from gateway.upstream.deadlines import Deadlines
-from gateway.upstream.transport import CONNECTIONS_MAX, KEEPALIVE_S, tls_context
+from gateway.upstream.transport import CONNECTIONS_MAX, KEEPALIVE_S, nobody, tls_context
 
 # One chunk on its way to the reader, none behind it: the socket's own window is the buffer.
 _CHUNKS_MAX: Final = 1
 # httpcore's word for the first byte of a request.
 _LEAVING: Final = "http11.send_request_headers.started"
+# The name of the request's extension that is called then.
+LEAVING: Final = "weighbridge.leaving"
 
 
 class StockTransport(httpx.AsyncBaseTransport):
@@ -123,6 +125,8 @@ class _Call:
             self._scope.deadline = self._ends
             if self._stopped:
                 self._scope.cancel()
+            else:
+                self._request.extensions.get(LEAVING, nobody)()
 
     async def run(self) -> None:
         with self._scope:

@@ -7,7 +7,7 @@ of answer, connection.py; of limit, deadlines.py.
 """
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Final
 
@@ -36,6 +36,10 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     return context
+
+
+def nobody() -> None:
+    """Who need not know when a request leaves."""
 
 
 class RelayTransport(httpx.AsyncBaseTransport):
@@ -74,19 +78,29 @@ class RelayTransport(httpx.AsyncBaseTransport):
         timeout = request.extensions.get("timeout")
         limits = None if timeout is None else Limits.of(timeout)
         origin, outgoing = origin_of(request.url), encode(request)
-        stream = await self.send(origin, outgoing, bodiless=request.method == "HEAD", limits=limits)
+        bodiless = request.method == "HEAD"
+        stream = await self.send(origin, outgoing, nobody, bodiless=bodiless, limits=limits)
         return httpx.Response(stream.status, headers=stream.headers, stream=stream)
 
     async def send(
-        self, origin: Origin, outgoing: Outgoing, *, bodiless: bool, limits: Limits | None = None
+        self,
+        origin: Origin,
+        outgoing: Outgoing,
+        leaving: Callable[[], None],
+        *,
+        bodiless: bool,
+        limits: Limits | None = None,
     ) -> "RelayStream":
         """The same for a request already written out, without httpx's own objects around it.
+
+        ``leaving``: called right before its first byte is written.
 
         Raises what ``handle_async_request`` raises.
         """
         limits = limits or self._limits
         connection = await self._connections.borrow(origin, limits)
         used, began_ns = connection.used, self._clock.ticks_ns()
+        leaving()
         try:
             return await self._attempt(connection, outgoing, limits, bodiless=bodiless)
         except (httpx.RemoteProtocolError, httpx.ReadError) as error:

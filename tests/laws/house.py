@@ -85,7 +85,13 @@ class MemorySpool:
 
     async def intent_durable(self, entry: Entry) -> None:
         self.intent(entry)
-        await self.steps.reach("intent_durable")
+        is_durable = False
+        try:
+            await self.steps.reach("intent_durable")
+            is_durable = True
+        finally:
+            if not is_durable:
+                self.void(entry.id)
 
     def progress(self, entry: Entry) -> None:
         if entry.id in self.intents:
@@ -196,20 +202,16 @@ class FakeUpstreams:
         self.consumed: list[Target] = []
         self.asked: list[str] = []  # of every target consumed, the upstream
         self.unreachable = False
-        self.is_connecting = False  # and stays so where the call was cancelled meanwhile
         self.by_name: dict[str, Script] = {}
 
-    async def send(self, upstream: Upstream, target: Target) -> FakeResponse:
+    async def send(
+        self, upstream: Upstream, target: Target, leaving: Callable[[], None]
+    ) -> FakeResponse:
         script = self.by_name.get(upstream.name, Script(self.head, self.chunks))
+        await self.steps.reach("connect")
         if self.unreachable or isinstance(script.fails, UpstreamUnreachable):
-            self.is_connecting = True
-            try:
-                await self.steps.reach("connect")
-            except UpstreamFailed as error:
-                self.is_connecting = False
-                raise UpstreamUnreachable("no route") from error
-            self.is_connecting = False
             raise script.fails or UpstreamUnreachable("no route")
+        leaving()
         self.consumed.append(target)
         self.asked.append(upstream.name)
         await self.steps.reach("head")

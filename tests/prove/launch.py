@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from gateway.storage.orphans import Orphan, orphans
 from gateway.storage.segment import Kind
 from gateway.storage.spool import Spool
 from gateway.upstream.pool import UpstreamPool
+from gateway.upstream.transport import nobody
 from tests.faults.gateways import ENVIRONMENT
 from tests.faults.nursery import Nursery
 
@@ -114,9 +115,11 @@ def composed(trigger: Trigger, synced: Path) -> dict[str, Any]:
     """What the composition root is to use instead of its own names."""
 
     class DyingPool(UpstreamPool):
-        async def send(self, upstream: Upstream, target: Target) -> Any:
+        async def send(
+            self, upstream: Upstream, target: Target, leaving: Callable[[], None] = nobody
+        ) -> Any:
             trigger.hit("send: before the provider is asked")
-            response = await super().send(upstream, target)
+            response = await super().send(upstream, target, leaving)
             trigger.hit("send: its head has come")
             return response
 

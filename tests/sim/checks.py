@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.ledger.digest import split_ids
-from gateway.ledger.entry import FAIL_OPEN, Entry, EntryKind, Line, Outcome
+from gateway.ledger.entry import FAIL_OPEN, FAILED_OVER, Entry, EntryKind, Line, Outcome
 from gateway.ledger.rollup import roll
 from gateway.quota.budget import REQUESTS
 from gateway.storage.snapshots import BudgetSnapshot
+from tests.sim.cloud import FIRST, Forwarded
 from tests.sim.world import World
 
 FAILURES_EXPECTED: Final = frozenset(
@@ -21,6 +22,7 @@ def breaches(world: World) -> list[str]:
     """Every breach in words; [] where all holds."""
     return [
         *_one_row_each(world),
+        *_one_last(world),
         *_complete_is_durable(world),
         *_amounts(world),
         *_sums(world),
@@ -40,31 +42,62 @@ def rows_by_call(world: World) -> dict[str, list[Entry]]:
     return found
 
 
+def _by_hold(world: World) -> set[str]:
+    """The calls that have a row made of their hold, which names the first place: adjusted, if more is known by then."""
+    rows = world.store.rows.values()
+    return {
+        row.client_call_id or ""
+        for row in rows
+        if row.kind is EntryKind.ADJUSTMENT
+        or (row.kind is EntryKind.UNCONFIRMED and row.outcome is Outcome.INTERRUPTED)
+    }
+
+
 def _one_row_each(world: World) -> Iterator[str]:
     """I1: an attempt that was forwarded has exactly one final row, after power cuts too."""
-    rows = rows_by_call(world)
-    for call, times in Counter(world.upstreams.forwarded).items():
-        count = len(rows.get(call, ()))
-        if times != 1 or count > 1 or count == 0:
-            yield f"{call}: forwarded {times} times, {count} final rows"
-    for call in set(rows) - set(world.upstreams.forwarded):
-        if rows[call][0].kind is EntryKind.USAGE:
-            yield f"{call}: never forwarded, and yet a row of kind {rows[call][0].kind}"
+    rows = [
+        (Forwarded(call, row.upstream), row)
+        for call, each in rows_by_call(world).items()
+        for row in each
+    ]
+    counts, forwarded = Counter(one for one, _ in rows), Counter(world.upstreams.forwarded)
+    by_hold = _by_hold(world)
+    for one, times in forwarded.items():
+        at_first = counts[one._replace(upstream=FIRST)] if one.call in by_hold else 0
+        if times != 1 or counts[one] > 1 or not counts[one] + at_first:
+            yield f"{one}: forwarded {times} times, {counts[one]} final rows"
+    for one, row in rows:
+        if one not in forwarded and row.kind is EntryKind.USAGE:
+            yield f"{one}: never forwarded, and yet a row of kind {row.kind}"
+
+
+def _one_last(world: World) -> Iterator[str]:
+    """A request is counted once: of its attempts' rows the last is without the flag, and no other.
+
+    But for one that was never forwarded: a void finds no room on a disk that has failed.
+    """
+    excused, forwarded = world.excused | _by_hold(world), set(world.upstreams.forwarded)
+    for call, rows in rows_by_call(world).items():
+        sent = [row for row in rows if Forwarded(call, row.upstream) in forwarded]
+        if call not in excused and not _ends_once(rows) and not _ends_once(sent):
+            yield f"{call}: of {len(rows)} attempts not the last alone is without the flag"
+
+
+def _ends_once(rows: list[Entry]) -> bool:
+    last = [row.attempt for row in rows if FAILED_OVER not in row.flags]
+    return last == [max((row.attempt for row in rows), default=0)]
 
 
 def _complete_is_durable(world: World) -> Iterator[str]:
     """I4: what a client has whole from the provider is a usage row, through every crash."""
     rows = rows_by_call(world)
-    # A hold may expire under it (the clock jumped, the store was away): then estimate and adjustment.
-    adjusted = {
-        row.client_call_id for row in world.store.rows.values() if row.kind is EntryKind.ADJUSTMENT
-    }
+    by_hold = _by_hold(world)
+    forwarded = world.upstreams.calls()
     for call, got in world.truth.items():
-        if not got.whole or call not in world.upstreams.forwarded or got.status >= 500:
+        if not got.whole or call not in forwarded or got.status >= 500:
             continue
-        kinds = [row.kind for row in rows.get(call, ())]
-        known = len(kinds) == 1 and (kinds == [EntryKind.USAGE] or call in adjusted)
-        if not known:
+        kinds = [row.kind for row in rows.get(call, ()) if FAILED_OVER not in row.flags]
+        if kinds != [EntryKind.USAGE] and not (kinds and call in by_hold):
             yield f"{call}: the client has it whole, its rows are {kinds}"
 
 
@@ -116,10 +149,11 @@ def _known(world: World) -> Iterator[str]:
     """What was sent is known by its journal, not only by its hold, unless that expired before it was adopted."""
     if world.is_late:
         return
+    forwarded = world.upstreams.calls()
     for row in world.store.rows.values():
         given_up = row.kind is EntryKind.UNCONFIRMED and row.outcome is Outcome.INTERRUPTED
         call = row.client_call_id or ""
-        if given_up and call in world.upstreams.forwarded and call not in world.excused:
+        if given_up and call in forwarded and call not in world.excused:
             yield f"{call}: sent, and nothing but its hold was left of it"
 
 
@@ -132,7 +166,7 @@ def _within_budget(world: World) -> Iterator[str]:
         if counter.pending:
             yield f"{key}: {counter.pending} pending, and nothing is held"
     # A power cut may bring back an intent that was void: booked, though it was never sent and its hold is free.
-    sent = set(world.upstreams.forwarded)
+    sent = world.upstreams.calls()
     strict = [
         row
         for row in world.store.rows.values()

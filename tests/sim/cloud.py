@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,6 +17,8 @@ TRANSCRIPTS: Final = Path(__file__).parents[1] / "transcripts"
 CALL_ID: Final = "amz-sdk-invocation-id"  # on the row
 CALL: Final = b"x-call"  # for the upstream
 IDLE_S: Final = 300.0
+FIRST: Final = "azure-all"  # of the two places of the model that the chat cases ask for
+SECOND: Final = "azure-spare"
 GARBAGE: Final = b'\xff\x00data: {"usage": -1\r\n\r\n{{{{'
 CHAT: Final = "/azure/openai/deployments/gpt-4o/chat/completions"
 CONVERSE: Final = "/bedrock/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse-stream"
@@ -64,7 +66,10 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """One call: what is asked, how fast it is answered, and what goes wrong on either side."""
+    """One call: what is asked, how fast it is answered, and what goes wrong on either side.
+
+    first  what the first of two places does with it: refused | unreachable; '' is what is answered
+    """
 
     call: str
     case: str
@@ -72,6 +77,7 @@ class Plan(msgspec.Struct, frozen=True):
     fault: Fault = Fault()
     leaves_s: float | None = None
     cancelled_s: float | None = None
+    first: str = ""
 
     @property
     def is_smooth(self) -> bool:
@@ -92,20 +98,37 @@ def recorded(provider: str, case: str) -> tuple[Head, list[bytes]]:
     return Head(meta["http"]["status"], headers), chunks
 
 
+class Forwarded(NamedTuple):
+    """An attempt that reached a provider."""
+
+    call: str
+    upstream: str
+
+
 class SimUpstreams:
-    """``forwarded``: the calls that reached the provider, in order, by every worker there was."""
+    """``forwarded``: what reached the provider, in order, by every worker there was."""
 
     def __init__(self, plans: dict[str, Plan]) -> None:
         self._plans = plans
-        self.forwarded: list[str] = []
+        self.forwarded: list[Forwarded] = []
 
-    async def send(self, upstream: Upstream, target: Target) -> "SimResponse":
+    def calls(self) -> set[str]:
+        """The calls of which any attempt reached the provider."""
+        return {one.call for one in self.forwarded}
+
+    async def send(
+        self, upstream: Upstream, target: Target, leaving: Callable[[], None]
+    ) -> "SimResponse":
         call = next(value.decode() for name, value in target.headers if name == CALL)
         plan = self._plans[call]
+        if plan.first and upstream.name == FIRST:
+            fault = Fault("unreachable" if plan.first == "unreachable" else "")
+            plan = msgspec.structs.replace(plan, case="refused", fault=fault)
+        await asyncio.sleep(plan.pause_s)
         if plan.fault.kind == "unreachable":
-            await asyncio.sleep(plan.pause_s)
             raise UpstreamUnreachable("no route")
-        self.forwarded.append(call)
+        leaving()
+        self.forwarded.append(Forwarded(call, upstream.name))
         await asyncio.sleep(plan.pause_s)
         if plan.fault.kind == "reset" and plan.fault.at == 0:
             raise UpstreamFailed("reset before the head")

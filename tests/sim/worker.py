@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from gateway.edge.abandon import Abandonment, Bounds
@@ -43,7 +44,7 @@ from gateway.storage.orphans import Orphan, orphans
 from gateway.storage.quota_batch import BatchedQuotas
 from gateway.storage.spool import Spool
 from tests.laws.house import FixedBudgets, MemoryResources, Steps
-from tests.sim.cloud import CALL, CALL_ID, CASES, Plan, SimUpstreams
+from tests.sim.cloud import CALL, CALL_ID, CASES, FIRST, SECOND, Plan, SimUpstreams
 from tests.sim.disk import SimDisk, syncer_of
 from tests.sim.loop import VirtualLoop
 from tests.sim.quotas import HOLD_US, SimHolds, SimQuotaStore
@@ -340,5 +341,6 @@ def _places() -> tuple[tuple[Upstream, ...], tuple[Deployment, ...]]:
         for service in provider.services
     )
     azure = next(place for place in places if place.provider == "azure")
-    deployment = Deployment("gpt-4o", azure.name, "gpt-4o-2024-11-20", "global")
-    return places, (deployment,)
+    spare = Deployment("gpt-4o", SECOND, "gpt-4o-2024-11-20", "global")
+    deployment = msgspec.structs.replace(spare, upstream=FIRST, also=(spare,))
+    return (*places, msgspec.structs.replace(azure, name=SECOND)), (deployment,)

@@ -183,7 +183,9 @@ class World:
         listening = [worker for worker in self.workers if not worker.is_leaving]
         if listening:
             worker = self.chance.choice(listening)
-            self.tell(f"{plan.call} {plan.case} {plan.fault.kind} → {worker.spool.name[:4]}")
+            self.tell(
+                f"{plan.call} {plan.case} {plan.fault.kind} {plan.first} → {worker.spool.name[:4]}"
+            )
             worker.call(plan)
 
     def store_away(self) -> None:
@@ -289,7 +291,8 @@ def _plan(chance: Random, call: str) -> Plan:
         leaves = chance.random() * pause_s * 12
     elif trouble < 0.45:
         cancelled = chance.random() * pause_s * 12
-    return Plan(call, case, pause_s, fault, leaves, cancelled)
+    first = chance.choice(("refused", "refused", "unreachable")) if chance.random() < 0.3 else ""
+    return Plan(call, case, pause_s, fault, leaves, cancelled, first)
 
 
 @contextmanager

@@ -17,10 +17,13 @@ from gateway.kernel.errors import (
     UpstreamUnreachable,
 )
 from gateway.providers.contract import Target, Upstream
+from gateway.upstream.credentials import Outbound
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.pool import UpstreamPool
 from gateway.upstream.tokens import FixedCredential
+from gateway.upstream.transport import nobody
 from gateway.wire.headers import first
+from gateway.wire.messages import Headers
 from tests.upstream.scripted import Peer, Play, Stage, answer, echo, run, serving
 
 BOTH = pytest.mark.parametrize("stock", [False, True])
@@ -58,7 +61,7 @@ async def pooled(
 
 
 async def read(pool: Upstreams, upstream: Upstream, sent: Target) -> bytes:
-    response = await pool.send(upstream, sent)
+    response = await pool.send(upstream, sent, nobody)
     try:
         return b"".join([chunk async for chunk in response.body()])
     finally:
@@ -238,9 +241,69 @@ def test_nobody_listening_is_unreachable(*, stock: bool) -> None:
             pool = UpstreamPool(
                 [upstream], {"east": FixedCredential()}, clock=SystemClock(), stock=stock
             )
+            told: list[str] = []
             with pytest.raises(UpstreamUnreachable):
-                await pool.send(upstream, target())
+                await pool.send(upstream, target(), lambda: told.append("leaves"))
+            assert told == []
             await pool.aclose()
+
+    run(main())
+
+
+@BOTH
+def test_a_credential_that_cannot_be_had_is_nothing_sent(*, stock: bool) -> None:
+    class Locked(FixedCredential):
+        async def headers(self, outbound: Outbound) -> Headers:
+            raise UpstreamFailed("the credential of 'east' cannot be had: do this")
+
+    async def main() -> None:
+        async with serving(echo) as stage:
+            upstream = Upstream(name="east", provider="p", base_url=stage.url)
+            pool = UpstreamPool([upstream], {"east": Locked()}, clock=SystemClock(), stock=stock)
+            with pytest.raises(UpstreamUnreachable, match="do this"):
+                await pool.send(upstream, target())
+            assert stage.opened == 0
+            await pool.aclose()
+
+    run(main())
+
+
+@BOTH
+def test_it_is_said_when_the_first_byte_leaves_and_not_to_who_waits_for_a_connection(
+    *, stock: bool
+) -> None:
+    async def main() -> None:
+        async with serving(held_back) as stage:
+            upstream = Upstream(name="east", provider="p", base_url=stage.url)
+            pool = UpstreamPool(
+                [upstream], {"east": FixedCredential()}, clock=SystemClock(), stock=stock, connections_max=1
+            )  # fmt: skip
+            told: list[str] = []
+            first_one = asyncio.ensure_future(
+                pool.send(upstream, target(), lambda: told.append("first"))
+            )
+            await asyncio.wait_for(arrived.wait(), 5)
+            waits = asyncio.ensure_future(
+                pool.send(upstream, target(), lambda: told.append("second"))
+            )
+            await asyncio.sleep(0.05)
+            assert told == ["first"]
+            waits.cancel()
+            response = await first_one
+            await response.close()
+            with pytest.raises(asyncio.CancelledError):
+                await waits
+            assert told == ["first"]
+            assert len(stage.received) == 1
+            await pool.aclose()
+
+    arrived = asyncio.Event()
+
+    async def held_back(peer: Peer) -> None:
+        await peer.request()
+        arrived.set()
+        await asyncio.sleep(0.2)
+        await peer.send(answer(b"late"))
 
     run(main())
 
