@@ -313,6 +313,13 @@ class Admission:
                 f"{wire_model!r} has several prices and its region is not known: set region on its "
                 "deployment or upstream"
             )
+        if status is Status.UNPRICED and under.model is None:
+            return Unpriced(
+                f"{wire_model!r} names no model of the price book: if it is another name of one (a deployment, an "
+                "application inference profile, a tuned model), say of which under [[deployments]]; else add price "
+                "rows for it (weighbridge prices missing has them ready to fill), or use a key that allows "
+                "unpriced models"
+            )
         if status is Status.UNPRICED:
             return Unpriced(
                 f"{wire_model!r} has no price in scope {under.scope}, tier {under.tier}: add a price row such as "
