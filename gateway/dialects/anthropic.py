@@ -179,6 +179,7 @@ class _Anthropic:
         self.written = False  # a block has ended and no other has begun
         self.failed = False
         self.doubtful = False  # the usage came in a frame with a wrong checksum
+        self._container: str | None = None
         self._said: list[Json] = []
 
     def take(self, document: Document) -> None:
@@ -195,6 +196,7 @@ class _Anthropic:
             self._message(obj(value, "message"), document)
         elif kind == "message_delta":
             self._overwrite(obj(value, "usage"), document)
+            self._keep(obj(value, "delta"))
             self.running = self.running or obj(value, "usage").get("output_tokens") is not None
             if self.running and string(value.get("delta"), "stop_reason") is not None:
                 self.settled = True
@@ -215,9 +217,14 @@ class _Anthropic:
 
     def _message(self, message: dict[str, Json], document: Document) -> None:
         self.model = string(message, "model") or self.model
+        self._keep(message)
         self._overwrite(obj(message, "usage"), document)
         for index, block in enumerate(arr(message, "content")):
             self._block(block, index)
+
+    def _keep(self, message: dict[str, Json]) -> None:
+        """The container that code ran in can be used again, by its id."""
+        self._container = string(message.get("container"), "id") or self._container
 
     def _overwrite(self, usage: dict[str, Json], document: Document) -> None:
         if usage:
@@ -253,6 +260,7 @@ class _Anthropic:
             observed=self.transcript.observed(),
             flags=flags,
             region=self._region(),
+            made=() if self._container is None else (self._container,),
         )
         try:
             return self._counted(blank)

@@ -5,7 +5,7 @@ To observe another streamed part: one line in ``_DELTAS``; another whole item: o
 to bill another hosted tool: ``_with_tools``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from gateway.wire.messages import Head
 from gateway.wire.sse import error_event
 
 ITEMS_KEPT_MAX: Final = 64  # items of an answer that can be referred to later, each by its own id
+_WRITTEN: Final = "container_file_citation"  # other citations name files that are there already
 ROLE_IMAGE_GEN: Final = "tool_image_gen"
 _READ_TOOLS: Final = frozenset({"image_gen", "web_search"})
 # Items of hosted tools that are billed by the call or by their own tokens, and where ``tool_usage`` says so.
@@ -143,13 +144,25 @@ class _Reader:
         self._tool_usage = obj(response, "tool_usage") or self._tool_usage
         self._failed = self._failed or response.get("error") is not None
         items = arr(response, "output") if self._ended else []
-        if self._stored:
-            ids = [string(each, "id") for each in (response, *items[:ITEMS_KEPT_MAX])]
-            self._made.update((each, None) for each in ids if each)
+        self._made.update((each, None) for each in _kept(response, items, stored=self._stored))
         self._hosted |= {_HOSTED.get(string(item, "type") or "", "") for item in items} - {""}
         if not self._wrote:
             for place, item in enumerate(items):
                 _ITEMS.get(string(item, "type") or "", _unread)(self._transcript, place, item)
+
+
+def _kept(response: dict[str, Json], items: list[Json], *, stored: bool) -> Iterator[str]:
+    """Ids of what the provider keeps: the stored answer and its items, containers, files written in them."""
+    for each in (response, *items[:ITEMS_KEPT_MAX]):
+        yield from _texts(string(each, "id") if stored else None, string(each, "container_id"))
+        for part in arr(each, "content"):
+            for note in arr(part, "annotations")[:ITEMS_KEPT_MAX]:
+                if string(note, "type") == _WRITTEN:
+                    yield from _texts(string(note, "container_id"), string(note, "file_id"))
+
+
+def _texts(*said: str | None) -> Iterator[str]:
+    yield from (each for each in said if each)
 
 
 def _with_tools(reading: Reading, usage: Json, tool_usage: dict[str, Json]) -> Reading:

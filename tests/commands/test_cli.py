@@ -2,8 +2,10 @@
 
 import io
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -234,6 +236,17 @@ def test_doctor_names_what_is_wrong_with_its_cure(run: Run, config: str, tmp_pat
     ended = run("doctor", "--config", str(bad))
     assert ended.status == 1
     assert "server.port" in ended.out
+
+
+def test_doctor_tells_of_batches_that_nobody_asks(run: Run, config: str, tmp_path: Path) -> None:
+    assert run("migrate", "--config", config).status == 0
+    (path,) = tmp_path.rglob("weighbridge.db")
+    with closing(sqlite3.connect(path)) as database, database:
+        fields = ("azure/a/batch_1", "azure", "a", "/p", "", b"{}", 0, 0, 3)
+        database.execute("INSERT INTO deferred_work VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", fields)
+    found = {f["check"]: f for f in records(run("doctor", "--json", "--config", config).out)}
+    assert found["batches"]["state"] == "warn"
+    assert found["batches"]["found"].startswith("1 ")
 
 
 def test_rows_and_statement_of_a_served_request(run: Run, tmp_path: Path) -> None:

@@ -377,3 +377,12 @@ def test_the_raw_usage_is_kept() -> None:
     reading = read(MESSAGES, events(START, DELTA, STOP), head(SSE))
     assert reading.usage_raw is not None
     assert json.loads(reading.usage_raw) == [START["message"]["usage"], DELTA["usage"]]
+
+
+def test_the_container_that_code_ran_in_is_what_was_made() -> None:
+    container = {"id": "container_1", "expires_at": "2026-11-22T00:00:00Z"}
+    assert read(MESSAGES, message(input_tokens=1, output_tokens=1)).made == ()
+    whole_one = json.loads(message(input_tokens=1, output_tokens=1)) | {"container": container}
+    assert read(MESSAGES, whole(whole_one)).made == ("container_1",)
+    delta = {**DELTA, "delta": {"stop_reason": "end_turn", "container": container}}
+    assert read(MESSAGES, events(START, TEXT, delta, STOP), head(SSE)).made == ("container_1",)

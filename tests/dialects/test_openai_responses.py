@@ -305,3 +305,25 @@ def test_no_spelling_of_background_passes(background: object) -> None:
         return
     with pytest.raises(OperationRefused):
         asked(RESPONSES, asking)
+
+
+def test_what_was_made_is_the_stored_answer_its_items_and_what_code_wrote() -> None:
+    cited = {"type": "container_file_citation", "container_id": "cntr_1", "file_id": "cfile_1"}
+    mine = {"type": "file_citation", "file_id": "file-mine"}
+    items = [
+        {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1"},
+        {
+            "type": "message",
+            "id": "msg_1",
+            "content": [{"text": "x", "annotations": [cited, mine]}],
+        },
+    ]
+    body = whole({"id": "resp_1", "object": "response", "status": "completed", "output": items})
+
+    def made(request: dict[str, Any]) -> tuple[str, ...]:
+        meter = RESPONSES.meter(asked(RESPONSES, request), head())
+        meter.feed(body)
+        return meter.read().made
+
+    assert made({"store": False}) == ("cntr_1", "cfile_1")
+    assert made({}) == ("resp_1", "ci_1", "cntr_1", "msg_1", "cfile_1")
