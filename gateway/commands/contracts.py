@@ -1,5 +1,6 @@
 """weighbridge contracts: who pays what of the list."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from gateway.commands.output import CONSOLE, emit, stop, table
 from gateway.commands.price_records import dated, per_words
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.money import format_usd
+from gateway.pricing.book import Book
 from gateway.pricing.contract import Bargain, Contract, Term
 from gateway.pricing.row import FOREVER
 
@@ -72,7 +74,7 @@ def show_contract(
     for number, term in enumerate(contract.terms, start=1):
         shown.add_row(
             str(number), term.provider, term.model, term.unit, term.scope or "any",
-            term.tier or "any", _pays(term),
+            term.tier or "any", pays(term),
         )  # fmt: skip
     shown.add_row("", "*", "*", "*", "any", "any", "the list price")
     CONSOLE.print(shown)
@@ -80,7 +82,14 @@ def show_contract(
         CONSOLE.print(f"and {_percent(contract.margin_bp)} on top of every line", highlight=False)
 
 
-def _pays(term: Term) -> str:
+def selector(term: Term) -> str:
+    """What lines a term is for, in words."""
+    words = (term.provider, term.model, term.unit, term.scope, term.tier)
+    return " ".join(word for word in words if word and word != "*") or "everything"
+
+
+def pays(term: Term) -> str:
+    """What is paid by a term, in words."""
     if term.pico is not None:
         return f"{format_usd(term.pico)}{per_words(term.per)} USD"
     return f"list - {_percent(term.discount_bp)}"
@@ -124,3 +133,12 @@ def _day(us: int) -> str:
 def _percent(basis_points: int) -> str:
     whole, rest = divmod(basis_points, 100)
     return f"{whole}.{rest:02}%" if rest else f"{whole}%"
+
+
+def idle_terms(found: Iterable[Contract], book: Book) -> Iterator[tuple[Contract, Term]]:
+    """The terms that fit no price of the book: a misspelt name is a discount that nobody gets."""
+    keys = {(tuple(one.named.values()), one.unit) for one in book.listed()}
+    for contract in found:
+        for term in contract.terms:
+            if not any(term.fits(key, unit) for key, unit in keys):
+                yield contract, term

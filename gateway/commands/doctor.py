@@ -14,6 +14,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.budget_health import budget_health
+from gateway.commands.contracts import idle_terms, pays, selector
 from gateway.commands.drift import newest
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.commands.prices_import import imported
@@ -289,6 +290,22 @@ def _drift(configured: Config) -> list[Finding]:
         for alarm in watch.alarms()
     ]
     return findings or [Finding("drift", "ok", f"none in the newest {_DRIFT_ROWS:,} rows")]
+
+
+def _contracts(configured: Config) -> list[Finding]:
+    """Contracts, and their terms that fit nothing."""
+    if not configured.contracts:
+        return []
+    try:
+        book = shipped.price_book(configured, imported(configured))
+    except (ConfigurationError, Unavailable):
+        return []  # said above
+    cure = "no price of the book fits: see weighbridge prices list for how it names things"
+    idle = [
+        Finding("contract", "warn", f"{contract.name}: {pays(term)} for {selector(term)}", cure)
+        for contract, term in idle_terms(configured.contracts, book)
+    ]
+    return idle or [Finding("contract", "ok", f"{len(configured.contracts)} contracts")]
 
 
 def _deployments(configured: Config) -> list[Finding]:

@@ -73,8 +73,10 @@ class CostStore:
     async def add(self, costs: Sequence[FixedCost], seats: Mapping[str, str] | None = None) -> None:
         """Keep costs, all or none; ``seats``: whose (team) each seat of the only one is.
 
-        Raises BadRequest where a name has a cost in a month already.
+        Raises BadRequest where a name has a cost in a month already, and where a month's close has frozen it.
         """
+        for cost in costs:
+            await self._require_open(cost.first)
         async with self._database.write() as connection:
             known = list(await _costs(connection))
             for cost in costs:
@@ -91,7 +93,11 @@ class CostStore:
                 await connection.execute(sa.insert(SEAT), rows)
 
     async def remove(self, name: str, first: int, author: str) -> list[FixedCost]:
-        """End the costs of a name: they are none from a month on. Raises NotFound where none goes on till then."""
+        """End the costs of a name: they are none from a month on.
+
+        Raises NotFound where none goes on till then, BadRequest where that month's close has frozen it.
+        """
+        await self._require_open(first)
         async with self._database.write() as connection:
             ended = [
                 cost
@@ -110,6 +116,11 @@ class CostStore:
                 }
                 await connection.execute(sa.insert(FIXED_COST), row)
         return ended
+
+    async def _require_open(self, period: int) -> None:
+        state = (await ClosingStore(self._database).standing(period)).state
+        if state in FROZEN:
+            raise BadRequest(f"{period // 100}-{period % 100:02} is {state}: its costs are frozen, begin with a later month")  # fmt: skip
 
     async def costs(self) -> list[FixedCost]:
         """The costs as they stand, each ended where it was removed; those removed from their start are left out."""

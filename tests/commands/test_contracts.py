@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from gateway import shipped
 from gateway.__main__ import main
+from gateway.commands.contracts import idle_terms, selector
 from tests.serving import RawUpstream, Script, deployments, raw_exchange, serving
 
 CONTRACT = """
@@ -91,3 +93,12 @@ def test_a_running_gateway_books_list_and_net_and_names_the_contract(tmp_path: P
     assert row.net_pico == 2_946_875_000
     assert row.contract is not None
     assert row.contract.startswith("enterprise@")
+
+
+def test_a_term_that_fits_nothing_is_named(tmp_path: Path) -> None:
+    text = CONTRACT.replace('model = "gpt-4o*"', 'model = "gtp-4o*"')
+    path = tmp_path / "c.toml"
+    path.write_text(text, encoding="utf-8")
+    configured = shipped.configured(path, {})
+    found = [selector(term) for _, term in idle_terms(configured.contracts, shipped.price_book(configured))]  # fmt: skip
+    assert found == ["gtp-4o* output_text"]

@@ -44,6 +44,11 @@ async def test_a_rate_holds_until_a_newer_one_and_is_frozen_by_the_close(
         await store.set_rate(202611, "EUR", "1", "late", "user-0001")
     assert await store.rate(202611, "EUR") == 920_000_000_000
     await store.set_rate(202612, "EUR", "0.94", "open still", "user-0001")
+    with pytest.raises(BadRequest, match="2026-11 is reconciled: its costs are frozen"):
+        await store.add([cost("late")])
+    await store.add([cost("next", first=202612)])
+    with pytest.raises(BadRequest, match="its costs are frozen"):
+        await store.remove("next", 202611, "user-0001")
 
 
 async def test_a_cost_is_kept_as_it_was_said(database: Database) -> None:
