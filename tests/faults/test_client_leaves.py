@@ -228,6 +228,24 @@ def test_under_cancel_what_was_written_is_counted_at_whichever_part_the_client_l
             assert least - 1 <= written <= most + 1, one
 
 
+def test_under_cancel_what_the_provider_said_by_then_is_booked_at_whichever_part_the_client_left(
+    cancelling: House,
+) -> None:
+    """Where the usage runs along: never more than the whole, and from the first running usage on a price."""
+    house, every = cancelling, [one for one in at_every_part() if one.stream.running is not None]
+    assert len({one.stream.name for one in every}) > 1
+    before = len(house.gateway.rows(0))
+    together([leave(house, one) for one in every])
+    rows = rows_of(house, before, [one.call_id for one in every])
+    for one in every:
+        (row,) = rows[one.call_id]
+        assert row.provenance in ("reported", "partial", "counted", "estimated"), one
+        if row.provenance == "reported":
+            assert used(row) == EXACT, one
+        assert used(row).get("output_text", 0) <= EXACT["output_text"] + 5, one
+        assert row.net_pico, one
+
+
 @pytest.mark.parametrize("policy", ["cancelling", "draining"])
 def test_a_hundred_clients_leaving_at_once_are_a_hundred_rows_and_no_connection(
     policy: str, request: pytest.FixtureRequest
