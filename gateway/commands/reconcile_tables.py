@@ -168,7 +168,8 @@ def _percent(off: int, whole: int) -> str:
 def records(found: Iterable[Reconciled], month: str) -> Iterator[dict[str, object]]:
     """Lines, what is apart, a total per provider, the sentence for the close; money as decimal text in USD."""
     found = list(found)
-    yield {"line": "note", "month": month, "text": note(found)}
+    if found:
+        yield {"line": "note", "month": month, "text": note(found)}
     for one in found:
         head: dict[str, object] = {"month": month, "provider": _CLOUDS[one.bill.cloud]}
         for line in one.lines:

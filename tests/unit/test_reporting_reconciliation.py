@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 
 from gateway.reporting.bills.charge import USAGE, Charge, block
 from gateway.reporting.bills.invoice import Folding
+from gateway.reporting.bills.layouts import LAYOUTS
 from gateway.reporting.bills.meter import OTHER, Meter, Reading
 from gateway.reporting.causes import CAUSES
 from gateway.reporting.reconciliation import Known, Ledgered, Metered, reconciled
@@ -123,3 +124,58 @@ def test_late_usage_is_missing_on_one_day_and_extra_on_another() -> None:
 def test_a_block_of_a_thousand_is_not_one_of_a_million() -> None:
     units = ("1K tokens", "1M tokens", "1K", "1M", "1000 Tokens", "1,000,000 Tokens", "Tokens")
     assert [block(unit) for unit in units] == [1000, 10**6, 1000, 10**6, 1000, 10**6, 1]
+
+
+def test_a_model_sold_through_the_marketplace_is_inference_although_its_code_is_not() -> None:
+    (cur,) = LAYOUTS["aws"]
+    row = {
+        "line_item_line_item_type": "Usage",
+        "line_item_product_code": "4xyzmarketplaceid",
+        "line_item_usage_type": "USE1-MP:USE1_InputTokenCount-Units",
+        "line_item_line_item_description": "AWS Marketplace software usage|us-east-1|Million Input Tokens",
+        "line_item_usage_amount": "2.5",
+        "line_item_unblended_rate": "3",
+        "line_item_unblended_cost": "7.5",
+        "pricing_unit": "Units",
+        "product": '{"product_name":"Claude Sonnet 4.6 (Amazon Bedrock Edition)","region":"us-east-1"}',
+    }
+    charge = cur.charge(row)
+    assert (charge.kind, charge.tokens, charge.region) == (USAGE, Decimal(2_500_000), "us-east-1")
+    assert charge.ties()
+    read = cur.read(charge.meter, charge.description)
+    assert isinstance(read, Meter)
+    assert read.key == "Claude Sonnet 4.6"
+    other = cur.charge(row | {"product": '{"product_name":"Some database"}'})
+    assert other.kind == "elsewhere"
+    broken = cur.charge(row | {"product": "{", "line_item_product_code": "AmazonBedrock"})
+    assert broken.kind == USAGE
+
+
+def test_the_forms_of_azure_and_google_rows() -> None:
+    focus, cost = LAYOUTS["entra"]
+    meter = {"meterName": "5.4 mini Inp Gl 1M Tokens", "meterCategory": "Foundry Models"}
+    row = meter | {
+        "date": "10/14/2026", "quantity": "2.5", "unitOfMeasure": "1M", "effectivePrice": "0.75",
+        "costInBillingCurrency": "1.875", "SubscriptionId": "s-1",
+    }  # fmt: skip
+    assert cost.fits(frozenset(row))
+    charge = cost.charge(row)
+    assert (charge.day, charge.tokens, charge.account) == ("2026-10-14", Decimal(2_500_000), "s-1")
+    assert charge.ties()
+    assert not cost.charge(row | {"quantity": "2500"}).ties()  # a thousand taken for a million
+    exported = {
+        "ChargeCategory": "Usage", "BilledCost": "1.875", "ChargePeriodStart": "2026-10-14T00:00:00Z",
+        "ConsumedQuantity": "2500000", "PricingQuantity": "2.5", "ContractedUnitPrice": "0.75",
+        "x_SkuMeterName": "5.4 mini Inp Gl 1M Tokens", "ServiceName": "Azure OpenAI",
+    }  # fmt: skip
+    assert focus.fits(frozenset(exported))
+    assert focus.charge(exported).tokens == 2_500_000  # never multiplied again
+    _, detailed = LAYOUTS["adc"]
+    nested = {
+        "sku.description": "Gemini 2.5 Flash GA Text Input - Predictions", "usage_start_time": "2026-10-14T07:00:00+00:00",
+        "service.description": "Vertex AI", "project.id": "p-1", "usage.amount": "2500000", "usage.unit": "requests",
+        "usage.amount_in_pricing_units": "2.5", "price.effective_price": "0.3", "cost": "0.75", "cost_type": "regular",
+    }  # fmt: skip
+    charge = detailed.charge(nested)
+    assert (charge.account, charge.tokens, charge.ties()) == ("p-1", Decimal(2_500_000), True)
+    assert detailed.charge(nested | {"cost_type": "tax"}).kind == "tax"

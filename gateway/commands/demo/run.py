@@ -226,6 +226,7 @@ def _try_next(folder: Path, month: str, closed: Closed, seconds: float) -> None:
             f"weighbridge keys list --config {config}\n"
             "weighbridge price --provider azure --model gpt-5.4 --scope global --usage '{\"input_text\": 12000}'\n"
             f"weighbridge statement {closed.month} --cost-centre 4100 --to 4100.xlsx --config {closed.config}\n"
+            f"weighbridge spend {closed.month} --models --config {closed.config}\n"
             f"weighbridge verify --period {closed.month} --config {closed.config}\n"
             "docs/sdk/ says how to point each SDK at your own gateway",
             title=f"done in {seconds:.0f} s · try next (.venv/bin on your PATH)",

@@ -6,7 +6,10 @@ To add one: a function from cells to a Charge and its Layout in ``LAYOUTS`` of i
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from gateway.reporting.bills import aws, azure, google
 from gateway.reporting.bills.charge import (
@@ -28,6 +31,8 @@ from gateway.reporting.bills.charge import (
 _CODES: Final = frozenset(
     {"AmazonBedrock", "AmazonBedrockService", "AmazonBedrockFoundationModels"}
 )
+_THOUSAND, _MILLION = 1_000, 1_000_000
+_PRODUCTS_MAX: Final = 4096  # distinct product records of a bill
 _DAY: Final = 10  # characters of a date
 _LINE_KINDS: Final = {
     "Usage": USAGE,
@@ -54,24 +59,43 @@ _AI: Final = re.compile(
 
 def _cur(cells: Cells) -> Charge:
     quantity = number(cells.get("line_item_usage_amount", ""))
-    unit = first(cells, "pricing_unit", "product_unit")
+    product = _product(cells.get("product", ""))
+    described = cells.get("line_item_line_item_description", "")
+    name = first(cells, "product_product_name", "product.product_name") or product.get("product_name", "")  # fmt: skip
     kind = _LINE_KINDS.get(cells.get("line_item_line_item_type", "Usage"), ADJUSTMENT)
-    product = cells.get("line_item_product_code", "")
-    inference = product in _CODES or (kind == TAX and _is_ai(product))
+    code = cells.get("line_item_product_code", "")
+    # A marketplace model has a code of its own: only its name says what it is sold through.
+    inference = code in _CODES or _is_ai(f"{code} {name}")
     return Charge(
         kind=kind if inference else ELSEWHERE,
         account=cells.get("line_item_usage_account_id", ""),
         day=cells.get("line_item_usage_start_date", "")[:_DAY],
         meter=cells.get("line_item_usage_type", ""),
-        description=first(cells, "product_product_name", "product.product_name", "line_item_line_item_description"),
-        region=first(cells, "product_region_code", "product_region", "product.region"),
+        description=name or described,
+        region=first(cells, "product_region_code", "product_region", "product.region") or product.get("region", ""),
         invoice=cells.get("bill_invoice_id", ""),
         quantity=quantity,
         unit_price=number(cells.get("line_item_unblended_rate", "")),
-        # A meter is named after single tokens or after blocks of them: the unit says which.
-        tokens=(quantity or Decimal(0)) * block(unit or "1K"),
+        tokens=(quantity or Decimal(0)) * _block(first(cells, "pricing_unit", "product_unit"), described),
         cost=amount(cells.get("line_item_unblended_cost", "")),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=_PRODUCTS_MAX)
+def _product(text: str) -> Mapping[str, str]:
+    """CUR 2.0's product: a record as JSON text in CSV; in Parquet its fields came by themselves."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, str]) if text else {}
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return {}
+
+
+def _block(unit: str, described: str) -> int:
+    """A meter counts blocks of tokens; the unit says of how many, else the description, else they are thousands."""
+    said = block(unit)
+    if said > 1:
+        return said
+    return _MILLION if "million" in described.lower() else _THOUSAND
 
 
 def _focus(cells: Cells) -> Charge:
