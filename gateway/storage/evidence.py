@@ -51,6 +51,9 @@ _NAMES: Final = tuple(dict.fromkeys((*HASHED[VERSION], "lines")))
 _AT: Final = {name: at for at, name in enumerate(_NAMES)}
 _ORDERS: Final = {version: tuple(_AT[name] for name in names) for version, names in HASHED.items()}
 _LINES_AT, _STREAM_AT, _NET_AT = _AT["lines"], _AT["stream"], _AT["net_pico"]
+_ID_NAMES: Final = ("id", "request_id", "ref_id")
+_IDS_AT: Final = tuple(_AT[name] for name in _ID_NAMES)
+_HEX_DIGITS: Final = 32
 _TEXTS_AT: Final = (_AT["flags"], _AT["tags"])
 _LINES: Final = msgspec.json.Decoder(list[Line])
 _LIST: Final = msgspec.json.Decoder(list[str])
@@ -190,7 +193,7 @@ async def _read_shard(shard: Shard) -> Read:
 
 
 def _query(shard: Shard, *, is_postgres: bool) -> sa.Select[Any]:
-    columns = [LEDGER.c[name] for name in _NAMES]
+    columns = [_column(name, is_postgres=is_postgres) for name in _NAMES]
     key: sa.ColumnElement[Any] = LEDGER.c.id
     period: sa.ColumnElement[Any] = LEDGER.c.period
     is_inside = shard.first is not None and shard.end is not None
@@ -205,28 +208,50 @@ def _query(shard: Shard, *, is_postgres: bool) -> sa.Select[Any]:
     return sa.select(*columns).where(*wanted).order_by(order)
 
 
+def _column(name: str, *, is_postgres: bool) -> sa.ColumnElement[Any]:
+    """A column to be read; ids as text, since making objects of them costs more than hashing the row."""
+    column: sa.ColumnElement[Any] = LEDGER.c[name]
+    if name not in _ID_NAMES:
+        return column
+    return sa.cast(column, sa.Text) if is_postgres else sa.func.lower(sa.func.hex(column))
+
+
+def _hyphenated(text: str | None) -> str | None:
+    """An id as both engines' text names it; None for none."""
+    if not text or len(text) != _HEX_DIGITS:
+        return text or None
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def _hashed(
     rows: Iterable[tuple[Any, ...]], version: int, text: io.StringIO | None
 ) -> Iterator[bytes]:
     """Each row's digest; its cells are written to ``text`` on the way."""
-    writer, order = None if text is None else csv.writer(text), _ORDERS[version]
+    writer = None if text is None else csv.writer(text, lineterminator="")
+    order = _ORDERS[version]
     for row in rows:
         lines = _LINES.decode(row[_LINES_AT])
         values = list(row)
+        for at in _IDS_AT:
+            values[at] = _hyphenated(values[at])
         values[_STREAM_AT] = bool(values[_STREAM_AT])
         for at in _TEXTS_AT:
             values[at] = () if values[at] == "[]" else _LIST.decode(values[at])
         picked = [values[at] for at in order]
         yield sha256(canonical_values(picked, lines, version)).digest()
-        if writer is not None:
-            writer.writerow(_cells(row, lines))
+        if writer is not None and text is not None:
+            writer.writerow(_cells(values, lines))
+            # Quoted by hand: the writer looks at every character of this one, the longest.
+            escaped = row[_LINES_AT].replace('"', '""')
+            text.write(f',"{escaped}"\r\n')
 
 
 _PLAIN: Final = ("org", "team", "user", "cost_centre", "app", "key_id", "provider", "operation", "upstream", "deployment", "model", "region", "tier")  # fmt: skip
 _PLAIN_AT: Final = tuple(_AT[name] for name in _PLAIN)
 
 
-def _cells(row: tuple[Any, ...], lines: list[Line]) -> list[object]:
+def _cells(row: Sequence[Any], lines: list[Line]) -> list[object]:
+    """All cells but the last, which is the lines as they are kept."""
     counts = dict.fromkeys(_COUNTS, 0)
     for line in lines:
         name = _CLASSES.get(line.unit)
@@ -239,7 +264,7 @@ def _cells(row: tuple[Any, ...], lines: list[Line]) -> list[object]:
         row[at["id"]], row[at["request_id"]], row[at["attempt"]], row[at["kind"]], row[at["ref_id"]],
         instant(row[at["occurred_us"]]).isoformat(timespec="microseconds").replace("+00:00", "Z"), row[at["day"]],
         *texts, row[at["status"]], row[at["provenance"]], row[at["price_status"]],
-        *counts.values(), _usd(row[at["list_pico"]]), _usd(row[_NET_AT]), row[_LINES_AT],
+        *counts.values(), _usd(row[at["list_pico"]]), _usd(row[_NET_AT]),
     ]  # fmt: skip
 
 
