@@ -193,6 +193,11 @@ class Admission:
         admitted = replace(admitted, counts=counts, tier=tier)
         return self._placed(provider, admitted, candidates, inbound.body, at_us)
 
+    def bargained(self, admitted: Admitted, at_us: int) -> Admitted:
+        """The call by the contract of whoever is charged for it: whose the kept thing is, else who calls."""
+        whose = admitted.principal if admitted.owner is None else admitted.owner
+        return replace(admitted, bargain=self._contracts.of(whose.org, whose.team, at_us))
+
     @staticmethod
     def _allowed(principal: Principal, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         """The places whose model the key may use."""

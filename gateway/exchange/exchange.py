@@ -169,9 +169,12 @@ class Exchange:
         admitted = await self._shared.admission.admit(
             self._provider, self._call, self._inbound, asked.started_us, drawn(asked.request_id)
         )
-        admitted = self._admitted = await self._shared.owning.admit(
+        admitted = await self._shared.owning.admit(
             self._provider, self._inbound, admitted, asked.started_us
         )
+        if admitted.owner is not None:
+            admitted = self._shared.admission.bargained(admitted, asked.started_us)
+        self._admitted = admitted
         self._trying = Trying(self._shared.means, asked, self._client, admitted)
         if self._call.kind is _METERED or self._call.reserved:
             await self._reserve(admitted)

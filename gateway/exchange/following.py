@@ -66,7 +66,7 @@ class Following(Exchange):
             tags=made.tags,
         )
         owner = Claim("", made.org, made.team, made.key_id, upstream.name, self._made_us)
-        admitted = self._admitted = Admitted(
+        admitted = Admitted(
             principal,
             self._call,
             self._request,
@@ -78,7 +78,9 @@ class Following(Exchange):
             STANDARD,
             owner=owner,
         )
-        self._trying = Trying(self._shared.means, self._asked, self._client, admitted)
+        shared = self._shared
+        admitted = self._admitted = shared.admission.bargained(admitted, self._asked.started_us)
+        self._trying = Trying(shared.means, self._asked, self._client, admitted)
         return self
 
     async def _close(self, error: BaseException | None) -> None:

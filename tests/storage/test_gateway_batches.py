@@ -123,6 +123,48 @@ def test_a_batch_that_does_not_say_what_it_used_is_told_of_and_not_asked_again(
         assert (row.kind, row.net_pico, row.flags) == (EntryKind.UNCONFIRMED, 0, ("usage_unsaid",))
 
 
+CONTRACTS = """
+[[contracts]]
+name = "of-core"
+team = "core"
+[[contracts.terms]]
+discount_percent = "10"
+
+[[contracts]]
+name = "of-platform"
+team = "platform"
+[[contracts.terms]]
+discount_percent = "50"
+"""
+
+
+@pytest.mark.usefixtures("_pace")
+@pytest.mark.parametrize("by", ["client", "gateway"])
+def test_a_batch_is_charged_by_its_creators_contract_whoever_sees_its_end(
+    url: str, tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "client":
+        monkeypatch.setattr(resources, "FIRST_ASKED_US", 3_600_000_000)
+    cloud = KeepingCloud()
+    cloud.status = "completed"
+    with ExitStack() as stack:
+        upstream = stack.enter_context(serving_app(cloud))
+        settings = DEPLOYED + CONTRACTS
+        running = stack.enter_context(serving(tmp_path, upstream, settings, database=url))
+        (key,) = running.make_keys({"team": "platform", "allow_shared": True})
+        openai = stack.enter_context(client(running.url, running.key.key))
+        name = batched(openai, uploaded(openai))
+        if by == "client":
+            other = stack.enter_context(client(running.url, key.key))
+            assert other.batches.retrieve(name).status == "completed"
+        (row,) = usage(running.rows(2))
+        assert (row.team, row.key_id) == ("core", running.key.key_id)
+        assert row.contract is not None
+        assert row.contract.startswith("of-core@")
+        assert row.list_pico is not None
+        assert row.net_pico == row.list_pico * 9 // 10 > 0
+
+
 def _line(model: str, asked: int, written: int, status: int = 200) -> bytes:
     usage = {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
     body = {"object": "chat.completion", "model": model, "usage": usage}
