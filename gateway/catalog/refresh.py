@@ -95,6 +95,20 @@ def refresh(
     return Outcome(made, tuple(deltas), tuple(disputes), counts)
 
 
+def unread(files: Mapping[str, bytes], sources: Sources) -> tuple[tuple[str, str], ...]:
+    """The meters of the provider's list that no row refers to, as (product, name): told, never dropped."""
+    referred = {
+        name
+        for file, content in files.items()
+        if file not in (load.ALIASES, load.REGIONS)
+        for line in text.read(content)
+        for term in parse(line["source_ref"]).terms
+        for name in term.names
+    }
+    meters = {(meter.product, meter.name) for meter in sources.retail.meters}
+    return tuple(sorted(pair for pair in meters if pair[1] not in referred))
+
+
 Geos = Mapping[tuple[str, str], frozenset[str]]
 
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib import resources
@@ -20,7 +20,7 @@ from gateway.catalog.growth import Growth, grown
 from gateway.catalog.lines import Cells
 from gateway.catalog.manifest import Package
 from gateway.catalog.proposals import proposals
-from gateway.catalog.refresh import Delta, Dispute, Outcome, Verdict, refresh
+from gateway.catalog.refresh import Delta, Dispute, Outcome, Verdict, refresh, unread
 from gateway.catalog.sources import Sources
 from gateway.commands.output import CONSOLE, emit, stop, table
 from gateway.commands.prices_feeds import emit_offers, read_feeds, show_offers
@@ -80,10 +80,10 @@ def refresh_prices(
     outcome, growth = refreshed(files, held, as_of, accept or ())
     moved, listed = _changed(place, growth), feeds.checked(growth.files)
     if json:
-        _emit(outcome, growth)
+        _emit(outcome, growth, unread(growth.files, held))
         emit_offers(listed)
     else:
-        _show(outcome, growth, moved)
+        _show(outcome, growth, moved, unread(growth.files, held))
         show_offers(listed, feeds.silent)
     if write:
         _write(place, moved)
@@ -167,7 +167,9 @@ def _members(wanted: Iterable[Package], room: Path) -> dict[Package, bytes]:
     return found
 
 
-def _emit(outcome: Outcome, growth: Growth) -> None:
+def _emit(outcome: Outcome, growth: Growth, meters: Sequence[tuple[str, str]]) -> None:
+    for product, name in meters:
+        emit({"verdict": "unread", "product": product, "meter": name})
     for line in growth.added:
         emit({"verdict": "added", "line": line})
     for line in growth.waiting:
@@ -185,7 +187,12 @@ def _emit(outcome: Outcome, growth: Growth) -> None:
     emit({"verdict": None, "lines": {str(verdict): n for verdict, n in outcome.counts.items()}})
 
 
-def _show(outcome: Outcome, growth: Growth, moved: Mapping[str, bytes]) -> None:
+def _show(
+    outcome: Outcome,
+    growth: Growth,
+    moved: Mapping[str, bytes],
+    meters: Sequence[tuple[str, str]],
+) -> None:
     counted = table("", (("lines", "right"), ("verdict", "left"), ("meaning", "left")))
     for verdict in Verdict:
         counted.add_row(f"{outcome.counts[verdict]:,}", str(verdict), _MEANING[verdict])
@@ -194,6 +201,13 @@ def _show(outcome: Outcome, growth: Growth, moved: Mapping[str, bytes]) -> None:
     _show_disputes(outcome.disputes)
     _show_new("added", growth.added)
     _show_new(f"waiting in {REVIEW}: one source only, or implausible", growth.waiting)
+    if meters:
+        products = Counter(product for product, _ in meters)
+        said = ", ".join(f"{product} {count}" for product, count in products.most_common())
+        CONSOLE.print(
+            f"[dim]{len(meters)} meters are referred to by no row (--json names them): {said}[/]",
+            highlight=False,
+        )
     changed = ", ".join(moved) or "no file"
     CONSOLE.print(f"{changed} would change" if moved else "[green]✓[/] every file stands as it is")
 

@@ -85,7 +85,7 @@ def test_a_refresh_from_the_pinned_packages_reproduces_the_shipped_files_byte_fo
     )
     assert done.status == 0, done.out[-2000:]
     *waiting, counted = [json.loads(line) for line in done.out.splitlines()]
-    assert {record["verdict"] for record in waiting} == {"waiting"}
+    assert {record["verdict"] for record in waiting} == {"waiting", "unread"}
     assert counted["lines"].keys() == {"held", "rule", "ended"}
     assert counted["lines"]["held"] > 7000
     assert same(copied)

@@ -8,7 +8,7 @@ import pytest
 from gateway.catalog import lines as text
 from gateway.catalog.figure import Figure, Slot, SourceUnreadable
 from gateway.catalog.reference import Term, parse
-from gateway.catalog.refresh import Verdict, refresh
+from gateway.catalog.refresh import Verdict, refresh, unread
 from gateway.catalog.retail import Listed
 from gateway.catalog.sources import Sources
 from gateway.pricing import load
@@ -137,6 +137,17 @@ def test_refreshing_twice_changes_nothing_more() -> None:
     once = refresh(files(line("2.5", "m-1 = maker/m-1", "corroborated")), given, DAY)
     twice = refresh(once.files, given, DAY)
     assert (twice.files, twice.deltas) == (once.files, ())
+
+
+def test_a_meter_that_no_row_refers_to_is_told() -> None:
+    given = sources(
+        {},
+        meter("m1 inp", 2, ["north"]),
+        meter("m2 inp", 2, ["north"]),
+        meter("m2 inp", 2, ["south"]),
+    )
+    assert unread(files(line("2", "meter m1 inp", "authoritative")), given) == (("p", "m2 inp"),)
+    assert unread(files(line("2", "meter m1 inp | m2 inp", "authoritative")), given) == ()
 
 
 # ── what sources say ─────────────────────────────────────────────────────────────────────────────
