@@ -418,3 +418,21 @@ def test_a_refusal_that_does_not_come_is_waited_for_shortly(
     house = asyncio.run(played(counter, book, (stalls, answers())))
     assert house.status() == 200
     assert [row.status for row in house.spool.settled] == [503, 200]
+
+
+def test_places_that_are_left_alone_are_not_asked_where_there_is_an_answer_to_pass_on(
+    counter: Counter, book: Book
+) -> None:
+    async def run() -> list[int]:
+        async with asyncio.TaskGroup() as group:
+            house = house_of(counter, book, (answers(503),) * 3, group)
+            counts = []
+            for _ in range(8):
+                before = len(house.upstreams.asked)
+                await house.call(CHAT, STREAM[1])
+                counts.append(len(house.upstreams.asked) - before)
+        assert [state for _, state in house.observer.turns][:3] == ["open"] * 3
+        return counts
+
+    # Five failures open each; then one place a request, lest it be refused without being tried at all.
+    assert asyncio.run(run()) == [3, 3, 3, 3, 3, 1, 1, 1]
