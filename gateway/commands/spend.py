@@ -54,7 +54,8 @@ def spend(
 
     async def run() -> Outlook:
         async with composition.opened(configured) as database:
-            return await gathered(database, configured, today, with_speeds=models or json)
+            of = {"with_speeds": models or json, "with_today": today == now.date()}
+            return await gathered(database, configured, today, **of)
 
     found = asyncio.run(run())
     if json:

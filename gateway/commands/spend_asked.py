@@ -49,10 +49,14 @@ class Centre(msgspec.Struct, frozen=True):
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
-    """The month as it runs. ``today``: the first day that is not counted; rows sum to the whole."""
+    """The month as it runs. ``today``: the first day that is not counted; rows sum to the whole.
+
+    so_far_pico  what that day cost until now, where it is today
+    """
 
     period: int
     today: date
+    so_far_pico: int = 0
     simulated: bool
     centres: tuple[Centre, ...]
     totals: Totals
@@ -72,7 +76,12 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def gathered(
-    database: Database, config: Config, today: date, *, with_speeds: bool = True
+    database: Database,
+    config: Config,
+    today: date,
+    *,
+    with_speeds: bool = True,
+    with_today: bool = False,
 ) -> Outlook:
     """The month of the day before ``today``."""
     last = today - timedelta(days=1)
@@ -90,12 +99,10 @@ async def gathered(
     total = sum(one.forecast_pico for one in centres)
     seen = forecast(whole, period, today)
     shift = total - seen.pico  # below a pico-dollar per row: rows sum to what is printed
-    zone = config.org.timezone
-    bounds = day_bounds_us(f"{start}", zone)[0], day_bounds_us(f"{last}", zone)[1]
-    speeds = await outlook.speeds(database, *bounds) if with_speeds else []
     return Outlook(
         period=period,
         today=today,
+        so_far_pico=await _so_far(database, today) if with_today else 0,
         simulated="simulated" in await outlook.organisations(database),
         centres=tuple(centres),
         totals=_all(now_cells),
@@ -105,8 +112,20 @@ async def gathered(
         unusual=tuple(await _unusual(database, config, start, today)),
         changes=tuple(movers(old_cells, now_cells, _application(known, f"{start}"))[:CHANGES_MAX]),
         models=_models(now_cells),
-        paces=paces(speeds),
+        paces=await _paces(database, config, (start, last)) if with_speeds else {},
     )
+
+
+async def _paces(
+    database: Database, config: Config, days: tuple[date, date]
+) -> dict[tuple[str, str], Pace]:
+    first, last = (day_bounds_us(f"{day}", config.org.timezone) for day in days)
+    return paces(await outlook.speeds(database, first[0], last[1]))
+
+
+async def _so_far(database: Database, today: date) -> int:
+    rows = await outlook.amounts(database, f"{today}", f"{today + timedelta(days=1)}", ())
+    return sum(pico for _, pico in rows)
 
 
 def _application(known: Organisation, day: str) -> Callable[[Cell], tuple[str, ...]]:

@@ -49,7 +49,13 @@ def _title(found: Outlook) -> Text:
     day = type(found.today).fromordinal(last)
     left = max((month_end(found.period) - found.today).days, 0)
     said = f"AI spend, {month_name(found.period)}"
-    until = f" to {day.day} {day:%B}, {left} days left" if left else ", complete"
+    until = (
+        f" to {day.day} {day:%B}, {left} {'day' if left == 1 else 'days'} left"
+        if left
+        else ", complete"
+    )
+    if found.so_far_pico:
+        until += f"; today so far {_dollars(found.so_far_pico)}, not counted below"
     text = Text(said, style="bold") + Text(until, style="dim")
     return text + Text("  SIMULATED", style="bold yellow") if found.simulated else text
 
@@ -66,7 +72,7 @@ def _figures(found: Outlook) -> Table:
     budget = found.budget_cents
     left = (budget or 0) * CENT - seen.pico
     cells = (
-        ("Spend to date", _dollars(totals.pico), f"{_change(totals.pico, found.before.pico)} on last month"),
+        ("Spend to date", _dollars(totals.pico), _change(totals.pico, found.before.pico)),
         ("Forecast", _dollars(seen.pico), range_80),
         ("Budget", "none" if budget is None else _dollars(budget * CENT), "" if budget is None else f"{_dollars(abs(left))} {'left' if left >= 0 else 'over'} at forecast"),
         ("Per 1,000 requests", _amount(totals.per_thousand), f"{totals.requests:,} requests, {found.people:,} people"),
@@ -104,7 +110,11 @@ def _centres(found: Outlook, *, has_room: bool) -> Table:
             Text(word, style=hue),
         )
     shown.add_row()
-    total = (in_words(sum(cents)), "100.0 %", _vs(found.totals.pico, found.before.pico))
+    total = (
+        in_words(sum(cents)),
+        "100.0 %" if whole else "",
+        _vs(found.totals.pico, found.before.pico),
+    )
     shown.add_row(*(Text(cell, style="bold") for cell in ("Total", *map(str, total), *(("", "") if has_room else ()), f"{sum(ends):,}", "")))  # fmt: skip
     return shown
 
@@ -252,9 +262,11 @@ def _vs(now: int, before: int) -> Text:
 
 def _change(now: int, before: int) -> str:
     if not before:
-        return "nothing"
+        return "none last month"
     change = (now - before) * 1000 // before
-    return f"{'up' if change >= 0 else 'down'} {abs(change) // 10}.{abs(change) % 10} %"
+    return (
+        f"{'up' if change >= 0 else 'down'} {abs(change) // 10}.{abs(change) % 10} % on last month"
+    )
 
 
 def _dollars(pico: int | None) -> str:

@@ -111,6 +111,7 @@ def _total(found: Outlook) -> dict[str, object]:
         "simulated": found.simulated,
         **_sums(found.totals),
         "before_usd": usd(found.before.pico),
+        "today_usd": usd(found.so_far_pico),
         "people": people,
         "per_person_usd": usd(found.totals.pico // people) if people else None,
         "forecast_usd": usd(seen.pico),

@@ -95,8 +95,9 @@ def _unread(seen: Evidence) -> str | None:
 def _outside(seen: Evidence) -> str | None:
     if (seen.is_routed and seen.is_used) or not seen.invoiced.tokens:
         return None
-    who = "this model on this account" if seen.is_routed else "this account"
-    return f"{who} is used without the gateway"
+    if seen.is_routed:
+        return "this model on this account is used without the gateway"
+    return "this account is used without the gateway, or is an upstream's: --confirm account:ID=UPSTREAM"
 
 
 def _unpriced(seen: Evidence) -> str | None:

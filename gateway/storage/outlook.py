@@ -63,7 +63,7 @@ async def amounts(
     columns = [DAILY.c[key] for key in keys]
     wanted = [DAILY.c.day >= first, DAILY.c.day < until, DAILY.c.unit != REQUEST]
     async with database.read() as connection:
-        sums = halves(DAILY.c.net_pico, connection)
+        sums = [sa.func.coalesce(half, 0) for half in halves(DAILY.c.net_pico, connection)]
         query = sa.select(*columns, *sums).where(*wanted).group_by(*columns)
         rows = (await connection.execute(query)).all()
     at = len(keys)

@@ -106,6 +106,17 @@ async def test_the_screen_sums_by_cost_centre_model_and_ledger(
         assert sum(parts) == parse_usd(str(one["change_usd"]))
 
 
+async def test_what_today_cost_so_far_stands_beside_and_in_no_sum(
+    ledger_of: Database, entries: list[Entry]
+) -> None:
+    config, day = shipped.configured(None), date(2026, 11, 18)
+    found = await gathered(ledger_of, config, day, with_speeds=False, with_today=True)
+    assert found.so_far_pico == sum(one.net_pico or 0 for one in entries if one.day == f"{day}")
+    assert found.totals.pico == sum(one.net_pico or 0 for one in entries if one.day == "2026-11-10")
+    nothing = await gathered(ledger_of, config, date(2027, 3, 2), with_today=True)
+    assert (nothing.so_far_pico, nothing.totals.pico, nothing.people) == (0, 0, 0)
+
+
 async def test_the_hours_of_a_runaway_name_its_key(
     ledger_of: Database, entries: list[Entry]
 ) -> None:
