@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway import app as composition, shipped
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
-from gateway.commands.statement_asked import Asked, Month, code_of, gathered, of_file
+from gateway.commands.statement_asked import Asked, KeptMonth, Month, code_of, gathered, of_file
 from gateway.commands.statement_files import SUMMARY_WRITERS, WRITERS, available
 from gateway.commands.statement_pictures import drawn, drawn_summary
 from gateway.commands.verify import period_of
@@ -17,7 +17,9 @@ from gateway.config import Config
 from gateway.reporting.amounts import in_words
 from gateway.reporting.statement import Statement, Summary
 from gateway.reporting.tabular import month as month_text, records, summary_records
+from gateway.storage.engine import Database
 from gateway.storage.organisation import OrganisationStore
+from gateway.storage.reporting import requests_of
 
 
 def chargeback(
@@ -83,10 +85,22 @@ def asked_for(configured: Config, asked: Asked, wanted: Wanted) -> tuple[Month, 
     async def run() -> tuple[Month, dict[str, str]]:
         async with composition.opened(configured) as database:
             found = await gathered(database, configured, asked)
+            if isinstance(found, KeptMonth):
+                await _tell_late(database, found)
             users = _users(found, wanted)
             return found, await OrganisationStore(database).names(users)
 
     return asyncio.run(run())
+
+
+async def _tell_late(database: Database, found: KeptMonth) -> None:
+    """A provisional month still takes rows: say how many came since its statements were kept."""
+    made = found.summary()
+    late = await requests_of(database, found.period) - made.seal.rows
+    if made.state == "provisional" and late:
+        month = month_text(found.period)
+        said = f"{late:,} rows came since revision {made.revision} was kept: `weighbridge close {month} --to provisional` takes them in"
+        ERRORS.print(f"[yellow]▲[/] {said}", highlight=False)
 
 
 def _users(found: Month, wanted: Wanted) -> list[str]:

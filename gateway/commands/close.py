@@ -163,7 +163,7 @@ async def _kept(config: Config, wanted: Wanted, standing: Standing, proof: Proof
             state=standing.state, note=wanted.note, journal=wanted.journal, sealed=sealed,
         )  # fmt: skip
         closing = Closing(step.state, step.revision, seal_of(step, proof[0]))
-        documents = await _documents(database, config, step, (closing, proof[0]))
+        documents = await _documents(database, config, step, (closing, proof))
         names = {name: sha256(text).hexdigest() for name, text in documents.items()}
         sealed = msgspec.structs.replace(sealed, documents=names)
         signature = b""
@@ -210,16 +210,17 @@ def _said(step: Step | None) -> str:
 
 
 async def _documents(
-    database: Database, config: Config, step: Step, beside: tuple[Closing, list[Step]]
+    database: Database, config: Config, step: Step, beside: tuple[Closing, Proof]
 ) -> dict[str, bytes]:
     """The statements and the summary of a step: made once, when rows stop entering; then only sealed anew."""
-    closing, before = beside
+    closing, (before, found) = beside
     encode = msgspec.json.encode
     if step.state in {"approved", "posted"}:
         store = ClosingStore(database)
         kept = await store.documents(step.period, before[-1].revision)
         return {name: encode(_resealed(name, text, closing)) for name, text in kept.items()}
-    asked = Asked(period=step.period, reconciled=step.note if step.state in FROZEN else "")
+    said = step.note if step.state in FROZEN else ""
+    asked = Asked(period=step.period, reconciled=said, books=found[0].books if found else ())
     month = await live(database, config, asked)
     made: dict[str, bytes] = {SUMMARY: encode(month.summary(closing))}
     for code in month.codes:

@@ -38,12 +38,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     organisation  of a file; None for the one that was imported
     reconciled    how metered and invoiced amounts compare, in words
+    books         the price books that the month's rows were charged by
     """
 
     period: int
     organisation: Organisation | None = None
     share_unallocated: bool | None = None
     reconciled: str = ""
+    books: tuple[str, ...] = ()
 
 
 class Month(Protocol):
@@ -224,6 +226,9 @@ def _facts(config: Config, asked: Asked, rates: dict[str, Rate]) -> Facts:
         zone=config.org.timezone,
         books=books,
         reconciled=asked.reconciled,
+        prices=(f"price book{'s' * (len(asked.books) > 1)} {', '.join(asked.books)}",)
+        if asked.books
+        else (),
     )
 
 

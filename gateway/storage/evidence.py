@@ -51,6 +51,7 @@ _NAMES: Final = tuple(dict.fromkeys((*HASHED[VERSION], "lines")))
 _AT: Final = {name: at for at, name in enumerate(_NAMES)}
 _ORDERS: Final = {version: tuple(_AT[name] for name in names) for version, names in HASHED.items()}
 _LINES_AT, _STREAM_AT, _NET_AT = _AT["lines"], _AT["stream"], _AT["net_pico"]
+_BOOK_AT: Final = _AT["catalog"]
 _ID_NAMES: Final = ("id", "request_id", "ref_id")
 _IDS_AT: Final = tuple(_AT[name] for name in _ID_NAMES)
 _HEX_DIGITS: Final = 32
@@ -83,14 +84,19 @@ class Read(msgspec.Struct, frozen=True):
     net_pico: int
     digests: bytes
     member: bytes
+    books: frozenset[str] = frozenset()
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """A month's rows: how many, their sum, and the SHA-256 over the digests of their canonical bytes."""
+    """A month's rows: how many, their sum, and the SHA-256 over the digests of their canonical bytes.
+
+    books  the price books they were charged by, as rows name them
+    """
 
     rows: int
     net_pico: int
     digest: str
+    books: tuple[str, ...] = ()
 
 
 def read_rows(
@@ -107,7 +113,7 @@ def read_rows(
 
     Runs event loops of its own: from async code call it in a thread. Raises StoreUnavailable.
     """
-    whole, rows, net = sha256(), 0, 0
+    whole, rows, net, books = sha256(), 0, 0, frozenset[str]()
     with _file(to) as write:
         shards = _shards(url, period, zone, expected)
         wanted = [
@@ -116,10 +122,10 @@ def read_rows(
         for read in _each(wanted, expected):
             whole.update(read.digests)
             write(read.member)
-            rows, net = rows + read.rows, net + read.net_pico
+            rows, net, books = rows + read.rows, net + read.net_pico, books | read.books
             if progress is not None:
                 progress(rows)
-    return Rows(rows, net, whole.hexdigest())
+    return Rows(rows, net, whole.hexdigest(), tuple(sorted(books)))
 
 
 @contextmanager
@@ -173,6 +179,7 @@ async def _read_shard(shard: Shard) -> Read:
     database = Database(shard.url)
     digests, member = bytearray(), io.BytesIO()
     rows = net = 0
+    books: set[str | None] = set()
     try:
         with gzip.GzipFile(fileobj=member, mode="wb", compresslevel=3, mtime=0) as packed:
             async with database.snapshot() as connection:
@@ -185,11 +192,13 @@ async def _read_shard(shard: Shard) -> Read:
                         _hashed(map(tuple, part), shard.version, text if shard.writes else None)
                     )
                     rows += len(part)
+                    books |= {row[_BOOK_AT] for row in part}
                     net += sum(row[_NET_AT] or 0 for row in part)
                     packed.write(text.getvalue().encode())
     finally:
         await database.close()
-    return Read(rows, net, bytes(digests), member.getvalue() if shard.writes and rows else b"")
+    written = member.getvalue() if shard.writes and rows else b""
+    return Read(rows, net, bytes(digests), written, frozenset(book for book in books if book))
 
 
 def _query(shard: Shard, *, is_postgres: bool) -> sa.Select[Any]:

@@ -132,6 +132,23 @@ def test_what_may_not_be_done_is_refused_with_its_cure(run: Run, config: str, st
     assert "--journal" in said(close(run, config, "posted"))
 
 
+def test_rows_that_came_after_a_provisional_statement_are_told_and_taken_in(
+    run: Run, config: str, store: Path
+) -> None:
+    close(run, config, "provisional")
+    book(store, [{"user": "user-0050", "catalog": "book-2"}])
+    asked = ("chargeback", MONTH, "--json", "--config", config)
+    told = run(*asked)
+    assert "1 rows came since revision 1" in " ".join(told.err.split())
+    assert [one["usd"] for one in records(told) if one["line"] == "total"] == ["12.00"]
+    close(run, config, "provisional")
+    again = run(*asked)
+    assert again.err == ""
+    assert [one["usd"] for one in records(again) if one["line"] == "total"] == ["13.00"]
+    said = records(run("statement", MONTH, "--cost-centre", "unallocated", "--json", "--config", config))  # fmt: skip
+    assert "price book book-2" in " ".join(one["text"] for one in said if one["line"] == "method")
+
+
 def test_evidence_is_written_and_its_digests_are_kept(
     run: Run, config: str, store: Path, tmp_path: Path
 ) -> None:
