@@ -149,8 +149,10 @@ def _known(world: World) -> Iterator[str]:
     """What was sent is known by its journal, not only by its hold, unless that expired before it was adopted."""
     if world.is_late:
         return
-    forwarded = world.upstreams.calls()
-    for row in world.store.rows.values():
+    rows = world.store.rows.values()
+    adopted = {row.client_call_id for row in rows if row.kind is EntryKind.ADJUSTMENT}
+    forwarded = world.upstreams.calls() - adopted
+    for row in rows:
         given_up = row.kind is EntryKind.UNCONFIRMED and row.outcome is Outcome.INTERRUPTED
         call = row.client_call_id or ""
         if given_up and call in forwarded and call not in world.excused:
