@@ -145,7 +145,7 @@ class Admission:
         contracts: Contracts = NONE,
     ) -> None:
         self._keys = keys
-        self._contracts = contracts
+        self.contracts = contracts
         self.routes = routes
         self._book = book
         self._canonical = canonical
@@ -176,7 +176,7 @@ class Admission:
         found = self.routes().find(provider, call, wire_model, self._canonical, turn)
         candidates = self._allowed(principal, found if moves else found[:1])
         upstream, deployment = candidates[0].upstream, candidates[0].deployment
-        bargain = self._contracts.of(principal.org, principal.team, at_us)
+        bargain = self.contracts.of(principal.org, principal.team, at_us)
         admitted = Admitted(
             principal, call, request, upstream, deployment, wire_model, None, None, "standard",
             bargain=bargain,
@@ -196,7 +196,7 @@ class Admission:
     def bargained(self, admitted: Admitted, at_us: int) -> Admitted:
         """The call by the contract of whoever is charged for it: whose the kept thing is, else who calls."""
         whose = admitted.principal if admitted.owner is None else admitted.owner
-        return replace(admitted, bargain=self._contracts.of(whose.org, whose.team, at_us))
+        return replace(admitted, bargain=self.contracts.of(whose.org, whose.team, at_us))
 
     @staticmethod
     def _allowed(principal: Principal, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:

@@ -1,10 +1,12 @@
 """Deferred work (batches): its creation is a row of its own, its usage is booked once, to whoever created it."""
 
+from collections.abc import Callable
 from typing import Final
 
 from gateway.exchange import booking, entries
 from gateway.exchange.ports import Deferred
 from gateway.ledger.entry import Entry
+from gateway.ledger.reprice import Tariff, by_contract
 from gateway.metering.meter import Reading
 from gateway.providers.contract import Call, Upstream
 
@@ -14,8 +16,10 @@ CREATED_MAX: Final = 1024  # created lately, for who asks before the ledger know
 class Deferring:
     """Which entry an answer about deferred work becomes. One per worker."""
 
-    def __init__(self, ledger: Deferred) -> None:
+    def __init__(self, ledger: Deferred, tariff: Callable[[], Tariff]) -> None:
+        """``tariff``: what rows are charged by now."""
         self._ledger = ledger
+        self._tariff = tariff
         self._created: dict[str, Entry] = {}
 
     async def entry_of(
@@ -47,4 +51,4 @@ class Deferring:
         creator = creator or created.get(key) or await self._ledger.creator(f"{key}/created")
         if is_silent:
             return entries.silent(entries.deferred(entry, f"{key}/silent", creator))
-        return entries.deferred(entry, f"{key}/usage", creator)
+        return by_contract(entries.deferred(entry, f"{key}/usage", creator), self._tariff())

@@ -30,6 +30,7 @@ from gateway.exchange.sending import Sending
 from gateway.exchange.trying import Means, Trying, drawn
 from gateway.kernel.clock import Clock
 from gateway.ledger.entry import STOPPED, Entry, Outcome
+from gateway.ledger.reprice import Tariff
 from gateway.metering.meter import Filter, Reading, has_written
 from gateway.pricing.book import Book
 from gateway.providers.contract import Call, Kind, Provider, Upstream
@@ -64,7 +65,7 @@ class Exchanges:
         self.reserving = reserving
         self.sending = Sending(upstreams)
         self.spool = spool
-        self.deferring = Deferring(deferred)
+        self.deferring = Deferring(deferred, lambda: Tariff(book(), admission.contracts))
         self.counting = counting
         self.clock = clock
         self.observer = observer

@@ -72,6 +72,25 @@ def repriced(
     return first, msgspec.structs.replace(back, price_status=str(Status.FREE))
 
 
+def by_contract(entry: Entry, tariff: Tariff) -> Entry:
+    """An entry that is not booked yet, its net by the contract of whom it is charged to.
+
+    Deferred work is asked for by somebody (or by the gateway itself), and charged to whoever created it.
+    """
+    bargain = tariff.contracts.of(entry.org, entry.team, entry.occurred_us)
+    contract = None if bargain is None else bargain.id
+    if contract == entry.contract or not entry.lines:
+        return entry
+    at = circumstances_of(entry, tariff)
+    charge = rate_components(tariff.book, at, components(entry, entry), bargain)
+    return msgspec.structs.replace(
+        _charged(entry, entry.model, charge),
+        list_pico=charge.list_pico,
+        net_pico=charge.net_pico,
+        contract=contract,
+    )
+
+
 def circumstances_of(entry: Entry, tariff: Tariff) -> Circumstances:
     """Under what a booked row is priced: as it says, its model by the book's names of today."""
     book = tariff.book

@@ -250,3 +250,26 @@ def _written(
 async def _due_now(config: Config) -> None:
     async with composition.opened(config) as database, database.write() as connection:
         await connection.execute(sa.update(WORK).values(due_us=0))
+
+
+@pytest.mark.usefixtures("_pace")
+def test_a_batch_the_gateway_asks_about_itself_is_charged_by_its_creators_contract(
+    url: str, tmp_path: Path
+) -> None:
+    contract = (
+        '[[contracts]]\nname = "half"\nteam = "core"\n[[contracts.terms]]\ndiscount_percent = 50\n'
+    )
+    cloud = KeepingCloud()
+    with (
+        serving_app(cloud) as upstream,
+        serving(tmp_path, upstream, DEPLOYED + contract, database=url) as running,
+        client(running.url, running.key.key) as openai,
+    ):
+        batched(openai, uploaded(openai))
+        cloud.status = "completed"
+        until(lambda: left(running.config) == 0)
+        (row,) = usage(running.rows(2))
+    assert row.list_pico is not None
+    assert row.net_pico == row.list_pico // 2
+    assert row.contract is not None
+    assert row.contract.startswith("half@")

@@ -9,7 +9,7 @@ from gateway.kernel.ids import adjustment_id, family, new_id, reprice_id
 from gateway.ledger.adjust import adjustment
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
 from gateway.ledger.missing import gaps
-from gateway.ledger.reprice import Tariff, circumstances_of, components, repriced
+from gateway.ledger.reprice import Tariff, by_contract, circumstances_of, components, repriced
 from gateway.ledger.rollup import roll
 from gateway.ledger.validity import problem, total
 from gateway.metering.usage import Component
@@ -221,3 +221,19 @@ def test_a_correction_lies_in_its_rows_family_and_is_never_the_adjustment(
     assert family(made) == family(entry_id)
     assert made.int & 1
     assert made not in {entry_id, adjustment_id(entry_id)}
+
+
+def test_deferred_work_is_charged_by_the_contract_of_whom_it_is_charged_to() -> None:
+    agreed = Contracts([Contract(name="c", team="team-2", terms=(Term(discount_bp=5_000),))])
+    tariff = Tariff(FULL, agreed)
+    asked = booked(Tariff(FULL), [Component("main", {"input_text": 1_000})])
+    assert by_contract(asked, tariff) is asked
+    theirs = by_contract(msgspec.structs.replace(asked, team="team-2"), tariff)
+    assert (theirs.list_pico, theirs.net_pico) == (2_000, 1_000)
+    assert [line.net_pico for line in theirs.lines] == [1_000]
+    assert theirs.contract is not None
+    assert theirs.contract.startswith("c@")
+    assert by_contract(theirs, tariff) is theirs
+    back = by_contract(msgspec.structs.replace(theirs, team="team-1"), tariff)
+    assert (back.net_pico, back.contract) == (2_000, None)
+    assert problem(theirs) is None
