@@ -95,7 +95,7 @@ async def gathered(
     old_cells = await outlook.cells(database, f"{before}", f"{same}", keys)
     days = await _days(database, known, period, today)
     whole = _whole(days)
-    centres = await _centres(database, known, (period, today), days, _by_centre(known, old_cells, f"{before}"))  # fmt: skip
+    centres = await _centres(database, known, (period, today), days, _by_centre(days, before, same))  # fmt: skip
     total = sum(one.forecast_pico for one in centres)
     seen = forecast(whole, period, today)
     shift = total - seen.pico  # below a pico-dollar per row: rows sum to what is printed
@@ -181,11 +181,12 @@ def _whole(days: Days) -> dict[date, int]:
     return dict(found)
 
 
-def _by_centre(known: Organisation, cells: Sequence[Cell], day: str) -> dict[str, int]:
-    found: dict[str, int] = defaultdict(int)
-    for cell in cells:
-        found[_payer(known, cell.names, day)] += cell.net_pico
-    return found
+def _by_centre(days: Days, first: date, until: date) -> dict[str, int]:
+    """What each cost centre was charged on the days [first, until): by who paid on each of them."""
+    return {
+        code: sum(pico for day, pico in own.items() if first <= day < until)
+        for code, own in days.items()
+    }
 
 
 async def _centres(

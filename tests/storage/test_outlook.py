@@ -95,6 +95,7 @@ async def test_the_screen_sums_by_cost_centre_model_and_ledger(
     assert found.centres[-1].code == ""  # unallocated is the last row
     october = sum(one.net_pico or 0 for one in entries if one.period == 202610)
     assert sum(one.months[-2] for one in found.centres) == october == found.before.pico
+    assert sum(one.before_pico for one in found.centres) == october
     said = list(records(found))
     total = said[-1]
     assert parse_usd(str(total["spend_usd"])) == whole
