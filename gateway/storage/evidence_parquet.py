@@ -1,13 +1,17 @@
 """The evidence as Parquet, made from the CSV.gz by Arrow: block by block, so that memory does not grow with the month."""
 
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Final
 
 from gateway.kernel.errors import BadRequest
 
-_BLOCK: Final = 8 << 20  # bytes of CSV that become one row group
+_BLOCK: Final = (
+    2 << 20
+)  # bytes of CSV read at a time: what Arrow keeps in memory is a multiple of it
+_BLOCKS_PER_GROUP: Final = 16  # that become one row group
 _CHUNK: Final = 1 << 20
 _DECIMAL: Final = ("list_usd", "net_usd")
 _WHOLE: Final = ("attempt", "status", "input", "cache_read", "cache_write", "output")
@@ -28,9 +32,9 @@ def parquet(source: Path, to: Path) -> int:
         read_options=reading.ReadOptions(block_size=_BLOCK, use_threads=False),
         convert_options=reading.ConvertOptions(column_types=_types(arrow, source, reading), strings_can_be_null=True),
     ) as blocks, writing.ParquetWriter(part, blocks.schema, compression="zstd") as writer:  # fmt: skip
-        for block in blocks:
-            writer.write_batch(block)
-            rows += block.num_rows
+        while group := list(islice(blocks, _BLOCKS_PER_GROUP)):
+            writer.write_table(arrow.Table.from_batches(group))
+            rows += sum(block.num_rows for block in group)
     part.replace(to)
     return rows
 
