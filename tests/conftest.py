@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gateway.metering import vocabulary
 from gateway.metering.count import Counter, Vocabulary
@@ -23,6 +24,9 @@ SCRUBBED_PREFIXES = (
     "TIKTOKEN_",
 )
 SCRUBBED_SUFFIXES = ("_PROXY",)
+# A law holds or it does not, on a busy machine too: how long an example takes is the benchmark's business.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

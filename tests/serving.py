@@ -37,6 +37,7 @@ provider = "azure"
 base_url = "{upstream}"
 region = "eastus2"
 abandon = "{abandon}"
+single_tenant = {single_tenant}
 credential = {{ type = "api_key", key = "${{env:TEST_CREDENTIAL}}" }}
 
 [upstreams.runtime-test]
@@ -151,6 +152,7 @@ def serving(
     *,
     database: str = "",
     abandon: str = "cancel",
+    single_tenant: bool = False,
     tls: Tls | None = None,
     http2: bool = False,
     **key: Any,
@@ -158,7 +160,11 @@ def serving(
     """The gateway over an upstream, with one key that may use everything (also what has no price)."""
     path = folder / "weighbridge.toml"
     text = SETTINGS.format(
-        folder=folder / "var", upstream=upstream, database=database, abandon=abandon
+        folder=folder / "var",
+        upstream=upstream,
+        database=database,
+        abandon=abandon,
+        single_tenant=str(single_tenant).lower(),
     )
     path.write_text(text + extra, encoding="utf-8")
     config = shipped.configured(path, ENVIRONMENT)

@@ -32,10 +32,10 @@ def listed(item: bytes, count: int) -> bytes:
     ids=["arrays", "objects", "numbers", "containers", "members", "doubles"],
 )
 def test_a_swarm_is_refused_and_soon(raw: bytes, why: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()  # of this thread alone, whatever else the machine does
     with pytest.raises(MalformedJson, match=why):
         parse_object(raw, ("model",))
-    assert time.monotonic() - began < 3  # minutes, before
+    assert time.thread_time() - began < 3  # minutes, before
 
 
 @pytest.mark.parametrize(
