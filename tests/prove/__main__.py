@@ -32,6 +32,7 @@ class Bounds(NamedTuple):
 
     kills: int
     power_kills: int
+    power_forwarded: int
     away_s: float
     rows: int
     seeds: int
@@ -39,8 +40,8 @@ class Bounds(NamedTuple):
     is_quick: bool
 
 
-QUICK: Final = Bounds(12, 8, 10, 10_000, 200, 6, is_quick=True)
-WHOLE: Final = Bounds(110, 80, 600, 100_000, 10_000, 100, is_quick=False)
+QUICK: Final = Bounds(12, 8, 0, 10, 10_000, 200, 6, is_quick=True)
+WHOLE: Final = Bounds(110, 48, 8_000, 600, 100_000, 10_000, 100, is_quick=False)
 
 
 class Result(NamedTuple):
@@ -81,7 +82,10 @@ def killed_valkey(bounds: Bounds) -> Result:
 
 def power_cut(bounds: Bounds) -> Result:
     """All workers at once, and of their journals only what was synced."""
-    return _killed(kills.proved("sqlite", bounds.power_kills, seed=3, power=True))
+    found = kills.proved(
+        "sqlite", bounds.power_kills, seed=3, power=True, forwarded=bounds.power_forwarded
+    )
+    return _killed(found)
 
 
 def blind(bounds: Bounds) -> Result:

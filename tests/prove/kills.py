@@ -10,8 +10,9 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -30,6 +31,8 @@ from tests.storage.valkey_server import LiveValkey, valkey
 CLIENTS: Final = 50  # 25 a worker
 WORKERS: Final = 2
 UNARMED: Final = 0.1
+KILL_EVERY_S: Final = (0.1, 0.25)  # at least, and so much more by chance
+CUT_EVERY_S: Final = (1.2, 1.5)
 HOLD_S: Final = 4
 TIGHT: Final = 300
 NTH_MAX: Final = {
@@ -230,12 +233,13 @@ class Killing:
             os.truncate(segment, lengths.get(str(segment), 0))
         self.start(WORKERS)
 
-    def rounds(self, kills: int, *, power: bool) -> None:
-        """Until so many have died: at a named point, but where the power is cut."""
+    def rounds(self, kills: int, *, power: bool, forwarded: int) -> None:
+        """Until so many have died (at a named point, but where the power is cut) and so much was forwarded."""
         number = 0
-        while (self.kills if power else sum(self.points.values())) < kills:
+        while self._died(power=power) < kills or len(self._where.origin.asked) < forwarded:
             number += 1
-            time.sleep(0.1 + self._chance.random() / 4)
+            least_s, more_s = CUT_EVERY_S if power else KILL_EVERY_S
+            time.sleep(least_s + self._chance.random() * more_s)
             if (self._where.store or self._where.valkey) and number % 4 == 0:
                 self.store_crashes()
             if power:
@@ -245,9 +249,14 @@ class Killing:
         self.start(1, armed=False)
         time.sleep(0.5)
 
+    def _died(self, *, power: bool) -> int:
+        return self.kills if power else sum(self.points.values())
 
-def proved(engine: str, kills: int, *, seed: int = 1, power: bool = False) -> Killed:
-    """So many deaths over one engine; ``power``: with power cuts."""
+
+def proved(
+    engine: str, kills: int, *, seed: int = 1, power: bool = False, forwarded: int = 0
+) -> Killed:
+    """So many deaths over one engine, and so many calls forwarded; ``power``: with power cuts."""
     began = time.monotonic()
     with place(engine, tight=TIGHT) as where:
         synced = where.folder / "synced"
@@ -255,7 +264,8 @@ def proved(engine: str, kills: int, *, seed: int = 1, power: bool = False) -> Ki
         with launcher(where.path, where.folder / "log", synced) as serving:
             killing = Killing(where, serving, seed, synced)
             killing.start(WORKERS)
-            asyncio.run(_under_load(load, killing, kills, power=power))
+            rounds = partial(killing.rounds, kills, power=power, forwarded=forwarded)
+            asyncio.run(_under_load(load, rounds))
             killing.all_but_the_last_die()
             _until_adopted(where)
         # Holds of the last moment go with Postgres, which is not asked to sync them; of those on Valkey go
@@ -270,11 +280,11 @@ def proved(engine: str, kills: int, *, seed: int = 1, power: bool = False) -> Ki
     )
 
 
-async def _under_load(load: Load, killing: Killing, kills: int, *, power: bool) -> None:
+async def _under_load(load: Load, rounds: Callable[[], None]) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(load.run(CLIENTS))
         try:
-            await asyncio.to_thread(killing.rounds, kills, power=power)
+            await asyncio.to_thread(rounds)
         finally:
             load.stopping = True
 
