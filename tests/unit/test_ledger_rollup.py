@@ -6,7 +6,15 @@ from hypothesis import given, settings, strategies as st
 
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line, Outcome
-from gateway.ledger.rollup import ADJUSTS_UNPRICED, Cell, Sums, merge, roll, unpriced_requests
+from gateway.ledger.rollup import (
+    ADJUSTS_UNPRICED,
+    Cell,
+    Sums,
+    by_month,
+    merge,
+    roll,
+    unpriced_requests,
+)
 
 ENTRY = Entry(
     id=new_id(),
@@ -150,3 +158,23 @@ def test_an_adjustment_takes_its_estimates_missing_price_back(
     assert unpriced_requests(booked) == int(
         status == "partial"
     )  # the flag speaks of adjustments only
+
+
+def test_the_months_are_the_sums_of_their_days_whatever_their_period() -> None:
+    line = Line("input_text", 7, "p", 70, 60)
+    rows = [
+        entry(line, day="2026-11-23", list_pico=70, net_pico=60),
+        entry(line, day="2026-11-24", list_pico=70, net_pico=60),
+        entry(line, day="2026-10-31", list_pico=70, net_pico=60),  # late: of the period 202611 too
+    ]
+    days = roll(rows)
+    before = msgspec.json.encode(list(days.values()))
+    months = by_month(days)
+    of_november = msgspec.structs.replace(cell("input_text"), day="2026-11")
+    of_october = msgspec.structs.replace(cell("input_text"), day="2026-10")
+    assert months[of_november] == Sums(14, 0, 140, 120)
+    assert months[of_october] == Sums(7, 0, 70, 60)
+    assert {(one.day, one.period, one.unit) for one in months} == {
+        (day, 202611, unit) for day in ("2026-10", "2026-11") for unit in ("input_text", "request")
+    }
+    assert msgspec.json.encode(list(days.values())) == before  # what is summed stays as it was
