@@ -12,6 +12,7 @@ from gateway.kernel.errors import MalformedBody
 from gateway.metering.chat_prompt import content_of, functions_of, schema_of, tool_call
 from gateway.metering.prompt import Prompt, ToolCall, Turn
 from gateway.wire.jsondoc import Json, arr, obj, string
+from gateway.wire.references import is_named
 
 # Context that the provider keeps and adds to the prompt; none of it is in the request.
 _REFERENCES: Final = ("previous_response_id", "conversation", "prompt")
@@ -39,9 +40,12 @@ def is_tied(request: dict[str, Json]) -> bool:
     if any(request.get(name) is not None for name in _REFERENCES):
         return True
     return any(
-        string(item, "type") == "item_reference" or string(item, "encrypted_content")
-        for item in arr(request, "input")
+        _is_named(item) or string(item, "encrypted_content") for item in arr(request, "input")
     )
+
+
+def _is_named(item: Json) -> bool:
+    return isinstance(item, dict) and is_named(item.items())
 
 
 def _instructions(request: dict[str, Json]) -> list[Turn]:
@@ -63,7 +67,7 @@ def _input(given: Json) -> list[Turn]:
 def _turn(item: Json) -> Turn | None:
     if isinstance(item, str):
         return Turn("user", item)
-    kind = string(item, "type") or "message"
+    kind = string(item, "type") or ("item_reference" if _is_named(item) else "message")
     return _ITEMS.get(kind, _opaque)(item)
 
 

@@ -2,7 +2,7 @@
 
 One walk over the whole document, wherever an id stands; what a user's own tools take and give is stepped over.
 To follow another member: its name in ``_ONE`` (a text), ``_MANY`` (a list of texts) or ``_EITHER`` (a text, or an
-object with ``id``).
+object with ``id``); another item that may be named by its id alone: one line in ``_BRINGS``.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.wire.jsondoc import MalformedJson, parse
 
-REFERENCES_MAX: Final = 256  # of one body; nobody names so many
+REFERENCES_MAX: Final = 1024  # of one body; a long agent names every thought of its own
 ID_CHARS_MAX: Final = 512
 # In lower case: there are servers that do not mind how a name is written.
 _ONE: Final = frozenset(
@@ -33,6 +33,15 @@ _ONE: Final = frozenset(
 _MANY: Final = frozenset({"file_ids", "vector_store_ids"})
 _EITHER: Final = frozenset({"container", "conversation"})
 _ITEM: Final = "item_reference"  # {"type": "item_reference", "id": …}
+_ITEMS: Final = "input"
+# Items that the provider looks up by their id: by type, what one of them brings that need not be looked up.
+_BRINGS: Final[dict[object, frozenset[str]]] = {
+    None: frozenset({"content"}),  # without a type it is a message, else a reference
+    "": frozenset({"content"}),
+    _ITEM: frozenset(),
+    "reasoning": frozenset({"content", "encrypted_content"}),
+    "image_generation_call": frozenset({"result"}),
+}
 # What is the user's own: arguments and results of tools, schemas, labels.
 _OWN: Final = frozenset(
     {
@@ -60,6 +69,7 @@ _HINT: Final = re.compile(
     b"|".join([b'"%b"' % name.encode() for name in sorted((*_ONE, *_MANY, *_EITHER, _ITEM))])
     + rb"|\\u00[2-7]"  # a name may be written in escapes
 )
+_LISTED: Final = re.compile(rb'"input"\s*:\s*\[')
 # Looked for first: how each of those names ends.
 _ENDS: Final = (
     b'_id"',
@@ -85,7 +95,20 @@ class _Members(list[tuple[str, object]]):
 def may_refer(body: bytes) -> bool:
     """Whether a body can name an id at all: fast looks at its bytes, which nearly every body fails."""
     lowered = body.lower()
-    return any(end in lowered for end in _ENDS) and _HINT.search(lowered) is not None
+    if any(end in lowered for end in _ENDS) and _HINT.search(lowered) is not None:
+        return True
+    return b'"id"' in lowered and _LISTED.search(lowered) is not None
+
+
+def is_named(members: Iterable[tuple[str, object]]) -> bool:
+    """Whether an item is named by its id, and what it holds is left to the provider to look up."""
+    told = [(name.lower(), value) for name, value in members]
+    kinds = [value for name, value in told if name == "type"] or [None]
+    brought = {name for name, value in told if value}
+    return "id" in brought and any(
+        isinstance(kind, str | None) and kind in _BRINGS and brought.isdisjoint(_BRINGS[kind])
+        for kind in kinds
+    )
 
 
 def references(body: bytes) -> frozenset[str]:
@@ -130,14 +153,23 @@ def _named(members: _Members) -> Iterator[str]:
         elif name in _MANY and isinstance(value, list):
             yield from _texts(value)
         elif name in _EITHER:
-            inner = (
-                [each for key, each in value if key.lower() == "id"]
-                if isinstance(value, _Members)
-                else []
-            )
+            inner = _ids(value) if isinstance(value, _Members) else []
             yield from _texts([value, *inner])
+        elif name == _ITEMS:
+            yield from _texts(_looked_up(value))
     if ("type", _ITEM) in members:
-        yield from _texts(value for name, value in members if name.lower() == "id")
+        yield from _texts(_ids(members))
+
+
+def _looked_up(items: object) -> Iterator[object]:
+    """The ids of those items of an input that are named by them."""
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, _Members) and is_named(item):
+            yield from _ids(item)
+
+
+def _ids(members: _Members) -> list[object]:
+    return [value for name, value in members if name.lower() == "id"]
 
 
 def _texts(values: Iterable[object]) -> Iterator[str]:

@@ -74,6 +74,7 @@ def test_every_kind_of_item_is_a_turn_or_opaque() -> None:
         {"type": "custom_tool_call_output", "output": [{"type": "input_text", "text": "y"}]},
         {"type": "reasoning", "encrypted_content": "…", "summary": []},
         {"type": "item_reference", "id": "i"},
+        {"id": "j"},
     ]
     assert asked(RESPONSES, {"input": items}).prompt.turns == (
         Turn("user", "a"),
@@ -83,6 +84,7 @@ def test_every_kind_of_item_is_a_turn_or_opaque() -> None:
         Turn("tool", "sunny"),
         Turn("assistant", tool_calls=(ToolCall("c", "x"),)),
         Turn("tool", "y"),
+        Turn("user", opaque=1),
         Turn("user", opaque=1),
     )
 

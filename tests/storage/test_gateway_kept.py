@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,6 +79,11 @@ def test_what_one_team_made_is_not_there_for_another(two: Two) -> None:
     again = {"model": "gpt-4o", "input": "on"}
     part = {"role": "user", "content": [{"type": "input_file", "file_id": file}]}
     item = {"type": "item_reference", "id": answer.output[0].id}
+    by_id = [
+        {"id": item["id"]},
+        {"id": item["id"], "type": "image_generation_call"},
+        {"id": item["id"], "type": "reasoning", "summary": []},
+    ]
     reaching: list[Callable[[Any], Any]] = [
         lambda c: c.files.retrieve(file),
         lambda c: c.files.content(file),
@@ -90,6 +96,10 @@ def test_what_one_team_made_is_not_there_for_another(two: Two) -> None:
         lambda c: c.responses.create(**again, previous_response_id=answer.id),
         lambda c: c.responses.create(model="gpt-4o", input=[part]),
         lambda c: c.responses.create(model="gpt-4o", input=[item]),
+        *(
+            partial(lambda named, c: c.responses.create(model="gpt-4o", input=[named]), named)
+            for named in by_id
+        ),
         lambda c: c.files.retrieve("file-nobody"),
         lambda c: c.responses.create(**again, conversation="conv_nobody"),
         lambda c: c.responses.create(
@@ -103,7 +113,7 @@ def test_what_one_team_made_is_not_there_for_another(two: Two) -> None:
     assert len(cloud.seen) == asked
     assert ours.batches.retrieve(batch).status == "in_progress"
     assert ours.responses.create(**again, previous_response_id=answer.id).id
-    assert ours.responses.create(model="gpt-4o", input=[item, part]).id
+    assert ours.responses.create(model="gpt-4o", input=[item, part, *by_id]).id
     assert ours.responses.retrieve(answer.id).id == answer.id
     assert two.narrow.files.retrieve(file).id == file  # another key of the same team
     assert two.shared.files.retrieve(file).id == file

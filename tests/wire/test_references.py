@@ -46,6 +46,29 @@ def test_an_id_is_found_at_any_depth_in_any_case(
         (b'{"file_id":"a","file_id":"b"}', {"a", "b"}),
         (b'{"f\\u0069le_id":"a"}', {"a"}),
         (b'{"input":[{"type":"item_reference","id":"m"},{"type":"message","id":"n"}]}', {"m"}),
+        (b'{"input":[{"id":"m"},{"id":"n","type":null},{"id":"o","content":"own"}]}', {"m", "n"}),
+        (b'{"Input" : [{"ID":"m","Type":null},{"id":"n","type":[]}]}', {"m"}),
+        (
+            b'{"input":[{"type":"reasoning","id":"r","summary":[],"content":[]}]}',
+            {"r"},
+        ),
+        (
+            b'{"input":[{"type":"reasoning","id":"r","encrypted_content":"sealed"}]}',
+            set(),
+        ),
+        (
+            b'{"input":[{"type":"image_generation_call","id":"i","result":null}]}',
+            {"i"},
+        ),
+        (
+            b'{"input":[{"type":"image_generation_call","id":"i","result":"aGk="}]}',
+            set(),
+        ),
+        (
+            b'{"input":[{"type":"function_call","id":"f","type":"reasoning"}]}',
+            {"f"},
+        ),
+        (b'{"input":["a"],"tools":[{"id":"m"}]}', set()),
         (b'{"fileData":{"fileUri":"https://host.invalid/v1beta/files/f1"}}', {"files/f1"}),
         (b'{"fileData":{"file_uri":"gs://bucket/object"}}', set()),
         (b'{"fileData":{"fileUri":"https://video.invalid/watch?v=1"}}', set()),
