@@ -5,6 +5,8 @@ To read another kind of part: one method on ``TurnBuilder``.
 """
 
 import json
+import re
+from decimal import Decimal
 from typing import Final
 
 import orjson
@@ -15,7 +17,8 @@ from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object
 from gateway.wire.pixels import pixels_of
 
 ASKED_MAX: Final = 2**31 - 1  # no provider takes more; larger values are theirs to refuse
-_DIGITS_MAX: Final = 10
+# As protobuf JSON takes a number in quotes: "8", "8.0", "80e-1".
+_QUOTED: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,2})?")
 _ESCAPED: Final = b"\\u00"  # a name may be spelt with escapes
 
 
@@ -49,9 +52,9 @@ def refuse_twins_inside(
 
 
 def asked_number(value: Json) -> int | None:
-    """A positive whole number as clients write it: 100, 100.0 or "100" (protobuf JSON); else None."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS_MAX:
-        value = int(value)
+    """A positive whole number as clients write it: 100, 100.0, "100" or "1e2" (protobuf JSON); else None."""
+    if isinstance(value, str) and _QUOTED.fullmatch(value):
+        value = float(Decimal(value))
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):

@@ -15,6 +15,11 @@ from gateway.metering.asking import (
 from gateway.metering.prompt import Turn
 
 
+@pytest.mark.parametrize("text", ["8", "8.0", "8e0", "0.8E1", "80e-1", "00000000000008", "8.000"])
+def test_a_number_in_quotes_is_read_however_protobuf_takes_it(text: str) -> None:
+    assert asked_number(text) == 8
+
+
 @given(number=st.integers(1, ASKED_MAX))
 def test_a_number_means_the_same_in_every_spelling(number: int) -> None:
     assert (
