@@ -10,9 +10,11 @@ import typer
 from gateway import shipped
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
 from gateway.commands.prices_import import current_book
+from gateway.config import Config
 from gateway.kernel.clock import SystemClock, epoch_us
 from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
+from gateway.pricing.contract import Bargain, Contracts
 from gateway.pricing.dimensions import PROVISIONED, SCOPES, Circumstances
 from gateway.pricing.rate import Charge, rate
 from gateway.providers.contract import Provider
@@ -23,21 +25,21 @@ def price(
     provider: Annotated[str, typer.Option(help="the cloud")],
     model: Annotated[str, typer.Option(help="canonical name, or the wire name a client sends")],
     usage: Annotated[str, typer.Option(help='unit counts as JSON: {"input_text": 1000}')],
-    scope: Annotated[
-        str | None, typer.Option(help="global, data_zone, regional, geo, in_region, provisioned")
-    ] = None,
+    scope: Annotated[str | None, typer.Option(help="global, data_zone, regional, geo, …")] = None,
     geo: Annotated[str | None, typer.Option(help="us, eu, apac, … with data_zone or geo")] = None,
     region: Annotated[str | None, typer.Option(help="exact region, e.g. swedencentral")] = None,
     tier: Annotated[str, typer.Option(help="standard, batch, flex, priority, …")] = "standard",
     at: Annotated[str | None, typer.Option(help="date or time, UTC; today by default")] = None,
     context: Annotated[
-        int | None, typer.Option(help="whole prompt in tokens; from the usage by default")
+        int | None, typer.Option(help="whole prompt in tokens; else the usage's")
     ] = None,
+    team: Annotated[str | None, typer.Option(help="by whose contract; else at list")] = None,
     config: Annotated[Path | None, typer.Option(help="for [prices] files")] = None,
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
     """What a usage costs under given circumstances; a miss is NULL and says so, never zero."""
-    book = current_book(shipped.configured(config))
+    configured = shipped.configured(config)
+    book = current_book(configured)
     speaker = shipped.provider_named(provider)
     counts = _counts(usage)
     wire = speaker.wire(model, None, region)
@@ -51,11 +53,19 @@ def price(
         at_us=_instant(at),
         context_tokens=context,
     )
-    charge = rate(book, under, counts)
+    bargain = _bargain(configured, team, under.at_us)
+    charge = rate(book, under, counts, bargain)
     if json:
-        emit(_record(charge))
+        emit(_record(charge) | {"contract": None if bargain is None else bargain.id})
     else:
         _show(charge, under, book)
+
+
+def _bargain(configured: Config, team: str | None, at_us: int) -> Bargain | None:
+    """The contract of a team at an instant; None: at list."""
+    if team is None:
+        return None
+    return Contracts(configured.contracts).of(configured.org.name, team, at_us)
 
 
 def _counts(text: str) -> dict[str, int]:

@@ -102,3 +102,14 @@ def test_a_term_that_fits_nothing_is_named(tmp_path: Path) -> None:
     configured = shipped.configured(path, {})
     found = [selector(term) for _, term in idle_terms(configured.contracts, shipped.price_book(configured))]  # fmt: skip
     assert found == ["gtp-4o* output_text"]
+
+
+def test_what_a_usage_costs_a_team_is_told_by_its_contract(run: Run) -> None:
+    asked = ("price", "--provider", "azure", "--model", "gpt-4o-2024-11-20", "--scope", "global", "--json")  # fmt: skip
+    usage = ("--usage", '{"output_text": 1000000}', "--at", "2026-11-22")
+    theirs, others = (
+        json.loads(run(*asked, *usage, "--team", team).out) for team in ("core", "search")
+    )
+    assert (theirs["list_usd"], theirs["net_usd"]) == ("10", "8.96875")
+    assert theirs["contract"].startswith("enterprise@")
+    assert (others["net_usd"], others["contract"]) == ("10", None)
