@@ -12,7 +12,7 @@ import orjson
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import asked_number, largest, read_object
-from gateway.metering.chat_prompt import chat_prompt
+from gateway.metering.chat_prompt import chat_prompt, continues_sound
 from gateway.metering.choices import ChoicesReader
 from gateway.metering.families import family_of
 from gateway.metering.hosted import hosted_tools, search_units
@@ -51,6 +51,7 @@ def _read_chat(body: bytes) -> Request:
         + (asked.get("web_search_options") is not None),
         tool_units=search_units(asked),
         opted_body=_opted(body, asked) if stream else None,
+        is_tied=any(map(continues_sound, arr(asked, "messages"))),
     )
 
 

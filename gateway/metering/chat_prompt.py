@@ -93,8 +93,13 @@ def _turn(message: Json) -> Turn:
         tool_calls=tuple(_earlier_call(call) for call in arr(message, "tool_calls")),
         legacy_call=tool_call(legacy) if legacy else None,
         images=tuple(content.images),
-        opaque=content.opaque,
+        opaque=content.opaque + continues_sound(message),
     )
+
+
+def continues_sound(message: Json) -> bool:
+    """Whether a message is an earlier answer in sound, which the provider keeps and looks up."""
+    return bool(obj(message, "audio"))
 
 
 def _earlier_call(call: Json) -> ToolCall:

@@ -69,6 +69,7 @@ class ChoicesReader:
         """``stored``: the answer is kept under its id."""
         self._stored = stored
         self._id: str | None = None
+        self._sounds: dict[str, None] = {}  # kept for an hour, to be named in a later request
         self._model: str | None = None
         self._tier: str | None = None
         self._usage: Json = None
@@ -115,7 +116,7 @@ class ChoicesReader:
             complete=seen.whole or (finished and self._usage is not None),
             observed=self._observed(),
             flags=reading.flags + flags,
-            made=() if self._id is None else (self._id,),
+            made=(*(() if self._id is None else (self._id,)), *self._sounds),
         )
 
     def _choice(self, choice: Json) -> None:
@@ -128,6 +129,9 @@ class ChoicesReader:
         transcript = self._transcripts.get(index) or self._begun(index)
         part = choice.get("delta") or choice.get("message")
         if isinstance(part, dict):
+            sound = string(part.get("audio"), "id")
+            if sound and len(self._sounds) < CHOICES_MAX:
+                self._sounds[sound] = None
             for name, value in part.items():
                 if value and (writer := _WRITERS.get(name)) is not None:
                     writer(transcript, value)

@@ -34,6 +34,8 @@ _MANY: Final = frozenset({"file_ids", "vector_store_ids"})
 _EITHER: Final = frozenset({"container", "conversation"})
 _ITEM: Final = "item_reference"  # {"type": "item_reference", "id": …}
 _ITEMS: Final = "input"
+_SOUND: Final = "audio"  # of an earlier answer: {"id": …}
+_LOOKED_UP: Final = frozenset({_ITEMS, _SOUND})
 # Items that the provider looks up by their id: by type, what one of them brings that need not be looked up.
 _BRINGS: Final[dict[object, frozenset[str]]] = {
     None: frozenset({"content"}),  # without a type it is a message, else a reference
@@ -69,7 +71,7 @@ _HINT: Final = re.compile(
     b"|".join([b'"%b"' % name.encode() for name in sorted((*_ONE, *_MANY, *_EITHER, _ITEM))])
     + rb"|\\u00[2-7]"  # a name may be written in escapes
 )
-_LISTED: Final = re.compile(rb'"input"\s*:\s*\[')
+_LISTED: Final = re.compile(rb'"input"\s*:\s*\[|"audio"\s*:\s*\{')
 # Looked for first: how each of those names ends.
 _ENDS: Final = (
     b'_id"',
@@ -155,15 +157,18 @@ def _named(members: _Members) -> Iterator[str]:
         elif name in _EITHER:
             inner = _ids(value) if isinstance(value, _Members) else []
             yield from _texts([value, *inner])
-        elif name == _ITEMS:
-            yield from _texts(_looked_up(value))
+        elif name in _LOOKED_UP:
+            yield from _texts(_looked_up(name, value))
     if ("type", _ITEM) in members:
         yield from _texts(_ids(members))
 
 
-def _looked_up(items: object) -> Iterator[object]:
-    """The ids of those items of an input that are named by them."""
-    for item in items if isinstance(items, list) else ():
+def _looked_up(name: str, value: object) -> Iterator[object]:
+    """The id of an earlier answer's sound, or of those items of an input that are named by theirs."""
+    if isinstance(value, _Members):
+        yield from _ids(value) if name == _SOUND else ()
+        return
+    for item in value if isinstance(value, list) else ():
         if isinstance(item, _Members) and is_named(item):
             yield from _ids(item)
 

@@ -337,3 +337,14 @@ def test_no_answer_makes_the_meter_fail(document: dict[str, Any], usage: dict[st
 def test_the_request_decides_nothing_about_reading() -> None:
     body = whole({"model": "m", "choices": [], "usage": USAGE})
     assert read(CHAT, body, head(), Request()) == read(CHAT, body, head(), asked(CHAT, STREAM))
+
+
+def test_the_sound_of_an_answer_is_kept_and_continued_where_it_is() -> None:
+    said = {"index": 0, "message": {"role": "assistant", "audio": {"id": "audio_1", "data": ""}}}
+    assert answered(choices=[said]).made == ("audio_1",)
+    part = {"index": 0, "delta": {"audio": {"id": "audio_2", "transcript": "a"}}}
+    assert streamed(chunk(part), chunk(part)).made == ("audio_2",)
+    again = {"role": "assistant", "audio": {"id": "audio_1"}}
+    request = asked(CHAT, {**HELLO, "messages": [again]})
+    assert (request.is_tied, request.prompt.turns[0].opaque) == (True, 1)
+    assert not asked(CHAT, HELLO).is_tied
