@@ -19,7 +19,7 @@ from gateway.pricing.book import Book
 from gateway.pricing.charged import Price
 from gateway.pricing.importing import Plan, planned, standing
 from gateway.pricing.lint import lint
-from gateway.pricing.row import BookInvalid, Row
+from gateway.pricing.row import BookInvalid, Row, complaints
 from gateway.storage.prices import Import, Imported, PriceStore
 
 T = TypeVar("T")
@@ -95,6 +95,8 @@ def import_prices(
         done = with_prices(configured, bring)
     except BookInvalid as error:
         raise ConfigurationError(error.problems) from error
+    for text in lint(done.added, before[-1].rows):
+        ERRORS.print(f"[yellow]![/] {text}: check the unit", highlight=False)
     _tell(done, _stood(before[-1], done.added), dry_run=dry_run, json=json)
 
 
@@ -128,6 +130,8 @@ def _read(file: Path) -> tuple[Row, ...]:
     if not file.is_file():
         stop_all((f"no such file: {file}",))
     rows, problems = load.rows(file.name, file.read_bytes())
+    # Here and not by the book alone: that never sees a row that ends before it begins.
+    problems += tuple(text for row in rows for text in complaints(row))
     if problems:
         stop_all(problems)
     return rows
@@ -163,8 +167,6 @@ def _record(one: Import) -> dict[str, object]:
 
 
 def _tell(plan: Plan, was: Mapping[str, Price], *, dry_run: bool, json: bool) -> None:
-    for text in lint(plan.added):
-        ERRORS.print(f"[yellow]![/] {text}: check the unit", highlight=False)
     for row in plan.added if json else ():
         emit(row_record(row) | {"was": figure(was.get(row.price_id())), "dry_run": dry_run})
     if not json:

@@ -15,7 +15,7 @@ from gateway.kernel.clock import epoch_us
 from gateway.kernel.money import parse_usd
 from gateway.pricing.contract import Contract, Contracts, ContractsInvalid, Term
 from gateway.pricing.dimensions import SCOPES, TIERS
-from gateway.pricing.row import FOREVER
+from gateway.pricing.row import FIGURE_MAX, FOREVER
 
 _PERCENT: Final = re.compile(r"(\d{1,4})(?:\.(\d{1,2}))?")
 _DISCOUNT_BP_MAX: Final = 10_000
@@ -91,6 +91,8 @@ def _term(reader: Reader, row: TermTable, where: str) -> Term:
         if value is not None and value not in known:
             expected = ", ".join(sorted(known))
             reader.problem(f"{where}.{name}", f"expected one of {expected}, found {value!r}")
+    if row.per > FIGURE_MAX:
+        reader.problem(f"{where}.per", f"expected at most {FIGURE_MAX}")
     discount = row.discount_percent or 0
     selector: dict[str, Any] = {
         name: getattr(row, name) for name in ("provider", "model", "unit", "scope", "tier")
@@ -121,7 +123,7 @@ def _usd(reader: Reader, written: str | None, where: str) -> int | None:
         pico = parse_usd(written)
     except ValueError:
         pico = -1
-    if pico < 0 or "e" in written.lower():
+    if not 0 <= pico <= FIGURE_MAX or "e" in written.lower():
         reader.problem(where, f"expected decimal USD such as '2.10', found {shown(written)}")
         return None
     return pico

@@ -30,9 +30,14 @@ NEIGHBOURHOODS: Final[tuple[Callable[[Row], Group], ...]] = (
 )
 
 
-def lint(rows: Iterable[Row]) -> tuple[str, ...]:
-    """What is off by a factor of ``RATIO_MAX`` or more from the middle of its neighbours, one line a row."""
+def lint(rows: Iterable[Row], beside: Iterable[Row] = ()) -> tuple[str, ...]:
+    """What is off by a factor of ``RATIO_MAX`` or more from the middle of its neighbours, one line a row.
+
+    ``beside``: further neighbours, which are not judged themselves.
+    """
     figures = [row for row in rows if row.pico and not row.as_unit]
+    judged = len(figures)
+    figures += [row for row in beside if row.pico and not row.as_unit]
     found: dict[int, str] = {}
     for neighbourhood in NEIGHBOURHOODS:
         groups: dict[Group, list[int]] = defaultdict(list)
@@ -41,7 +46,7 @@ def lint(rows: Iterable[Row]) -> tuple[str, ...]:
         for group in groups.values():
             for index, text in _outliers(figures, group):
                 found.setdefault(index, text)
-    return tuple(found[index] for index in sorted(found))
+    return tuple(found[index] for index in sorted(found) if index < judged)
 
 
 def _outliers(rows: Sequence[Row], group: Sequence[int]) -> Iterator[tuple[int, str]]:

@@ -188,7 +188,7 @@ def _whole(cells: Cells, column: str) -> int:
 def _instant(cells: Cells, column: str) -> int:
     try:
         return _epoch(cells[column])
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{column} {cells[column]!r} is not a date") from error
 
 
@@ -196,7 +196,8 @@ def _instant(cells: Cells, column: str) -> int:
 def _epoch(text: str) -> int:
     """Epoch microseconds of a UTC day (its first instant) or of a time with its zone."""
     at = datetime.fromisoformat(text)
-    return epoch_us(at.replace(tzinfo=at.tzinfo or UTC))
+    # Into UTC first: the first and the last day of the calendar may lie beyond it there.
+    return epoch_us(at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC))
 
 
 def _alias(cells: Cells, _origin: str) -> Alias:

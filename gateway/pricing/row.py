@@ -17,6 +17,7 @@ from gateway.pricing.dimensions import NAMED, ORDER, SCOPES, TIERS, Dimension, p
 
 FOREVER: Final = 2**62  # later than any instant: the end of a row that has none
 EVIDENCE: Final = frozenset({"authoritative", "corroborated", "single", "manual"})
+FIGURE_MAX: Final = 2**62  # of price, per and context_gt: what every store and digest can hold
 ID_CHARS_MAX: Final = 96
 _HASH_CHARS: Final = 16
 _FIGURE_CHARS: Final = 8
@@ -133,6 +134,8 @@ def _mistakes(row: Row) -> Iterator[str]:
         yield "source is empty: every price says where it is from"
     if row.pico < 0 or row.per < 1 or row.context_gt < 0:
         yield "price, per and context_gt are not negative, and per is at least 1"
+    if max(row.pico, row.per, row.context_gt) > FIGURE_MAX:
+        yield f"price, per and context_gt are at most {FIGURE_MAX} (of price, in pico-USD)"
     if row.since_us >= row.until_us:
         yield "valid_to is not after valid_from"
 

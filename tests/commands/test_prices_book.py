@@ -102,6 +102,11 @@ def test_a_file_that_makes_no_book_changes_nothing(run: Run, tmp_path: Path) -> 
         ((good, bad), "own.csv:3: overlaps own.csv:2"),
         ((good.replace("output_text", "output_texts"),), "unit 'output_texts' is not known"),
         ((good.replace(",13,", ",13 USD,"),), "own.csv:2: '13 USD' is not an amount in USD"),
+        (
+            (good.replace("12-01,,", "12-01,2026-11-01,"),),
+            "own.csv:2: valid_to is not after valid_from",
+        ),
+        ((good.replace(",1000000,", f",1{'0' * 29},"),), "context_gt are at most"),
     ):
         done = run("prices", "import", price_file(tmp_path, *lines))
         assert done.status == 2
@@ -117,6 +122,8 @@ def test_a_figure_off_by_a_thousand_is_imported_with_a_warning(run: Run, tmp_pat
     ]
     done = run("prices", "import", price_file(tmp_path, *lines), "--dry-run")
     assert "times its neighbours: check the unit" in done.err.replace("\n", " ")
+    alone = run("prices", "import", price_file(tmp_path, lines[0]), "--dry-run")
+    assert "times its neighbours: check the unit" in alone.err.replace("\n", " ")
 
 
 def test_what_nothing_fits_says_so(run: Run) -> None:

@@ -46,6 +46,9 @@ unit = "output_text"
 [[contracts.terms]]
 discount_percent = 0.1
 surprise = 1
+[[contracts.terms]]
+price = "99999999999999999999"
+per = 9223372036854775807
 """
 
 
@@ -85,6 +88,8 @@ def test_every_mistake_is_told_with_its_place(tmp_path: Path) -> None:
         "contracts[0].terms[2]: expected either discount_percent or price",
         "contracts[0].terms[3].surprise: unknown key",
         "contracts[0].terms[3].discount_percent: expected",
+        "contracts[0].terms[4].price: expected decimal USD",
+        "contracts[0].terms[4].per: expected at most",
     ):
         assert said in found, said
 

@@ -17,6 +17,15 @@ def test_a_thousandfold_figure_is_named_with_its_line() -> None:
     assert "is 1000 times its neighbours" in found[0]
 
 
+def test_what_stands_beside_is_compared_with_and_not_judged() -> None:
+    others = [row(1000, f"gpt-5-{n}") for n in range(4)]
+    wrong = [row(1_000_000, "gpt-5-x")]
+    assert lint(wrong) == ()
+    (found,) = lint(wrong, others)
+    assert found.startswith("p.csv:1000000: ")
+    assert lint(others, wrong) == ()
+
+
 def test_a_thousandth_is_named_too() -> None:
     (found,) = lint([row(1_000_000), row(1_000_001), row(1000)])
     assert "1/1000 times" in found

@@ -65,6 +65,13 @@ def test_an_invalid_book_tells_every_problem_on_a_line_of_its_own() -> None:
         ({"source": ""}, "source is empty: every price says where it is from"),
         ({"terms": ("cloud", "", "geo", "", "", "standard")}, "model is empty"),
         ({"since_us": 5, "until_us": 5}, "valid_to is not after valid_from"),
+        *(
+            (
+                {name: 2**62 + 1},
+                f"price, per and context_gt are at most {2**62} (of price, in pico-USD)",
+            )
+            for name in ("pico", "per", "context_gt")
+        ),
     ],
 )
 def test_each_mistake_is_told_in_its_own_words(wrong: dict[str, object], words: str) -> None:
