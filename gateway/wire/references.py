@@ -143,7 +143,9 @@ def _walked(members: _Members) -> Iterator[object]:
         for name, value in members
     )
     for name, value in members:
-        if name not in _OWN and not (is_tool_use and name == "input") and isinstance(value, list):
+        # What a tool is called with is an object; a list under that name is a request's own items.
+        is_own = name in _OWN or (is_tool_use and name == _ITEMS and isinstance(value, _Members))
+        if not is_own and isinstance(value, list):
             yield value
 
 

@@ -70,6 +70,7 @@ def test_an_id_is_found_at_any_depth_in_any_case(
         ),
         (b'{"messages":[{"role":"assistant","audio":{"id":"a"}}]}', {"a"}),
         (b'{"audio":{"voice":"v","format":"wav"},"tools":[{"id":"b"}]}', set()),
+        (b'{"type":"tool_use","input":[{"content":[{"file_id":"a"}]}]}', {"a"}),
         (b'{"input":["a"],"tools":[{"id":"m"}]}', set()),
         (b'{"fileData":{"fileUri":"https://host.invalid/v1beta/files/f1"}}', {"files/f1"}),
         (b'{"fileData":{"file_uri":"gs://bucket/object"}}', set()),
