@@ -68,8 +68,8 @@ _NESTING_MAX: Final = 6
 
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
-    for name in _CONFIGS:
-        refuse_twins_inside(body, asked, name, _LIMITS)
+    for name in (*_CONFIGS, "imageGenerationConfig"):
+        refuse_twins_inside(body, asked, name, (*_LIMITS, "numberOfImages"))
     configs = (asked, *(obj(asked, name) for name in _CONFIGS))
     return Request(
         model=string(asked, "model"),

@@ -43,6 +43,8 @@ _OWN_LIMITS: Final = (
     "max_completion_tokens",
     "max_gen_len",
 )
+# And how many answers it writes, of which only one is shown.
+_OWN_ANSWERS: Final = ("n", "num_generations", "numResults")
 _NESTING_MAX: Final = 4
 
 
@@ -52,11 +54,12 @@ _NESTING_MAX: Final = 4
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     refuse_twins_inside(body, asked, _CONFIG, ("maxTokens",))
-    refuse_twins_inside(body, asked, _OWN, (*_OWN_LIMITS, _CONFIG, "thinking"))
+    refuse_twins_inside(body, asked, _OWN, (*_OWN_LIMITS, *_OWN_ANSWERS, _CONFIG, "thinking"))
     own = obj(asked, _OWN)
     return Request(
         prompt=_prompt(asked),
         output_ceiling=with_thoughts(_ceiling(asked, own), own.get("thinking")),
+        choices=largest(*(asked_number(own.get(name)) for name in _OWN_ANSWERS)) or 1,
         tier=tier_of(asked.get("serviceTier"), asked.get("performanceConfig")),
         writes=asked_writes(asked, body, "cachePoint") + asked_writes(own, body, "cache_control"),
         guarded=bool(asked.get("guardrailConfig")),

@@ -260,6 +260,9 @@ def test_what_cannot_be_lowered_so_far_says_so() -> None:
             '{"contents":[],"generationConfig":{"maxOutputTokens":9,"maxOutputTokens":9999}}',
         ),
         (GENERATE, '{"contents":[],"generationConfig":{"candidateCount":1,"candidateCount":8}}'),
+        (CONVERSE, '{"messages":[],"additionalModelRequestFields":{"n":8,"n":1}}'),
+        (PREDICT, '{"instances":[],"parameters":{"sampleCount":8,"sampleCount":1}}'),
+        (FAMILIES, '{"imageGenerationConfig":{"numberOfImages":5,"numberOfImages":1}}'),
         (
             FAMILIES,
             '{"inputText":"a","textGenerationConfig":{"maxTokenCount":9,"maxTokenCount":999}}',

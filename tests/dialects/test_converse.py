@@ -54,6 +54,12 @@ def test_the_limit_is_the_largest_a_model_could_take(
     assert asked(CONVERSE, body).output_ceiling == ceiling
 
 
+def test_a_model_may_be_asked_for_several_answers_in_its_own_fields() -> None:
+    for name in ("n", "num_generations", "numResults"):
+        assert asked(CONVERSE, {"additionalModelRequestFields": {name: 4}}).choices == 4
+    assert asked(CONVERSE, {"additionalModelRequestFields": {"n": -1}}).choices == 1
+
+
 @pytest.mark.parametrize(
     ("body", "tier"),
     [
