@@ -24,6 +24,8 @@ PRICES: Final = "prices"  # the name of the version row
 ROWS_PER_QUERY_MAX: Final = 500
 _FIGURES: Final = ("key", "price", "per", "valid_from_us", "source")
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
+_LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(:key)")
+_ADVISORY_KEY: Final = 0x5745_4947_4852  # one number for this product's publishing
 _SLOT_BITS: Final = 62  # fits a signed 64-bit column, and one more is no overflow
 _ENDS: Final = msgspec.json.Decoder(tuple[tuple[str, int | None, int], ...])
 
@@ -63,7 +65,7 @@ class Imported(msgspec.Struct, frozen=True):
 async def publish(database: Database, rows: Iterable[Row], catalog: str = "") -> Published:
     """Add the book's rows that are missing; close those that the book has closed since.
 
-    Imported rows and references are left out. Raises StoreUnavailable.
+    Imported rows and references are left out. Safe in every process at once. Raises StoreUnavailable.
     """
     wanted = {
         row.price_id(): _row(row, catalog)
@@ -71,6 +73,8 @@ async def publish(database: Database, rows: Iterable[Row], catalog: str = "") ->
         if not row.as_unit and row.layer is not Layer.IMPORTED
     }
     async with database.write() as connection:
+        if database.is_postgres:  # one after the other: who comes second finds what the first added
+            await connection.execute(_LOCK, {"key": _ADVISORY_KEY})
         query = sa.select(PRICE).where(PRICE.c.layer != str(Layer.IMPORTED))
         known = {row["price_id"]: dict(row) for row in (await connection.execute(query)).mappings()}
         missing = [row for price_id, row in wanted.items() if price_id not in known]

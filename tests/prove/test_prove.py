@@ -38,7 +38,7 @@ def test_a_node_whose_disk_is_gone_leaves_one_row_a_hold_and_free_counters(engin
     assert lasting.breaches == 0, found.verdict
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def test_a_rolling_restart_books_what_the_provider_bills(engine: str) -> None:
     found = losing.rolled(engine)
     print(found)

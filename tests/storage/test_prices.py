@@ -38,6 +38,12 @@ async def test_missing_prices_are_added_once(database: Database) -> None:
     assert found == {("2.5", 1_000_000, 1_000, None, "a price list")}
 
 
+async def test_workers_that_start_at_once_publish_once(database: Database) -> None:
+    rows = [row(since_us=n) for n in range(1, 1_201)]
+    done = await asyncio.gather(*(publish(database, rows) for _ in range(4)))
+    assert sorted(one.added for one in done) == [0, 0, 0, 1_200]
+
+
 async def test_a_price_that_ends_is_closed(database: Database) -> None:
     await publish(database, [row()])
     assert await publish(database, [row(until_us=2_000)]) == Published(0, ())
