@@ -17,7 +17,7 @@ from gateway.kernel.clock import SystemClock, epoch_us, instant
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
-from gateway.pricing.cover import covers, cure_row
+from gateway.pricing.cover import covers, cure_row, lacking
 from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.load import COLUMNS
 from gateway.pricing.rate import Status
@@ -32,7 +32,10 @@ _CURES: Final = {
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """A missing price as it stands now. ``now``: priced | ambiguous | unpriced, by the current book."""
+    """A missing price as it stands now. ``now``: priced | ambiguous | unpriced, by the current book.
+
+    row  what cures it, where it is unpriced at any of those times
+    """
 
     wanted: Wanted
     missed: Missed
@@ -77,16 +80,22 @@ def missing(configured: Config, since_us: int) -> tuple[list[Gap], int]:
 
 
 def _gap(book: Book, wanted: Wanted, missed: Missed) -> Gap:
-    at = Circumstances(
+    """The gap as it stands. Its row begins with the first time, so that a re-rating prices every one of them."""
+    first = Circumstances(
         provider=wanted.provider,
         model=book.canonical(wanted.provider, (wanted.model,)) or wanted.model or None,
         scope=wanted.scope or None,
-        at_us=missed.last_us,
+        at_us=missed.first_us,
         geo=wanted.geo or None,
         region=wanted.region or None,
         tier=wanted.tier,
     )
-    return Gap(wanted, missed, covers(book, at, (wanted.unit,)).status, cure_row(at, wanted.unit))
+    span = lacking(book, first, missed.last_us, wanted.unit)
+    if span is None:
+        last = msgspec.structs.replace(first, at_us=missed.last_us)
+        return Gap(wanted, missed, covers(book, last, (wanted.unit,)).status, "")
+    since = msgspec.structs.replace(first, at_us=span[0])
+    return Gap(wanted, missed, Status.UNPRICED, cure_row(since, wanted.unit, span[1]))
 
 
 def _record(gap: Gap) -> dict[str, object]:

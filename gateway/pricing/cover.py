@@ -12,9 +12,10 @@ import msgspec
 
 from gateway.kernel.clock import instant
 from gateway.pricing.book import Book
-from gateway.pricing.dimensions import GLOBAL, ORDER, READERS, Circumstances, Dimension
+from gateway.pricing.dimensions import GLOBAL, ORDER, READERS, Circumstances, Dimension, key_of
 from gateway.pricing.load import COLUMNS
 from gateway.pricing.rate import Status
+from gateway.pricing.row import dated
 from gateway.pricing.shelf import Ambiguous
 
 _PER_MILLION: Final = "1000000"
@@ -51,8 +52,35 @@ def covers(book: Book, at: Circumstances, units: Iterable[str] = ()) -> Coverage
     return Coverage(Status.PARTIAL if missing else Status.PRICED, missing, key)
 
 
-def cure_row(at: Circumstances, unit: str) -> str:
-    """A line for a price file, complete but for price and source: what the book lacks."""
+def lacking(
+    book: Book, first: Circumstances, last_us: int, unit: str
+) -> tuple[int, int | None] | None:
+    """From when on a unit has no price, and until when (None: from then on never).
+
+    Looked for between the instant of ``first`` and the last one; None: it has a price all that time. Where
+    there are several such spans it is the first.
+    """
+    key = key_of(first)
+    edges = {
+        edge_us
+        for one in book.listed()
+        if one.unit == unit and tuple(one.named.values()) == key
+        for edge_us in (one.price.since_us, one.price.until_us)
+        if edge_us > first.at_us
+    }
+    since_us: int | None = None
+    for at_us in (first.at_us, *sorted(edges)):
+        at = msgspec.structs.replace(first, at_us=at_us)
+        lacks = covers(book, at, (unit,)).status is Status.UNPRICED
+        if since_us is None and lacks and at_us <= last_us:
+            since_us = at_us
+        elif since_us is not None and not lacks:
+            return since_us, at_us
+    return None if since_us is None else (since_us, None)
+
+
+def cure_row(at: Circumstances, unit: str, until_us: int | None = None) -> str:
+    """A line for a price file, complete but for price and source: what the book lacks, from that day on."""
     cells = dict.fromkeys(COLUMNS, "")
     cells |= {name.value: READERS[name].read(at) or "" for name in ORDER}
     cells[Dimension.SCOPE.value] = cells[Dimension.SCOPE.value] or GLOBAL
@@ -63,6 +91,7 @@ def cure_row(at: Circumstances, unit: str) -> str:
         "per": _PER_MILLION,
         "currency": "USD",
         "valid_from": f"{instant(at.at_us):%Y-%m-%d}",
+        "valid_to": "" if until_us is None else dated(until_us),
         "source": "<where the price is from>",
         "evidence": "manual",
     }

@@ -94,7 +94,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         the number of its import.
         """
         terms = "/".join([term or "-" for term in self.terms])
-        text = f"{terms}/{self.unit}/{self.context_gt}@{_start(self.since_us)}"
+        text = f"{terms}/{self.unit}/{self.context_gt}@{dated(self.since_us)}"
         mark = self._mark()
         if len(text) + len(mark) <= ID_CHARS_MAX:
             return text + mark
@@ -111,7 +111,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 @lru_cache(maxsize=_DATES_MAX)
-def _start(since_us: int) -> str:
+def dated(since_us: int) -> str:
+    """An instant as price files write it: its UTC day where it begins one."""
     at = instant(since_us)
     return f"{at:%Y-%m-%d}" if since_us % _DAY_US == 0 else at.isoformat()
 

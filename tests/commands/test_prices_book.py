@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from gateway.__main__ import main
+from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing import load
+from gateway.storage.ledger import Ledger
 
 Run = Callable[..., SimpleNamespace]
 OWN = "azure,gpt-5.4,global,,,standard,output_text,0,{price},1000000,USD,{since},,annex 2,row 7,manual"
@@ -124,6 +126,28 @@ def test_a_figure_off_by_a_thousand_is_imported_with_a_warning(run: Run, tmp_pat
     assert "times its neighbours: check the unit" in done.err.replace("\n", " ")
     alone = run("prices", "import", price_file(tmp_path, lines[0]), "--dry-run")
     assert "times its neighbours: check the unit" in alone.err.replace("\n", " ")
+
+
+def test_the_rows_to_fill_begin_with_the_first_time_a_price_was_missing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Wanted("azure", "gpt-99", "global", "", "", "standard", "output_text")
+    noon_us, day_us = 1_795_348_800_000_000, 86_400_000_000  # 2026-11-22 12:00
+    found = Gaps()
+    found._missed[wanted] = Missed(2, 9, first_us=noon_us, last_us=noon_us + 3 * day_us)
+
+    async def gaps(_ledger: Ledger, _since_us: int | None = None) -> Gaps:
+        return found
+
+    monkeypatch.setattr(Ledger, "gaps", gaps)
+    filled = run("prices", "missing", "--csv").out.replace("<USD>", "3").replace("<where the price is from>", "s")  # fmt: skip
+    assert ",2026-11-22,," in filled
+    late = filled.splitlines()[1].replace("2026-11-22,,", "2026-11-24,,")
+    run("prices", "import", price_file(tmp_path, late))
+    assert ",2026-11-22,2026-11-24," in run("prices", "missing", "--csv").out
+    run("prices", "import", price_file(tmp_path, filled.splitlines()[1]))
+    (cured,) = run("prices", "missing", "--json").records
+    assert (cured["now"], cured["row"]) == ("priced", None)
 
 
 def test_what_nothing_fits_says_so(run: Run) -> None:

@@ -3,9 +3,11 @@
 import csv
 import io
 
+import msgspec
+
 from gateway.pricing import load
 from gateway.pricing.book import Book
-from gateway.pricing.cover import Coverage, covers, cure_row
+from gateway.pricing.cover import Coverage, covers, cure_row, lacking
 from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.rate import Status
 from gateway.pricing.row import Row
@@ -81,3 +83,31 @@ def test_the_cure_of_an_unknown_model_leaves_the_cell_to_fill_in() -> None:
         zip(load.COLUMNS, cure_row(cloud(None, None), "input_text").split(","), strict=True)
     )
     assert (cells["model"], cells["scope"], cells["region"]) == ("", "global", "")
+
+
+def test_what_lacks_a_price_is_told_from_its_first_time_until_a_price_begins() -> None:
+    def found(first: int, last: int, *spans: tuple[int, int]) -> tuple[int, int | None] | None:
+        rows = [row("output_text", since_us=since, until_us=until) for since, until in spans]
+        book = Book.compile([row("input_text"), row("output_text", "here"), *rows])
+        at = msgspec.structs.replace(cloud(), at_us=first)
+        return lacking(book, at, last, "output_text")
+
+    assert found(10, 20) == (10, None)
+    assert found(10, 20, (0, 30)) is None
+    assert found(10, 20, (0, 12), (12, 30)) is None
+    assert found(10, 20, (15, 30)) == (10, 15)
+    assert found(10, 20, (25, 30)) == (10, 25)
+    assert found(10, 20, (5, 15)) == (15, None)
+    assert found(10, 20, (5, 15), (18, 40)) == (15, 18)
+    assert found(10, 20, (5, 21)) is None
+
+
+def test_a_cure_that_ends_says_so() -> None:
+    cells = dict(
+        zip(
+            load.COLUMNS,
+            cure_row(cloud(), "output_text", NOON_US + 43_200_000_000).split(","),
+            strict=True,
+        )
+    )
+    assert (cells["valid_from"], cells["valid_to"]) == ("2026-11-22", "2026-11-23")
