@@ -208,10 +208,10 @@ class Owning:
 
 
 def _tied(admitted: Admitted, claims: Iterable[Claim]) -> Admitted:
-    """What continues a kept thing has one place: the one that keeps it, else the first."""
-    if not admitted.request.is_tied or not admitted.elsewhere:
-        return admitted
+    """What continues or names a kept thing has one place: the one that keeps it, else the first."""
     keeping = {claim.upstream for claim in claims}
+    if not admitted.elsewhere or not (keeping or admitted.request.is_tied):
+        return admitted
     first, *others = admitted.options
     return next((each for each in (first, *others) if each.upstream.name in keeping), first)
 

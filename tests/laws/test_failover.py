@@ -340,6 +340,13 @@ def test_what_one_place_keeps_is_asked_there_only(counter: Counter, book: Book) 
         )
         assert house.upstreams.asked == (["first"] if place == "gone" else [place])
     del body["previous_response_id"]
+    part = {"role": "user", "content": [{"type": "input_file", "file_id": "file_1"}]}
+    kept = Claim("azure/file_1", PRINCIPAL.org, PRINCIPAL.team, "key_1", "second", 0)
+    reading: dict[str, Any] = {"model": "gpt-4o", "input": [part]}
+    house = asyncio.run(
+        played(counter, book, (REFUSES, answers()), body=reading, path=path, kept=[kept])
+    )
+    assert house.upstreams.asked == ["second"]
     house = asyncio.run(played(counter, book, (REFUSES, answers(503)), body=body, path=path))
     assert house.upstreams.asked == ["first", "second", "third"]
     named = [orjson.loads(target.body)["model"] for target in house.upstreams.consumed]
