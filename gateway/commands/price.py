@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -18,6 +18,8 @@ from gateway.pricing.contract import Bargain, Contracts
 from gateway.pricing.dimensions import PROVISIONED, SCOPES, Circumstances
 from gateway.pricing.rate import Charge, rate
 from gateway.providers.contract import Provider
+
+_COUNT_MAX: Final = 2**62  # of one unit: what a row can hold
 
 
 def price(
@@ -78,6 +80,8 @@ def _counts(text: str) -> dict[str, int]:
         stop(f"unknown units {', '.join(unknown)}; known are {', '.join(UNITS)}")
     if any(count < 0 for count in counts.values()):
         stop("a count is never negative")
+    if any(count > _COUNT_MAX for count in counts.values()):
+        stop(f"a count is at most {_COUNT_MAX}")
     return counts
 
 

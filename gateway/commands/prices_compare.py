@@ -16,6 +16,7 @@ from gateway.commands.verify import period_of
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.money import round_cents
+from gateway.ledger.adjust import together
 from gateway.ledger.period import next_period, period_start_us
 from gateway.metering.units import INPUT_TEXT, OUTPUT_TEXT
 from gateway.pricing.book import Book
@@ -112,12 +113,13 @@ async def _folded(
     zone = configured.org.timezone
     made, (pattern, team) = WhatIf(book, target), of
     async with composition.opened(configured) as database:
-        rows = Ledger(database).usage(
+        rows = Ledger(database).families(
             since_us=period_start_us(period, zone),
             until_us=period_start_us(next_period(period), zone),
             team=team,
         )
-        async for entry in rows:
+        async for row, corrections in rows:
+            entry = together(row, corrections)
             made.add(entry, reprice=fnmatchcase(entry.model or "", pattern))
     return made
 

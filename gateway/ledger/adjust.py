@@ -3,6 +3,7 @@
 Corrections of other kinds are built the same way (``reprice``): lines of differences, ``ref_id``.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -52,6 +53,16 @@ def deltas(estimate: Entry, true: Entry) -> tuple[Line, ...]:
     return tuple(
         line for line in merged.values() if line.quantity or line.list_pico or line.net_pico
     )
+
+
+def together(row: Entry, corrections: Sequence[Entry]) -> Entry:
+    """A row as it and its corrections stand: what was taken back is gone, the model is that of the last word."""
+    entries = (row, *sorted(corrections, key=lambda one: (one.booked_us, one.id)))
+    model = entries[-1].model
+    lines = tuple(line for entry in entries for line in under(entry, model))
+    nothing = msgspec.structs.replace(row, model=model, lines=())
+    stands = msgspec.structs.replace(nothing, lines=lines)
+    return msgspec.structs.replace(nothing, lines=deltas(nothing, stands))
 
 
 def under(entry: Entry, model: str | None) -> list[Line]:

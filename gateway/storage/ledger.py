@@ -26,7 +26,13 @@ from gateway.storage.closing import Frozen
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused
 from gateway.storage.posting import Effects, Posting, finished
-from gateway.storage.queries import entries_where, statement_where, unpriced_filter, usage_filter
+from gateway.storage.queries import (
+    entries_where,
+    families_where,
+    statement_where,
+    unpriced_filter,
+    usage_filter,
+)
 from gateway.storage.rows import by_id, encode
 from gateway.storage.tables import LEDGER, QUARANTINE, SETTLED
 from gateway.storage.verifying import Verification, verified
@@ -132,6 +138,18 @@ class Ledger:
         wanted = usage_filter(since_us, until_us, team, user, model)
         async for entry in entries_where(self._database, wanted, limit, newest_first=newest_first):
             yield entry
+
+    async def families(
+        self,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        team: str | None = None,
+    ) -> AsyncIterator[tuple[Entry, list[Entry]]]:
+        """Rows with their corrections, streamed; times half-open over ``occurred_us``."""
+        wanted = usage_filter(since_us, until_us, team, None, None)
+        async for row, corrections in families_where(self._database, wanted):
+            yield row, corrections
 
     async def gaps(self, since_us: int | None = None, until_us: int | None = None) -> Gaps:
         """What has no price, of the rows that began in a time; streamed, in memory by what is missing."""

@@ -150,6 +150,13 @@ def test_the_rows_to_fill_begin_with_the_first_time_a_price_was_missing(
     assert (cured["now"], cured["row"]) == ("priced", None)
 
 
+def test_a_count_no_row_can_hold_is_refused_in_words(run: Run) -> None:
+    asked = ("price", "--provider", "azure", "--model", "gpt-5.4", "--scope", "global", "--json")
+    assert run(*asked, "--usage", f'{{"input_text": {2**62}}}').status == 0
+    wrong = run(*asked, "--usage", f'{{"input_text": {2**62 + 1}}}')
+    assert (wrong.status, f"a count is at most {2**62}" in wrong.err) == (2, True)
+
+
 def test_what_nothing_fits_says_so(run: Run) -> None:
     assert "no price fits" in run("prices", "list", "--model", "gpt-99").out
     wrong = run("prices", "list", "--layer", "mine")

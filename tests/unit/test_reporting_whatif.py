@@ -3,9 +3,12 @@
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from hypothesis import given, strategies as st
 
+from gateway.ledger.adjust import together
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
+from gateway.ledger.reprice import Tariff, repriced
 from gateway.pricing import load
 from gateway.pricing.book import Book
 from gateway.pricing.dimensions import Circumstances
@@ -32,7 +35,7 @@ BOOK: Book = load.book({"p.csv": "\n".join((
 )).encode()})  # fmt: skip
 
 
-def charged(counts: dict[str, int], model: str = "dear", **changes: Any) -> Entry:
+def charged(counts: dict[str, int], model: str | None = "dear", **changes: Any) -> Entry:
     at = Circumstances(provider="cloud", model=model, scope="global", at_us=AT_US)
     signs = (
         [(1, counts)]
@@ -116,6 +119,28 @@ def test_a_correction_takes_back_what_it_corrects() -> None:
     (found,) = folded(whole, back).sources.values()
     assert (found.was_pico, found.is_pico, found.input_tokens) == (0, 0, 0)
     assert found.pace.requests == 1
+
+
+def test_a_row_that_was_rated_again_is_one_row_at_its_price_of_now() -> None:
+    counts = {"input_text": 1001, "output_text": 10}
+    first, *rest = charged(counts, scope="global").lines
+    silent = msgspec.structs.replace(first, price_id=None, list_pico=None, net_pico=None)
+    dearer = msgspec.structs.replace(first, price_id="old", list_pico=9, net_pico=9)
+    for was in (silent, dearer):
+        row = charged(counts, scope="global", price_status="priced", lines=(was, *rest))
+        corrections = repriced(row, (), Tariff(BOOK), AT_US)
+        (found,) = folded(together(row, corrections), to="dear").sources.values()
+        assert (found.rows, found.input_tokens, found.left_out) == (1, 1001, {})
+        assert found.was_pico == found.is_pico == 10**6 * (1001 * 8 + 10 * 24)
+
+
+def test_a_model_that_became_known_is_compared_under_its_name() -> None:
+    row = charged({"input_text": 5}, model=None, served_model="dear", scope="global",
+        lines=(Line("input_text", 5, None, None, None),), price_status="unpriced")  # fmt: skip
+    whole = together(row, repriced(row, (), Tariff(BOOK), AT_US))
+    (found,) = folded(whole).sources.items()
+    assert found[0] == Source("cloud", "dear")
+    assert (found[1].was_pico, found[1].is_pico, found[1].left_out) == (20 * 10**6, 5 * 10**6, {})
 
 
 def test_guardrails_and_hosted_tools_stay_where_they_are() -> None:
