@@ -260,7 +260,9 @@ class World:
             worker.leave()
         self._run(self.clock.seconds + ENDED_S_MAX)
         last = self.start()
-        self._run(self.clock.seconds + 5.0)  # what has a journal is adopted, before any hold expires
+        self._run(
+            self.clock.seconds + 5.0
+        )  # what has a journal is adopted, before any hold expires
         self.clock.jumped_us += EXPIRED_US
         self._run(self.clock.seconds + 20.0)
         last.leave()
