@@ -5,7 +5,7 @@ To add a column: a name in ``_COLUMNS``, and where it goes in ``_read``.
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -24,6 +24,7 @@ CENTRE: Final = "cost centre"
 ASSIGNMENT: Final = "assignment"
 PERSON: Final = "person"
 _CURRENCY_LETTERS: Final = 3
+_BEYOND: Final = ""  # a row's cells behind the last column
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -55,23 +56,42 @@ def read_csv(text: str) -> Roster:
     ``valid_until`` (dates, half-open), ``person``, ``email`` (of the user, whose cost_centre may then be empty).
     Raises BadRequest with every mistake and its line.
     """
-    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")))
-    heads = reader.fieldnames or ()
-    problems = [] if "cost_centre" in heads else ["column 'cost_centre' is missing"]
-    if not set(KINDS) & set(heads):
-        problems.append(f"a column of {', '.join(KINDS)} is missing")
-    problems += [f"column {name!r} is unknown" for name in heads if name not in _COLUMNS]
-    if problems:
-        raise BadRequest("; ".join(problems))
+    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), restkey=_BEYOND, strict=True)
     reading = _Reading()
-    for line, row in enumerate(reader, start=2):
-        if line > ROWS_MAX:
-            raise BadRequest(f"more than {ROWS_MAX} rows")
-        reading.row(line, {name: (row.get(name) or "").strip() for name in _COLUMNS})
-    problems = [*reading.problems, *_overlaps(reading.made)]
+    try:
+        problems = list(_wrong_heads(reader.fieldnames or ()))
+        for line, row in enumerate(() if problems else reader, start=2):
+            if line > ROWS_MAX:
+                raise BadRequest(f"more than {ROWS_MAX} rows")
+            reading.row(line, row)
+    except csv.Error as error:
+        raise BadRequest(f"line {reader.line_num}: {error}; is a quotation mark closed?") from None
+    made = _moved(reading.made)
+    problems += [*reading.problems, *_overlaps(made)]
     if problems:
         raise BadRequest("; ".join(problems))
-    return Roster(reading.centres, tuple(sorted(reading.made, key=_order)), reading.people)
+    return Roster(reading.centres, made, reading.people)
+
+
+def _wrong_heads(heads: Sequence[str]) -> Iterator[str]:
+    if "cost_centre" not in heads:
+        yield "column 'cost_centre' is missing"
+    if not set(KINDS) & set(heads):
+        yield f"a column of {', '.join(KINDS)} is missing"
+    for name in dict.fromkeys(heads):
+        if name not in _COLUMNS:
+            yield f"column {name!r} is unknown"
+        elif heads.count(name) > 1:
+            yield f"column {name!r} is there twice"
+
+
+def _moved(made: Iterable[Assignment]) -> tuple[Assignment, ...]:
+    """Sorted; one without end ends where a later one of the same subject begins."""
+    rows = sorted(made, key=_order)
+    return tuple(
+        one if one.until_day is not None else _ended(one, rows[at + 1 : at + 2])
+        for at, one in enumerate(rows)
+    )
 
 
 class _Reading:
@@ -83,8 +103,9 @@ class _Reading:
         self.people: dict[str, Person] = {}
         self.made: list[Assignment] = []
 
-    def row(self, line: int, cells: Mapping[str, str]) -> None:
-        wrong = _wrong(cells)
+    def row(self, line: int, found: Mapping[str, str | None]) -> None:
+        cells = {name: (found.get(name) or "").strip() for name in _COLUMNS}
+        wrong = "more cells than columns" if _BEYOND in found else _wrong(cells)
         if wrong:
             self.problems.append(f"line {line}: {wrong}")
             return
@@ -140,7 +161,8 @@ def _overlaps(made: Iterable[Assignment]) -> Iterator[str]:
     for one in sorted(made, key=_order):
         is_same = before is not None and (before.kind, before.subject) == (one.kind, one.subject)
         if is_same and before is not None and before.covers(one.from_day):
-            yield f"{one.kind} {one.subject} belongs to {before.centre} and {one.centre} on {one.from_day}"
+            day = "" if one.from_day == BEGINNING else f" on {one.from_day}"
+            yield f"{one.kind} {one.subject} belongs to {before.centre} and {one.centre}{day}"
         before = one
 
 
@@ -169,7 +191,11 @@ def imported(current: Roster, file: Roster, *, prune: bool = False) -> Roster:
 
 def _ended(one: Assignment, following: list[Assignment]) -> Assignment:
     for after in following:
-        if (after.kind, after.subject) == (one.kind, one.subject) and one.covers(after.from_day):
+        is_later = (after.kind, after.subject) == (
+            one.kind,
+            one.subject,
+        ) and one.from_day < after.from_day
+        if is_later and one.covers(after.from_day):
             return msgspec.structs.replace(one, until_day=after.from_day)
     return one
 

@@ -113,7 +113,7 @@ async def test_editors_that_race_lose_nothing_of_each_other(database: Database) 
 def test_every_mistake_of_the_file_is_said_with_its_line() -> None:
     text = (
         "team,user,app,cost_centre,valid_from,valid_until,post,currency,person\nvoice,,,,,,,,\ncare,,,4100,october,,,,\n"
-        "lab,,,1,,,,,\nlab,,,2,2026-10-01,,,,\nlab,u,,1,,,,,\nx,,,1,,,maybe,,\ny,,,1,,,,E1,\nz,,,1,,,,,Somebody\n"
+        "lab,,,1,,2026-10-02,,,\nlab,,,2,2026-10-01,,,,\nlab,u,,1,,,,,\nx,,,1,,,maybe,,\ny,,,1,,,,E1,\nz,,,1,,,,,Somebody\n"
         "w,,,1,2026-10-02,2026-10-01,,,\n"
     )
     with pytest.raises(BadRequest) as refused:
@@ -131,6 +131,32 @@ def test_every_mistake_of_the_file_is_said_with_its_line() -> None:
         assert said in refused.value.message
     with pytest.raises(BadRequest, match=r"'cost_centre' is missing.*'colour' is unknown"):
         read_csv("team,colour\n")
+
+
+def test_a_later_row_of_the_same_file_ends_an_earlier_one_without_end() -> None:
+    """The example of docs/statements.md: a move is two rows of one file."""
+    made = read_csv(
+        "team,cost_centre,valid_from\nsearch,4100,\nsearch,5200,2026-10-15\n"
+    ).assignments
+    assert made == (
+        Assignment("search", "4100", until_day="2026-10-15"),
+        Assignment("search", "5200", "2026-10-15"),
+    )
+    with pytest.raises(BadRequest, match=r"team search belongs to 4100 and 5200$"):
+        read_csv("team,cost_centre\nsearch,4100\nsearch,5200\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("team,cost_centre,name\na,1,Legal, Tax\n", "line 2: more cells than columns"),
+        ('team,cost_centre,name\na,1,"Legal\nb,2,Tax\n', "is a quotation mark closed"),
+        ("team,cost_centre,cost_centre\na,1,2\n", "column 'cost_centre' is there twice"),
+    ],
+)
+def test_a_file_whose_cells_could_be_read_differently_is_refused(text: str, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        read_csv(text)
 
 
 def test_an_import_that_would_leave_an_overlap_is_refused() -> None:
