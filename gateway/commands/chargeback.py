@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from gateway import app as composition, shipped
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
 from gateway.commands.statement_asked import Asked, KeptMonth, Month, code_of, gathered, of_file
-from gateway.commands.statement_files import SUMMARY_WRITERS, WRITERS, available
+from gateway.commands.statement_files import SUMMARY_WRITERS, WRITERS, available, file_name
 from gateway.commands.statement_pictures import drawn, drawn_summary
 from gateway.commands.verify import period_of
 from gateway.config import Config
@@ -150,7 +150,7 @@ def _folder(found: Month, folder: Path) -> None:
             bar.update(task, advance=1)
             statement = found.statement(share.centre.code)
             for suffix in forms:
-                file = folder / f"{statement.number}{suffix}"
+                file = folder / f"{file_name(statement.number)}{suffix}"
                 file.write_bytes(WRITERS[suffix](statement, {}))
     said = f"{len(made.shares)} statements and the summary, as {', '.join(forms)} → {folder}"
     CONSOLE.print(said, highlight=False)

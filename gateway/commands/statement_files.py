@@ -28,6 +28,7 @@ from gateway.reporting.tabular import as_csv, document, records, summary_records
 Names = Mapping[str, str]
 WEIGHTS: Final = (400, 500, 600)
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # the same bytes whenever it is written
+_NOT_IN_NAMES: Final = frozenset('%/\\:*?"<>|')
 _INK, _SOFT, _RULE = "#12161f", "#636c7b", "#d0d5dd"
 
 
@@ -105,6 +106,13 @@ SUMMARY_WRITERS: Final[dict[str, Callable[[Summary], bytes]]] = {
     ".csv": lambda made: as_csv(summary_records(made)).encode(),
     ".json": lambda made: _indented(document(summary_records(made))),
 }
+
+
+def file_name(number: str) -> str:
+    """A statement's number where it is a file's: what would leave the folder or some systems refuse is escaped."""
+    return "".join(
+        f"%{ord(one):02X}" if one in _NOT_IN_NAMES or one < " " else one for one in number
+    )
 
 
 def available() -> tuple[str, ...]:

@@ -202,7 +202,7 @@ def _method(found: Statement) -> RenderableType:
         for line in found.journal:
             debit = in_words(line.debit_cents) if line.debit_cents else ""
             credit = in_words(line.credit_cents) if line.credit_cents else ""
-            entry.add_row(escape(line.centre), escape(f"{line.account} {line.text}"), debit, credit)
+            entry.add_row(escape(line.centre), escape(line.said), debit, credit)
         parts.append(Padding(entry, (1, 0, 0, 0)))
     return Group(*parts)
 

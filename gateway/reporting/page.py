@@ -221,7 +221,7 @@ def _journal(made: Statement) -> str:
     if not made.journal:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{_t(line.centre)}</th><td>{_t(line.account)} {_t(line.text)}</td>'
+        f'<tr><th scope="row">{_t(line.centre)}</th><td>{_t(line.said)}</td>'
         f'<td class="n">{in_words(line.debit_cents) if line.debit_cents else ""}</td>'
         f'<td class="n">{in_words(line.credit_cents) if line.credit_cents else ""}</td></tr>'
         for line in made.journal

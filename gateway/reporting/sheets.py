@@ -101,8 +101,13 @@ def _walk(made: Statement) -> Sheet:
         rows.append((f"In {other.currency}", f"{other.rate}, {other.source}, {other.day}", Cents(other.cents)))  # fmt: skip
     for line in made.journal:
         side = "debit" if line.debit_cents else "credit"
-        text = f"{line.centre} {line.account} {line.text}"
-        rows.append((f"Journal, {side}", text, Cents(line.debit_cents or line.credit_cents)))
+        rows.append(
+            (
+                f"Journal, {side}",
+                f"{line.centre} {line.said}",
+                Cents(line.debit_cents or line.credit_cents),
+            )
+        )
     if made.seal.digest:
         rows.append(("SHA-256", made.seal.digest))
     return Sheet("Statement", ("Line", "Note", "USD"), tuple(rows), (36, 44, 16))

@@ -65,6 +65,11 @@ class JournalLine(msgspec.Struct, frozen=True):
     debit_cents: int
     credit_cents: int
 
+    @property
+    def said(self) -> str:
+        """Account and text for people, once where they are the same word."""
+        return self.account if self.account == self.text else f"{self.account} {self.text}"
+
 
 class Seal(msgspec.Struct, frozen=True):
     """What makes a closed month's figures provable; texts are empty until they are known.

@@ -64,6 +64,7 @@ tbody th { color: #12161f; font-weight: 500 } tbody th.soft { color: #636c7b; fo
 .facts th { color: #636c7b; font-weight: 400 } .facts td { font-weight: 500; text-align: right }
 .lined thead th { border-bottom: 1px solid #d0d5dd } .lined tr.end th, .lined tr.end td { border-bottom: 1px solid #e4e7ec }
 .plain td, .plain th { border-bottom: 1px solid #e4e7ec } .plain tbody th { font-weight: 400 }
+.plain td, .plain th + th { padding-left: 8px }
 .plain tr:last-child td, .plain tr:last-child th { border-bottom: 0 }
 .walk th { font-weight: 400 } .walk th .soft { margin-left: 5px } .walk tr.sum th, tr.sum th, tr.sum td { border-top: 1.5px solid #12161f; font-weight: 600; color: #12161f }
 tr { break-inside: avoid } thead { display: table-header-group } section { break-inside: avoid } .flows { break-inside: auto }

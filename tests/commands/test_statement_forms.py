@@ -305,6 +305,28 @@ def test_every_form_of_the_summary_agrees_to_the_cent() -> None:
         assert set(wanted) <= set(shown)
 
 
+def test_a_word_that_is_account_and_text_is_said_once() -> None:
+    postings = [a_posting(("u", "a", "cloud-0", "m"), "input_text", 1234 * USD)]
+    made = composed(Ledgered(202610, postings, KNOWN, Terms()), "4100", Facts())
+    assert made.journal[1].said == "recharge"
+    for suffix in (".html", ".csv", ".json"):
+        assert b"recharge recharge" not in files.WRITERS[suffix](made, {})
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        ("2026-10-/../x", "2026-10-%2F..%2Fx"),
+        ("2026-10-a%2F", "2026-10-a%252F"),
+        ("2026-10-ÄÖ 1", "2026-10-ÄÖ 1"),
+    ],
+)
+def test_a_cost_centre_names_a_file_in_the_folder_that_was_asked_for(
+    number: str, name: str
+) -> None:
+    assert files.file_name(number) == name
+
+
 def test_names_are_on_the_page_only_where_they_are_given() -> None:
     names = {MADE.people[0].user: "Person One"}
     for suffix in (".html", ".csv", ".json"):
