@@ -95,7 +95,10 @@ def composed(
         months=(*facts.months, (period, cents)),
         budget=facts.budget,
         converted=_converted(cents, facts.rates.get(centre.currency)),
-        method=tuple(said for make in _SENTENCES for said in make(ledgered, account, facts)),
+        method=(
+            *(said for make in _SENTENCES for said in make(ledgered, account, facts)),
+            *_currency(centre.currency, period, facts),
+        ),
         journal=journal(centre, lines, facts.books),
         seal=closing.seal,
     )
@@ -215,10 +218,9 @@ def _unallocated(ledgered: Ledgered, account: Account, facts: Facts) -> Iterator
         yield f"Usage that belongs to no cost centre ({whole} group-wide) is charged to nobody and stays with the platform."
 
 
-def _currency(ledgered: Ledgered, account: Account, facts: Facts) -> Iterator[str]:
-    wanted = {one.currency for one in ledgered.organisation.centres.values()} - {USD}
-    for currency in sorted(wanted - facts.rates.keys()):
-        yield f"No rate of {currency} is set for {month_name(ledgered.period)}: amounts are in US dollars."
+def _currency(currency: str, period: int, facts: Facts) -> Iterator[str]:
+    if currency not in {USD, *facts.rates}:
+        yield f"No rate of {currency} is set for {month_name(period)}: amounts are in US dollars."
 
 
 def _on_top(ledgered: Ledgered, account: Account, facts: Facts) -> Iterator[str]:
@@ -241,7 +243,6 @@ _SENTENCES: Final[tuple[Callable[[Ledgered, Account, Facts], Iterator[str]], ...
     _unallocated,
     _corrections,
     _on_top,
-    _currency,
     _reconciled,
     _rounding,
 )

@@ -147,6 +147,8 @@ def test_the_walk_names_discount_correction_share_markup_and_tax() -> None:
     assert (made.converted.cents, made.converted.rate) == (2534, "0.8 for one USD")
     without = " ".join(composed(ledgered, "4100", Facts()).method)
     assert "No rate of EUR is set for October 2026" in without
+    other = " ".join(composed(ledgered, "5200", Facts()).method)
+    assert "No rate of" not in other, "a rate is the matter of whose currency it is"
     assert [(one.centre, one.debit_cents, one.credit_cents) for one in made.journal] == [
         ("4100", 3168, 0),
         ("5900", 0, 2640),
