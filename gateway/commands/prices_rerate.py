@@ -83,9 +83,14 @@ def rerate_prices(
         _show(changes, book.catalog, dry_run=dry_run)
 
 
-def spilling(configured: Config) -> dict[str, str]:
-    """Deployment → the scope behind its provisioned capacity."""
-    return {one.wire: one.spill for one in configured.deployments if one.scope == "provisioned"}
+def spilling(configured: Config) -> dict[tuple[str, str], str]:
+    """Deployment and upstream → the scope behind the provisioned capacity there."""
+    places = (place for one in configured.deployments for place in (one, *one.also))
+    return {
+        (place.wire, place.upstream): place.spill
+        for place in places
+        if place.scope == "provisioned"
+    }
 
 
 def _repricing(tariff: Tariff, now_us: int) -> Callable[[Entry, Sequence[Entry]], Sequence[Entry]]:

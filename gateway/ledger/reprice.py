@@ -27,12 +27,12 @@ _STATUSES: Final = frozenset({Status.PARTIAL, Status.UNPRICED, Status.AMBIGUOUS}
 class Tariff(msgspec.Struct, frozen=True):
     """What rows are charged by now.
 
-    spill  deployment's wire name → the scope behind its provisioned capacity
+    spill  deployment's wire name and upstream → the scope behind the provisioned capacity there
     """
 
     book: Book
     contracts: Contracts = NONE
-    spill: dict[str, str] = {}
+    spill: dict[tuple[str, str], str] = {}
 
 
 def repriced(
@@ -108,7 +108,7 @@ def circumstances_of(entry: Entry, tariff: Tariff) -> Circumstances:
         region=entry.region,
         tier=entry.tier,
         provisioned=True if paid else (False if SPILLED_OVER in entry.flags else None),
-        shadow_scope=tariff.spill.get(entry.deployment or "", GLOBAL),
+        shadow_scope=tariff.spill.get((entry.deployment or "", entry.upstream), GLOBAL),
     )
 
 

@@ -9,13 +9,33 @@ from typing import Any
 
 import pytest
 
+from gateway import shipped
 from gateway.__main__ import main
+from gateway.commands.prices_rerate import spilling
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing import load
 from gateway.storage.ledger import Ledger
 
 Run = Callable[..., SimpleNamespace]
 OWN = "azure,gpt-5.4,global,,,standard,output_text,0,{price},1000000,USD,{since},,annex 2,row 7,manual"
+
+PLACES = """
+[upstreams.eu]
+provider = "azure"
+base_url = "https://eu.example.com"
+[upstreams.us]
+provider = "azure"
+base_url = "https://us.example.com"
+[[deployments]]
+name = "chat"
+upstream = "eu"
+model = "gpt-5.4"
+scope = "global"
+[[deployments.also]]
+upstream = "us"
+scope = "provisioned"
+spill = "data_zone"
+"""
 
 
 @pytest.fixture
@@ -148,6 +168,12 @@ def test_the_rows_to_fill_begin_with_the_first_time_a_price_was_missing(
     run("prices", "import", price_file(tmp_path, filled.splitlines()[1]))
     (cured,) = run("prices", "missing", "--json").records
     assert (cured["now"], cured["row"]) == ("priced", None)
+
+
+def test_a_rerating_knows_the_scope_behind_every_place_of_a_deployment(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(PLACES, encoding="utf-8")
+    assert spilling(shipped.configured(config)) == {("chat", "us"): "data_zone"}
 
 
 def test_a_count_no_row_can_hold_is_refused_in_words(run: Run) -> None:

@@ -184,7 +184,7 @@ def test_an_estimate_with_its_truth_is_charged_by_the_truth() -> None:
 
 
 def test_capacity_already_paid_for_stays_free_with_its_new_shadow_and_overflow_is_charged() -> None:
-    spill = {"mine": "global"}
+    spill = {("mine", "cloud-eu"): "global", ("mine", "cloud-us"): "nowhere"}
     old, new = (Tariff(b, spill=spill) for b in (book({"input_text": 100}), FULL))
     part = [Component("main", {"input_text": 1_000})]
     paid = booked(old, part, scope="provisioned", deployment="mine")
@@ -193,6 +193,9 @@ def test_capacity_already_paid_for_stays_free_with_its_new_shadow_and_overflow_i
     spilt = booked(old, part, scope="provisioned", deployment="mine", flags=("spilled_over",))
     (made,) = repriced(spilt, [], new, NOW_US)
     assert (spilt.price_status, made.net_pico) == ("priced", 1_900)
+    # Another place of the same deployment has another scope behind it, and no price there.
+    elsewhere = msgspec.structs.replace(paid, upstream="cloud-us")
+    assert circumstances_of(elsewhere, new).shadow_scope == "nowhere"
 
 
 def test_a_reversed_row_and_one_without_lines_are_left_alone() -> None:
