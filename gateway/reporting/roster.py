@@ -24,6 +24,8 @@ CENTRE: Final = "cost centre"
 ASSIGNMENT: Final = "assignment"
 PERSON: Final = "person"
 _CURRENCY_LETTERS: Final = 3
+_TEXT_CHARS_MAX: Final = 120  # what a page has room for
+_CODE_CHARS_MAX: Final = 40
 _BEYOND: Final = ""  # a row's cells behind the last column
 
 
@@ -74,6 +76,9 @@ def read_csv(text: str) -> Roster:
 
 
 def _wrong_heads(heads: Sequence[str]) -> Iterator[str]:
+    if len(heads) == 1 and ";" in heads[0]:
+        yield "the columns are separated by semicolons: separate them by commas"
+        return
     if "cost_centre" not in heads:
         yield "column 'cost_centre' is missing"
     if not set(KINDS) & set(heads):
@@ -137,7 +142,18 @@ def _wrong(cells: Mapping[str, str]) -> str:
         (cells["post"].lower() not in _YES, f"post is yes or no, found {cells['post']!r}"),
         (currency and not is_currency, f"currency is written like EUR, found {currency!r}"),
     )  # fmt: skip
-    return next((said for is_wrong, said in checks if is_wrong), "") or _wrong_days(cells)
+    said = next((said for is_wrong, said in checks if is_wrong), "")
+    return said or _wrong_texts(cells) or _wrong_days(cells)
+
+
+def _wrong_texts(cells: Mapping[str, str]) -> str:
+    for name, text in cells.items():
+        most = _CODE_CHARS_MAX if name == "cost_centre" else _TEXT_CHARS_MAX
+        if len(text) > most:
+            return f"{name} has {len(text)} characters, at most {most} fit a statement"
+        if not text.isprintable():
+            return f"{name} holds a character that cannot be printed"
+    return ""
 
 
 def _wrong_days(cells: Mapping[str, str]) -> str:

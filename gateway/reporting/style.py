@@ -59,9 +59,11 @@ p { margin: 0 } .soft { color: #636c7b; font-weight: 400 } .right { text-align: 
 table { width: 100%; border-collapse: collapse }
 caption { text-align: left; font-size: 1.13em; font-weight: 600; letter-spacing: -.005em; padding: 0 0 5px }
 th { font-weight: 500; color: #636c7b; text-align: left } td, th { padding: 2.1px 0; vertical-align: baseline }
+td:not(.n), tbody th { overflow-wrap: anywhere }
 td.n, th.n { text-align: right; padding-left: 8px; white-space: nowrap }
 tbody th { color: #12161f; font-weight: 500 } tbody th.soft { color: #636c7b; font-weight: 400 }
-.facts th { color: #636c7b; font-weight: 400 } .facts td { font-weight: 500; text-align: right }
+.facts tbody th { color: #636c7b; font-weight: 400; white-space: nowrap; overflow-wrap: normal }
+.facts td.n { font-weight: 500; text-align: right; white-space: normal; overflow-wrap: anywhere }
 .lined thead th { border-bottom: 1px solid #d0d5dd } .lined tr.end th, .lined tr.end td { border-bottom: 1px solid #e4e7ec }
 .plain td, .plain th { border-bottom: 1px solid #e4e7ec } .plain tbody th { font-weight: 400 }
 .plain td, .plain th + th { padding-left: 8px }

@@ -152,6 +152,10 @@ def test_a_later_row_of_the_same_file_ends_an_earlier_one_without_end() -> None:
         ("team,cost_centre,name\na,1,Legal, Tax\n", "line 2: more cells than columns"),
         ('team,cost_centre,name\na,1,"Legal\nb,2,Tax\n', "is a quotation mark closed"),
         ("team,cost_centre,cost_centre\na,1,2\n", "column 'cost_centre' is there twice"),
+        ("team;cost_centre\na;1\n", "separated by semicolons: separate them by commas"),
+        (f"team,cost_centre,name\na,1,{'x' * 121}\n", "line 2: name has 121 characters"),
+        (f"team,cost_centre\na,{'4' * 41}\n", "line 2: cost_centre has 41 characters"),
+        ("team,cost_centre,name\na,1,Le\0gal\n", "line 2: name holds a character"),
     ],
 )
 def test_a_file_whose_cells_could_be_read_differently_is_refused(text: str, said: str) -> None:
