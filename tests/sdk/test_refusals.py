@@ -193,7 +193,7 @@ def test_a_model_without_a_price(
     weighing: Weighing, caller: Any, refused: Callable[..., str]
 ) -> None:
     message = refused("unpriced", caller.denied, weighing.keys["indexer"], caller.unpriced)
-    assert "has no price" in message
+    assert "names no model of the price book" in message
     assert "price row" in message
 
 
