@@ -17,6 +17,7 @@ NAMES: Final = ("east", "west", "north")
 CALL_ID: Final = "amz-sdk-invocation-id"  # on the row
 CALL: Final = "x-call"  # for the origins
 TOGETHER_MAX: Final = 40
+STALLS_MAX: Final = 5
 HEAD_S: Final = 2  # until a head is given up
 DEAD_S: Final = (
     1.1  # longer than a request on a connection that was closed before has to wait for that news
@@ -131,6 +132,13 @@ async def asked_all(place: Region, calls: Sequence[str]) -> dict[str, Got]:
 
     async def one(call: str) -> tuple[str, Got]:
         async with gate:
-            return call, await place.call(call)
+            got = await place.call(call)
+            for _ in range(STALLS_MAX):
+                if b"the store of budgets cannot be asked" not in got.body:
+                    break
+                got = await place.call(
+                    call
+                )  # the machine stood still for seconds: nothing was sent
+            return call, got
 
     return dict(await asyncio.gather(*map(one, calls)))
