@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, emit, table
-from gateway.commands.usage import instant_of
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.reporting.drift import MILLION, Alarm, Drift, Watch

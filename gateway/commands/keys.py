@@ -3,15 +3,15 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, emit, stop, table
-from gateway.kernel.clock import SystemClock, epoch_us, instant
+from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.errors import NotFound
 from gateway.storage.directory import Directory, MadeKey, NewKey, StoredKey
 
@@ -75,7 +75,7 @@ def create(
         allow_unpriced=allow_unpriced,
         allow_batches=allow_batches,
         allow_shared=allow_shared,
-        expires_us=_expiry(expires),
+        expires_us=instant_of(expires, "--expires", such_as="2027-01-01"),
         tags=_tags(tag or []),
     )
     _show_made(_with_directory(config, lambda directory: directory.create(new)), json=json)
@@ -137,16 +137,6 @@ def _tags(given: list[str]) -> tuple[str, ...]:
     if wrong:
         stop(f"--tag is name=value of letters, digits and . _ : / -, found {wrong[0]!r}")
     return tuple(sorted(set(given)))
-
-
-def _expiry(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        stop(f"--expires is a date or time such as 2027-01-01, found {text!r}")
-    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
 def _show_made(made: MadeKey, *, json: bool) -> None:

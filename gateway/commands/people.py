@@ -16,10 +16,11 @@ from rich.table import Table
 from gateway import app as composition, shipped
 from gateway.commands.budgets import author_of
 from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.rosters import roster_in
 from gateway.kernel.clock import instant
 from gateway.kernel.errors import BadRequest, NotFound
 from gateway.reporting.organisation import CostCentre
-from gateway.reporting.roster import Change, Roster, imported, read_csv, shown_day
+from gateway.reporting.roster import Change, Roster, imported, shown_day
 from gateway.storage.organisation import Changed, OrganisationStore
 
 T = TypeVar("T")
@@ -61,12 +62,7 @@ def import_file(
     json: Json = False,
 ) -> None:
     """Make cost centres, assignments and people those of a file; closed months do not change."""
-    try:
-        wanted = read_csv(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        stop(f"{file} cannot be read as UTF-8 text: {error}")
-    except BadRequest as error:
-        stop(f"{file}: {error.message}")
+    wanted = roster_in(file)
 
     def plan(now: Roster) -> Roster:
         return imported(now, wanted, prune=prune)

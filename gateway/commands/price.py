@@ -1,6 +1,5 @@
 """weighbridge price: what a usage costs, by the book as it is now: shipped, configured and imported rows."""
 
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -8,10 +7,11 @@ import msgspec
 import typer
 
 from gateway import shipped
+from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
 from gateway.commands.prices_import import current_book
 from gateway.config import Config
-from gateway.kernel.clock import SystemClock, epoch_us
+from gateway.kernel.clock import SystemClock
 from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
 from gateway.pricing.contract import Bargain, Contracts
@@ -52,7 +52,7 @@ def price(
         geo=geo or wire.geo,
         region=region or wire.region,
         tier={"default": "standard"}.get(tier, tier),
-        at_us=_instant(at),
+        at_us=SystemClock().wall_us() if at is None else instant_of(at, "--at"),
         context_tokens=context,
     )
     bargain = _bargain(configured, team, under.at_us)
@@ -95,16 +95,6 @@ def _scope(scope: str | None, provider: Provider) -> str | None:
     elif scope not in known:
         stop(f"--scope is one of {', '.join(known)}")
     return scope
-
-
-def _instant(text: str | None) -> int:
-    if text is None:
-        return SystemClock().wall_us()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        stop(f"--at is a date or time such as {date(2026, 11, 22)}, found {text!r}")
-    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
 def _record(charge: Charge) -> dict[str, object]:

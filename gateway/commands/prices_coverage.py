@@ -9,9 +9,9 @@ import typer
 
 from gateway import shipped
 from gateway.catalog.coverage import CLASSES, Covered, coverage
+from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.commands.prices_import import current_book
-from gateway.commands.usage import instant_of
 from gateway.kernel.clock import SystemClock
 
 

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from gateway import shipped
+from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, emit, stop, table, wide
 from gateway.commands.price_records import (
     Asked,
@@ -23,7 +23,7 @@ from gateway.commands.price_records import (
     where,
 )
 from gateway.commands.prices_import import current_book
-from gateway.kernel.clock import SystemClock, epoch_us
+from gateway.kernel.clock import SystemClock
 from gateway.pricing.book import Book
 from gateway.pricing.dimensions import Dimension
 from gateway.pricing.importing import slot_of
@@ -54,7 +54,7 @@ def list_prices(
         stop(f"--layer: expected one of {', '.join(Layer)}, found {layer!r}")
     asked = Asked(provider, model, unit, scope, tier, layer)
     book = _book(config)
-    found = quoted(book, asked, _instant(at))
+    found = quoted(book, asked, _at(at))
     if json:
         for one in found:
             emit(record(one))
@@ -90,7 +90,7 @@ def show_price(
     if name in rows:
         _show_row(book, rows[name], json=json)
         return
-    found = quoted(book, Asked(model=name), _instant(at))
+    found = quoted(book, Asked(model=name), _at(at))
     if not found:
         stop(f"the book has no model and no price {name!r} then: weighbridge prices list --model")
     for one in found if json else ():
@@ -163,11 +163,5 @@ def _book(config: Path | None) -> Book:
     return current_book(shipped.configured(config))
 
 
-def _instant(text: str | None) -> int:
-    if text is None:
-        return SystemClock().wall_us()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        stop(f"--at is a date or time such as 2026-11-22, found {text!r}")
-    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))
+def _at(text: str | None) -> int:
+    return SystemClock().wall_us() if text is None else instant_of(text, "--at")

@@ -1,7 +1,6 @@
 """weighbridge prices missing: what was used without a price, and the row that would cure it."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,11 +8,12 @@ import msgspec
 import typer
 
 from gateway import premises, shipped
-from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.moments import instant_of
+from gateway.commands.output import CONSOLE, emit, table
 from gateway.commands.price_records import place
 from gateway.commands.prices_import import current_book
 from gateway.config import Config
-from gateway.kernel.clock import SystemClock, epoch_us, instant
+from gateway.kernel.clock import SystemClock, instant
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
@@ -52,7 +52,9 @@ def missing_prices(
 ) -> None:
     """What was booked without a price, how often and how much, with a row to fill for each."""
     configured = shipped.configured(config)
-    since_us = SystemClock().wall_us() - _DAYS * _DAY_US if since is None else _instant(since)
+    since_us = (
+        SystemClock().wall_us() - _DAYS * _DAY_US if since is None else instant_of(since, "--since")
+    )
     gaps, unknown = missing(configured, since_us)
     if csv:
         lines = [",".join(COLUMNS), *(gap.row for gap in gaps if gap.now is Status.UNPRICED)]
@@ -147,11 +149,3 @@ def _show_gaps(gaps: list[Gap], day: str) -> None:
         )
         for row in rows:
             typer.echo(row)
-
-
-def _instant(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        stop(f"--since is a date or time such as 2026-11-22, found {text!r}")
-    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))

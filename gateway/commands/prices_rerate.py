@@ -3,7 +3,6 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,10 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway import premises, shipped
 from gateway.commands.budgets import author_of
-from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
+from gateway.commands.moments import instant_of
+from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, table, usd
 from gateway.commands.prices_import import imported
 from gateway.config import Config
-from gateway.kernel.clock import SystemClock, epoch_us
+from gateway.kernel.clock import SystemClock
 from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.entry import Entry, EntryKind
 from gateway.ledger.reprice import Tariff, repriced
@@ -63,7 +63,7 @@ def rerate_prices(
 ) -> None:
     """Charge booked rows again by the book of now; differences are booked as `reprice` rows, once."""
     configured = shipped.configured(config)
-    span = _instant(since, "--since"), None if until is None else _instant(until, "--until")
+    span = instant_of(since, "--since"), instant_of(until, "--until")
     book = shipped.price_book(configured, imported(configured))
     tariff = Tariff(book, Contracts(configured.contracts), spilling(configured))
     now_us = SystemClock().wall_us()
@@ -182,11 +182,3 @@ def _cells(change: Change) -> tuple[str, ...]:
         f"{change.rows:,}", f"{change.repriced:,}", f"{change.priced:,}",
         shown_usd(change.list_pico), shown_usd(change.net_pico),
     )  # fmt: skip
-
-
-def _instant(text: str, option: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        stop(f"{option} is a date or time such as 2026-11-22, found {text!r}")
-    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.commands.output import stop
 from gateway.commands.payers import organisation_of, terms_for
+from gateway.commands.rosters import roster_in
 from gateway.config import Config
 from gateway.kernel.money import PICO_PER_NANO, round_cents
 from gateway.ledger.currency import Rate, standing
@@ -19,7 +20,6 @@ from gateway.quota.budget import MONEY, Budget, Scope
 from gateway.reporting.compose import Books, Closing, Facts, composed, summarised
 from gateway.reporting.fold import Ledgered, Terms
 from gateway.reporting.organisation import UNALLOCATED, Organisation
-from gateway.reporting.roster import read_csv
 from gateway.reporting.statement import Budgeted, Statement, Summary
 from gateway.reporting.tabular import month
 from gateway.storage import reporting
@@ -261,8 +261,5 @@ def of_file(path: Path | None) -> Organisation | None:
     """The organisation of a CSV as of ``people import``; None where no file is named."""
     if path is None:
         return None
-    try:
-        roster = read_csv(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        stop(f"{path} cannot be read as UTF-8 text: {error}")
+    roster = roster_in(path)
     return Organisation(roster.centres, roster.assignments)

@@ -1,7 +1,6 @@
 """weighbridge usage: the ledger's rows, as a table or one JSON object per line."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,9 @@ import typer
 from rich.table import Table
 
 from gateway import app as composition, shipped
-from gateway.commands.output import CONSOLE, emit, shown_usd, stop, table, usd, wide
-from gateway.kernel.clock import epoch_us, instant
+from gateway.commands.moments import instant_of
+from gateway.commands.output import CONSOLE, emit, shown_usd, table, usd, wide
+from gateway.kernel.clock import instant
 from gateway.ledger.entry import Entry
 from gateway.metering.units import UNITS
 from gateway.storage.ledger import Ledger
@@ -178,14 +178,3 @@ def _raw(text: str) -> object:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-
-
-def instant_of(text: str | None, option: str) -> int | None:
-    """The instant of a date or time, UTC where it names no zone. Stops where it is neither."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        stop(f"{option} is a date or time such as 2026-11-22, found {text!r}")
-    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))

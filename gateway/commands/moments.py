@@ -1,0 +1,27 @@
+"""Dates and times as people write them on a command line."""
+
+from datetime import UTC, datetime
+from typing import overload
+
+from gateway.commands.output import stop
+from gateway.kernel.clock import epoch_us
+
+
+@overload
+def instant_of(text: str, option: str, *, such_as: str = ...) -> int: ...
+@overload
+def instant_of(text: None, option: str, *, such_as: str = ...) -> None: ...
+@overload
+def instant_of(text: str | None, option: str, *, such_as: str = ...) -> int | None: ...
+def instant_of(text: str | None, option: str, *, such_as: str = "2026-11-22") -> int | None:
+    """The instant of a date or time, UTC where it names no zone; None of None. Stops where it is neither.
+
+    ``such_as``: an example that makes sense for the option.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        stop(f"{option} is a date or time such as {such_as}, found {text!r}")
+    return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))
