@@ -4,9 +4,7 @@ import asyncio
 import io
 import json
 import re
-import sys
 import tomllib
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gateway.__main__ import main
 from gateway.commands import budget_pictures
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.ids import new_id
@@ -29,33 +26,22 @@ from gateway.quota.window import window_of
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 from gateway.storage.standings import Stand
+from tests.commands.lines import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-Run = Callable[..., SimpleNamespace]
 SEARCH = ("--team", "search", "--usd", "500", "--window", "month")
 NAME = "team search · usd · month"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> str:
-    path = tmp_path / "c.toml"
-    path.write_text(f'[storage]\nfolder = "{tmp_path / "var"}"\n', encoding="utf-8")
-    return str(path)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: str) -> Run:
+def run(run: Run, config: str) -> Run:
     def command(*words: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", *words, "--config", config])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as error:
-            status = int(error.code or 0)
-        out, err = capsys.readouterr()
-        found = [json.loads(line) for line in out.splitlines()] if "--json" in words else []
-        return SimpleNamespace(status=status, out=out, err=" ".join(err.split()), found=found)
+        done = run(*words, "--config", config)
+        done.found = (
+            [json.loads(line) for line in done.out.splitlines()] if "--json" in words else []
+        )
+        done.err = " ".join(done.err.split())
+        return done
 
     return command
 

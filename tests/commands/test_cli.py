@@ -1,19 +1,16 @@
 """The command line as people and programs use it: what goes in, what comes out, what it says when something is wrong."""
 
-import io
 import json
 import sqlite3
-import sys
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gateway.__main__ import COMMANDS, main
+from gateway.__main__ import COMMANDS
+from tests.commands.lines import Run
 from tests.serving import RawUpstream, Script, deployments, raw_exchange, serving
 
 CHAT = b'{"id":"c","object":"chat.completion","model":"gpt-4o-2024-11-20","choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29}}'
@@ -47,34 +44,6 @@ USAGE_FIELDS = [
     "total_ms",
     "usage_raw",
 ]
-
-Run = Callable[..., SimpleNamespace]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command line in this process; its status, its output, its error output."""
-
-    def command(*words: str, stdin: bytes = b"") -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", *words])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as error:
-            status = int(error.code or 0)
-        captured = capsys.readouterr()
-        return SimpleNamespace(status=status, out=captured.out, err=captured.err)
-
-    return command
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> str:
-    path = tmp_path / "c.toml"
-    path.write_text(f'[storage]\nfolder = "{tmp_path / "var"}"\n', encoding="utf-8")
-    return str(path)
 
 
 def records(out: str) -> list[dict[str, Any]]:

@@ -15,10 +15,9 @@ from gateway.ledger.entry import Line
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import upgrade
-from tests.commands.lines import Run, config, run
+from tests.commands.lines import Run
 from tests.storage.conftest import make_entry
 
-__all__ = ["config", "run"]
 MONTH, PERIOD, USD = "2024-05", 202405, 10**12
 PEOPLE = (
     "team,cost_centre,name,owner,gl_account\nteam-1,4100,Customer Operations,owner-4100,652310\n"

@@ -1,16 +1,13 @@
 """Contracts as people and programs look at them, and as a running gateway charges by them."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from gateway import shipped
-from gateway.__main__ import main
 from gateway.commands.contracts import idle_terms, selector
+from tests.commands.lines import Run
 from tests.serving import RawUpstream, Script, deployments, raw_exchange, serving
 
 CONTRACT = """
@@ -31,26 +28,12 @@ CHAT = (
     b'{"id":"c","object":"chat.completion","model":"gpt-4o-2024-11-20","choices":[],'
     b'"usage":{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100}}'
 )
-Run = Callable[..., SimpleNamespace]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    config = tmp_path / "c.toml"
-    config.write_text(CONTRACT, encoding="utf-8")
-
-    def command(*words: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", *words, "--config", str(config)])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
+def run(run: Run, config: str) -> Run:
+    Path(config).write_text(CONTRACT, encoding="utf-8")
+    return lambda *words: run(*words, "--config", config)
 
 
 def test_a_contract_is_listed_and_shown_with_its_terms_in_order(run: Run) -> None:

@@ -1,35 +1,23 @@
 """Rates and fixed costs on the command line, and on the statements they are part of."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from gateway.__main__ import main
+from tests.commands.lines import Run
 
-Run = Callable[..., SimpleNamespace]
 MONTH = "2026-10"
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    config = tmp_path / "c.toml"
-    config.write_text(f'[storage]\nfolder = "{tmp_path / "var"}"\n', encoding="utf-8")
-
+def run(run: Run, config: str) -> Run:
     def command(*words: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", *words, "--config", str(config)])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        records = [json.loads(one) for one in out.splitlines() if one.startswith("{")]
-        return SimpleNamespace(status=status, out=out, err=err.replace("\n", " "), records=records)
+        done = run(*words, "--config", config)
+        done.records = [json.loads(one) for one in done.out.splitlines() if one.startswith("{")]
+        done.err = done.err.replace("\n", " ")
+        return done
 
     return command
 

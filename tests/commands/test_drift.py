@@ -2,42 +2,19 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from gateway import app as composition, shipped
-from gateway.__main__ import main
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry, Line, Outcome
 from gateway.storage.ledger import Ledger
 from gateway.storage.partitions import Partitions
+from tests.commands.lines import Run
 
-Run = Callable[..., SimpleNamespace]
 AT_US = 1_795_000_000_000_000
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command line in this process; its status, its output, its error output."""
-
-    def command(*words: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", *words])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
 
 
 def row(at: int, reported: int, **changes: Any) -> Entry:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.commands.lines import Run, config, run
+from tests.commands.lines import Run
 
-__all__ = ["config", "run"]
 FILE = """team,user,cost_centre,name,owner,gl_account,valid_from,person
 care,,4100,Customer Operations,owner-4100,652310,,
 ,user-0001,4100,Customer Operations,owner-4100,652310,2026-10-10,Person One

@@ -1,37 +1,13 @@
 """The price book's tools as people and programs use them."""
 
 import json
-import sys
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 
-import pytest
-
-from gateway.__main__ import main
 from gateway.pricing import load
+from tests.commands.lines import Run
 
-Run = Callable[..., SimpleNamespace]
 HEADER = ",".join(load.COLUMNS)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command line in this process; its status, its output, its error output."""
-
-    def command(*words: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", *words])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
 
 
 def price_file(path: Path, *lines: str) -> Path:

@@ -1,8 +1,6 @@
 """The price book as people and programs look at it and change it: list, show, import."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +8,12 @@ from typing import Any
 import pytest
 
 from gateway import shipped
-from gateway.__main__ import main
 from gateway.commands.prices_rerate import spilling
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing import load
 from gateway.storage.ledger import Ledger
+from tests.commands.lines import Run
 
-Run = Callable[..., SimpleNamespace]
 OWN = "azure,gpt-5.4,global,,,standard,output_text,0,{price},1000000,USD,{since},,annex 2,row 7,manual"
 
 PLACES = """
@@ -39,22 +36,13 @@ spill = "data_zone"
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(run: Run, config: str) -> Run:
     """One command line on a configuration of its own; its status, output, errors and records."""
-    config = tmp_path / "c.toml"
-    config.write_text(f'[storage]\nfolder = "{tmp_path / "var"}"\n', encoding="utf-8")
 
     def command(*words: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", *words, "--config", str(config)])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        records = [json.loads(one) for one in out.splitlines() if one.startswith("{")]
-        return SimpleNamespace(status=status, out=out, err=err, records=records)
+        done = run(*words, "--config", config)
+        done.records = [json.loads(one) for one in done.out.splitlines() if one.startswith("{")]
+        return done
 
     return command
 

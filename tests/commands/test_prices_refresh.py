@@ -3,22 +3,20 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from gateway import shipped
-from gateway.__main__ import main
 from gateway.catalog import lines
 from gateway.catalog.manifest import packages
 from gateway.catalog.refresh import refresh
 from gateway.catalog.sources import Sources
 from gateway.commands.prices_refresh import REVIEW, refreshed, sources
+from tests.commands.lines import Run
 
-Run = Callable[..., SimpleNamespace]
 SEED = Path(shipped.__file__).parent / "pricing" / "seed"
 FETCH_SECONDS_MAX = 90
 
@@ -45,21 +43,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command line in this process; its status, its output, its error output."""
-
-    def command(*words: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", "prices", "refresh", *words])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return command
+def run(run: Run) -> Run:
+    """Run ``prices refresh`` in this process; its status, its output, its error output."""
+    return lambda *words: run("prices", "refresh", *words)
 
 
 @pytest.fixture

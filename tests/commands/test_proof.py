@@ -3,14 +3,11 @@
 import asyncio
 import json
 import sqlite3
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from gateway.__main__ import main
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry, Line, Outcome
 from gateway.quota.budget import Budget, Scope
@@ -18,8 +15,7 @@ from gateway.storage.budgets import BudgetStore
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import upgrade
-
-Run = Callable[..., SimpleNamespace]
+from tests.commands.lines import Run
 
 
 def an_entry(**changes: object) -> Entry:
@@ -71,22 +67,6 @@ def books(tmp_path: Path) -> SimpleNamespace:
 
     asyncio.run(fill())
     return SimpleNamespace(config=str(config), file=file)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*words: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["weighbridge", *words])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as error:
-            status = int(error.code or 0)
-        captured = capsys.readouterr()
-        return SimpleNamespace(status=status, out=captured.out, err=captured.err)
-
-    return command
 
 
 def change(file: Path, *statements: str) -> None:
