@@ -12,6 +12,7 @@ import pwd
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -59,15 +60,26 @@ def account() -> dict[str, Any]:
     return {"user": "nobody", "group": "nogroup", "extra_groups": []}
 
 
+def within_reach(programs: Path, root: Path) -> Path:
+    """Programs that ``account`` may run: these, or a copy below ``root`` where the checkout is closed to others."""
+    if os.geteuid() or all(folder.stat().st_mode & stat.S_IXOTH for folder in programs.parents):
+        return programs
+    package = programs.parent.parent  # with the libraries that its wheel keeps beside it
+    for folder in package.parent.glob(f"{package.name}*"):
+        if folder.suffix in {"", ".libs"}:
+            shutil.copytree(folder, root / folder.name, symlinks=True)
+    return root / programs.relative_to(package.parent)
+
+
 class Server:
     """A Postgres of our own in a folder of our own."""
 
     settings: tuple[str, ...] = (*FAST, *SMALL)
 
     def __init__(self, programs: Path) -> None:
-        self._programs = programs
         self._root = Path(tempfile.mkdtemp(prefix="wb-pg-"))
         self._root.chmod(0o755)
+        self._programs = within_reach(programs, self._root)
         self._home = self._root / "pgdata"
         self._home.mkdir(mode=0o700)
         if os.geteuid() == 0:
