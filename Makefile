@@ -12,7 +12,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: help demo test check lock fmt bench bench-tokens bench-holds prove mutate run
+.PHONY: help demo test test-js check lock fmt bench bench-tokens bench-holds prove mutate run
 help: ## what you can do here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 demo: $(READY) ## run the main job once: real SDKs of three clouds through the gateway, no server needed
@@ -21,6 +21,9 @@ run: $(READY) ## serve with config/weighbridge.toml
 	@$(BIN)/poe -q run
 test: $(READY) ## every test but timings and nightly runs
 	@$(BIN)/poe -q test
+test-js: $(READY) ## the JavaScript SDKs through the gateway; needs Node 20 or newer with npm
+	@npm ci --prefix tests/sdk/javascript --ignore-scripts --no-audit --no-fund
+	@$(BIN)/python -m pytest -q tests/sdk/test_javascript.py
 check: $(READY) ## style, architecture, types, then make test: what CI runs
 	@$(BIN)/poe -q static
 	@$(MAKE) --no-print-directory test
