@@ -25,6 +25,11 @@ def configured(path: Path | None, environment: Mapping[str, str] | None = None) 
     return load(path, installed(), environment)
 
 
+def provider_names() -> tuple[str, ...]:
+    """The names of the providers there are: what a price may be of."""
+    return tuple(provider.name for provider in installed())
+
+
 def provider_named(name: str) -> Provider:
     """The provider of that name. Raises ConfigurationError naming the known ones."""
     known = {provider.name: provider for provider in installed()}
@@ -63,7 +68,8 @@ def price_files(config: Config) -> Listing:
     missing = [name for name in config.prices.files if not Path(name).is_file()]
     if missing:
         raise ConfigurationError(tuple(f"prices.files: no such file: {name}" for name in missing))
-    return read(seed_files(), {name: Path(name).read_bytes() for name in config.prices.files})
+    own = {name: Path(name).read_bytes() for name in config.prices.files}
+    return read(seed_files(), own, provider_names())
 
 
 def price_book(config: Config, imported: Iterable[Row] = ()) -> Book:

@@ -4,7 +4,7 @@ To add a rule: see ``finding``; a rule over pairs of figures is a line in ``orde
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from gateway.catalog.finding import RULES, Finding
@@ -22,16 +22,20 @@ _BY_SEVERITY: Final = tuple(RULES)
 
 
 def judge(
-    files: Mapping[str, bytes], now_us: int, neighbours: Iterable[Row] = ()
+    files: Mapping[str, bytes],
+    now_us: int,
+    neighbours: Iterable[Row] = (),
+    providers: Collection[str] | None = None,
 ) -> tuple[Finding, ...]:
     """Everything found in the files of one layer, the gravest first, each file in line order.
 
     neighbours  rows of the layers below that the figures are compared with, but where a row of the files
                 stands over them; nothing is said about them
     now_us      for dates that lie too far ahead, and for prices that have ended
+    providers   the names a line may carry; None: any
     """
     rows = tuple(row for name, content in files.items() for row in _rows(name, content))
-    found = [*_refused(files)]
+    found = [*_refused(files, providers)]
     wrong = {finding.origin for finding in found}
     sound = [row for row in rows if row.origin not in wrong]
     found += _implausible(sound, _beside(sound, neighbours), now_us)
@@ -56,9 +60,9 @@ def _rows(name: str, content: bytes) -> tuple[Row, ...]:
     return load.rows(name, content)[0]
 
 
-def _refused(files: Mapping[str, bytes]) -> Iterator[Finding]:
+def _refused(files: Mapping[str, bytes], providers: Collection[str] | None) -> Iterator[Finding]:
     try:
-        load.book(files)
+        load.book(files, providers=providers)
     except BookInvalid as error:
         for problem in error.problems:
             matched = _ORIGIN.match(problem)

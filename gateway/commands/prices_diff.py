@@ -59,7 +59,8 @@ def _files(name: str) -> dict[str, bytes]:
             stop(f"{name}: no price files")
     else:
         files = read_files([path])
-    refused = [f for f in judge(files, SystemClock().wall_us()) if RULES[f.rule] == "refused"]
+    found = judge(files, SystemClock().wall_us(), providers=shipped.provider_names())
+    refused = [finding for finding in found if RULES[finding.rule] == "refused"]
     if refused:
         stop_all(f"{finding.origin}: {finding.text}" for finding in refused)
     return files

@@ -129,7 +129,7 @@ def imports(*, config: Path_ = None, json: Json = False) -> None:
 def _read(file: Path) -> tuple[Row, ...]:
     if not file.is_file():
         stop_all((f"no such file: {file}",))
-    rows, problems = load.rows(file.name, file.read_bytes())
+    rows, problems = load.rows(file.name, file.read_bytes(), shipped.provider_names())
     # Here and not by the book alone: that never sees a row that ends before it begins.
     problems += tuple(text for row in rows for text in complaints(row))
     if problems:

@@ -32,9 +32,10 @@ def lint_prices(
     seed, now_us = shipped.seed_files(), SystemClock().wall_us()
     named = files or [Path(name) for name in shipped.configured(config).prices.files]
     over = read_files(named)
-    found = judge(over, now_us, _rows(seed))
+    names = shipped.provider_names()
+    found = judge(over, now_us, _rows(seed), names)
     if not files:
-        found = (*judge(seed, now_us), *found)
+        found = (*judge(seed, now_us, providers=names), *found)
     judged = over if files else {**seed, **over}
     if json:
         for finding in found:

@@ -6,8 +6,9 @@ One file per provider, one row per price, so that a change is a reviewable diff.
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -60,10 +61,15 @@ class Listing(msgspec.Struct, frozen=True):
         )
 
 
-def read(files: Mapping[str, bytes], configured: Mapping[str, bytes] | None = None) -> Listing:
+def read(
+    files: Mapping[str, bytes],
+    configured: Mapping[str, bytes] | None = None,
+    providers: Collection[str] | None = None,
+) -> Listing:
     """What the shipped files say, and the configured price files over them; never raises.
 
-    ``files`` by name: ``aliases.csv``, ``regions.csv``, and any number of price files.
+    files      by name: ``aliases.csv``, ``regions.csv``, and any number of price files
+    providers  the names a line may carry; None: any (files judged before, read again)
     """
     problems: list[str] = []
     aliases: list[Alias] = []
@@ -71,27 +77,34 @@ def read(files: Mapping[str, bytes], configured: Mapping[str, bytes] | None = No
     found: list[Row] = []
     for name, content in sorted(files.items()):
         if name == ALIASES:
-            aliases += lines_of(name, content, ALIAS_COLUMNS, _alias, problems)
+            aliases += lines_of(name, content, ALIAS_COLUMNS, _of(providers, _alias), problems)
         elif name == REGIONS:
-            regions += lines_of(name, content, REGION_COLUMNS, _region, problems)
+            regions += lines_of(name, content, REGION_COLUMNS, _of(providers, _region), problems)
         else:
-            found += lines_of(name, content, COLUMNS, _row, problems)
+            found += lines_of(name, content, COLUMNS, _of(providers, _row), problems)
     for name, content in (configured or {}).items():
-        extra, wrong = rows(name, content)
+        extra, wrong = rows(name, content, providers)
         found += [msgspec.structs.replace(row, layer=Layer.CONFIGURED) for row in extra]
         problems += wrong
     return Listing(tuple(found), tuple(aliases), tuple(regions), tuple(problems))
 
 
-def book(files: Mapping[str, bytes], configured: Mapping[str, bytes] | None = None) -> Book:
+def book(
+    files: Mapping[str, bytes],
+    configured: Mapping[str, bytes] | None = None,
+    providers: Collection[str] | None = None,
+) -> Book:
     """The book of a set of files. Raises BookInvalid with every problem of every file at once."""
-    return read(files, configured).book()
+    return read(files, configured, providers).book()
 
 
-def rows(name: str, content: bytes) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """The rows of one price file, and what is wrong with the lines that gave none."""
+def rows(
+    name: str, content: bytes, providers: Collection[str] | None = None
+) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The rows of one price file, and what is wrong with the lines that gave none; ``providers`` as for ``read``."""
     problems: list[str] = []
-    return tuple(lines_of(name, content, COLUMNS, _row, problems)), tuple(problems)
+    made = lines_of(name, content, COLUMNS, _of(providers, _row), problems)
+    return tuple(made), tuple(problems)
 
 
 def lines_of(
@@ -147,6 +160,29 @@ def _cells(cells: list[str], columns: tuple[str, ...]) -> Cells:
     if cells != [cell.strip() for cell in cells] or max(map(len, cells)) > _CELL_CHARS_MAX:
         raise ValueError(f"a cell has space around it or more than {_CELL_CHARS_MAX} characters")
     return dict(zip(columns, cells, strict=True))
+
+
+def _of(
+    providers: Collection[str] | None, make: Callable[[Cells, str], _Made]
+) -> Callable[[Cells, str], _Made]:
+    """``make`` for lines of known providers: a name nobody routes to would price nothing, and say nothing."""
+    if providers is None:
+        return make
+
+    def made(cells: Cells, origin: str) -> _Made:
+        name = cells["provider"]
+        if name and name not in providers:  # an empty one is told beside the line's other mistakes
+            raise ValueError(f"provider {name[:_NAME_CHARS_MAX]!r} {_unlike(name, providers)}")
+        return make(cells, origin)
+
+    return made
+
+
+def _unlike(name: str, providers: Collection[str]) -> str:
+    """Why a name is no provider's, with the nearest that is."""
+    near = get_close_matches(name.lower(), providers, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    return f"is not known: expected one of {', '.join(sorted(providers))}{meant}"
 
 
 def _row(cells: Cells, origin: str) -> Row:

@@ -69,6 +69,8 @@ def test_two_sets_of_prices_are_told_apart_row_by_row(run: Run, tmp_path: Path) 
     assert (same.status, "not a row differs" in same.out) == (0, True)
     bad = price_file(tmp_path / "bad.csv", row.format("x"))
     assert run("prices", "diff", str(bad)).status == 2
+    bad = price_file(tmp_path / "bad.csv", row.format("2").replace("azure", "azur"))
+    assert "did you mean 'azure'?" in " ".join(run("prices", "diff", str(bad)).err.split())
     assert (
         "no price files"
         in run("prices", "diff", str(tmp_path / "commands")).err

@@ -125,6 +125,29 @@ def test_a_file_that_makes_no_book_changes_nothing(run: Run, tmp_path: Path) -> 
     assert output_price(run, "2027-02-01")["layer"] == "shipped"
 
 
+def test_a_misspelt_provider_is_refused_wherever_a_price_file_is_read(
+    run: Run, tmp_path: Path
+) -> None:
+    price = OWN.format(price="9", since="2026-12-01")
+    file = price_file(tmp_path, price, price.replace("azure,gpt-5.4", "gogle,gemini-2.5-pro"))
+    why = "provider 'gogle' is not known: expected one of azure, bedrock, google; did you mean 'google'?"
+    done = run("prices", "import", file, "--dry-run")
+    assert f"own.csv:3: {why}" in " ".join(done.err.split())
+    (found,) = (
+        one for one in run("prices", "lint", file, "--json").records if one["rule"] == "row"
+    )
+    assert (found["origin"], found["text"]) == (f"{file}:3", why)
+    assert done.status
+    own = tmp_path / "c.toml"
+    own.write_text(
+        f'{own.read_text(encoding="utf-8")}\n[prices]\nfiles = ["{file}"]\n', encoding="utf-8"
+    )
+    for words in (("prices", "list"), ("doctor",), ("prices", "lint")):
+        done = run(*words)
+        assert done.status, words
+        assert "gogle" in done.err + done.out, words
+
+
 def test_a_figure_off_by_a_thousand_is_imported_with_a_warning(run: Run, tmp_path: Path) -> None:
     lines = [
         OWN.format(price=price, since="2026-12-01").replace("gpt-5.4", model)

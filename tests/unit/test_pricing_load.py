@@ -110,6 +110,34 @@ def test_a_bad_cell_is_named_with_its_line(cells: dict[str, str], why: str) -> N
     assert any(why in problem and "p.csv:2" in problem for problem in found), found
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("couldy", "; did you mean 'cloudy'?"), ("Cloudy", "; did you mean 'cloudy'?"), ("x", "")],
+)
+def test_a_provider_nobody_routes_to_is_refused_by_line_with_those_there_are(
+    written: str, meant: str
+) -> None:
+    known = ("sky", "cloudy")
+    why = f"provider {written!r} is not known: expected one of cloudy, sky{meant}"
+    wrong = text(line(provider="sky"), line(provider=written))
+    assert load.rows("p.csv", wrong, known)[1] == (f"p.csv:3: {why}",)
+    files = {
+        "p.csv": wrong,
+        load.ALIASES: f"provider,wire,canonical,source\n{written},em,m,s\n".encode(),
+        load.REGIONS: f"provider,region,geo,partition\n{written},r,eu,commercial\n".encode(),
+    }
+    assert [problem.partition(" ")[0] for problem in load.read(files, {}, known).problems] == [
+        "aliases.csv:2:", "p.csv:3:", "regions.csv:2:",
+    ]  # fmt: skip
+    assert load.read({}, {"own.csv": wrong}, known).problems == (f"own.csv:3: {why}",)
+    empty = load.read({"p.csv": text(line(provider="", tier="x"))}, None, known)
+    with pytest.raises(BookInvalid) as caught:  # beside the line's other mistakes
+        empty.book()
+    assert [problem.partition(": ")[2] for problem in caught.value.problems] == [
+        "provider is empty", "tier 'x' is not known",
+    ]  # fmt: skip
+
+
 def test_every_problem_of_every_file_is_reported_at_once() -> None:
     files = {
         "a.csv": text(line(price="x"), line(unit="tokens"), GOOD, line(price="3")),
