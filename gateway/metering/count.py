@@ -1,6 +1,7 @@
 """tiktoken's own count of prompts and answers; the only importer of tiktoken, which never reaches the network here.
 
-To add an encoding: its file beside the others in ``vocabulary/``, its pattern and digest in ``_ENCODINGS``.
+To add an encoding: its file beside the others in ``vocabulary/``, its pattern and digest in ``_ENCODINGS``,
+its published pattern in the law that both cut alike.
 """
 
 import zlib
@@ -66,29 +67,37 @@ class Count(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Encoding(msgspec.Struct, frozen=True):
-    """What the published encoding consists of, beside its file (tiktoken, MIT: see vocabulary/NOTICE)."""
+    """What the published encoding consists of, beside its file (tiktoken, MIT: see vocabulary/NOTICE).
+
+    plain   the pattern's branches before its only look-ahead, as one group
+    blanks  the look-ahead and what follows it
+
+    The published pattern has no such group. It changes no cut, but lets the regular expressions' engine try the
+    branches in one pass; for the same reason quantifiers that could give nothing back anyway are not possessive.
+    """
 
     digest: str
-    pattern: str
+    plain: str
+    blanks: str
     special: dict[str, int]
 
 
 _ENCODINGS: Final = {
     O200K: _Encoding(
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
-        # one branch a line: words (2), numbers, signs, ends of lines, blanks (2)
+        # one branch a line: words (2), numbers, signs, ends of lines
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
         r"|\p{N}{1,3}"
         r"| ?[^\s\p{L}\p{N}]+[\r\n/]*"
-        r"|\s*[\r\n]+"
-        r"|\s+(?!\S)"
-        r"|\s+",
+        r"|\s*[\r\n]+",
+        r"\s+(?!\S)|\s+",
         {"<|endoftext|>": 199999, "<|endofprompt|>": 200018},
     ),
     CL100K: _Encoding(
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
-        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+$|\s*[\r\n]",
+        r"\s+(?!\S)|\s",
         {
             "<|endoftext|>": 100257,
             "<|fim_prefix|>": 100258,
@@ -135,11 +144,12 @@ def _content(name: str, gzipped: bytes) -> bytes:
 
 def _encoder(name: str, content: bytes) -> Encoder:
     lines = (line.split() for line in content.splitlines())
+    published = _ENCODINGS[name]
     return tiktoken.Encoding(
         name,
-        pat_str=_ENCODINGS[name].pattern,
+        pat_str=f"(?:{published.plain})|{published.blanks}",
         mergeable_ranks={b64decode(token): int(rank) for token, rank in lines},
-        special_tokens=_ENCODINGS[name].special,
+        special_tokens=published.special,
     )
 
 
