@@ -265,7 +265,7 @@ def _unpriced(configured: Config) -> list[Finding]:
         Finding(
             "unpriced",
             "warn",
-            f"{gap.wanted.model or '?'} {gap.wanted.unit}: {gap.missed.lines:,} times, {gap.now} now",
+            f"{gap.named()}: {gap.missed.lines:,} times, {gap.now} now",
             cure,
         )
         for gap in gaps[:_GAPS_SHOWN]

@@ -18,7 +18,6 @@ from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
 from gateway.pricing.cover import covers, cure_row, lacking
-from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.load import COLUMNS
 from gateway.pricing.rate import Status
 from gateway.storage.ledger import Ledger
@@ -41,6 +40,12 @@ class Gap(msgspec.Struct, frozen=True):
     missed: Missed
     now: Status
     row: str
+
+    def named(self) -> str:
+        """Model and unit in words, with the prompts it is missing for."""
+        above = self.wanted.context_gt
+        said = f" of prompts above {above:,} tokens" if above else ""
+        return f"{self.wanted.model or '?'} {self.wanted.unit}{said}"
 
 
 def missing_prices(
@@ -73,36 +78,34 @@ def missing(configured: Config, since_us: int) -> tuple[list[Gap], int]:
     """
     premises.ready_store(configured)
 
+    book = current_book(configured)
+
     async def run() -> Gaps:
         async with premises.opened(configured) as database:
-            return await Ledger(database).gaps(since_us)
+            return await Ledger(database).gaps(book, since_us)
 
-    found, book = asyncio.run(run()), current_book(configured)
+    found = asyncio.run(run())
     return [_gap(book, wanted, missed) for wanted, missed in found.found()], found.unknown
 
 
 def _gap(book: Book, wanted: Wanted, missed: Missed) -> Gap:
     """The gap as it stands. Its row begins with the first time, so that a re-rating prices every one of them."""
-    first = Circumstances(
-        provider=wanted.provider,
-        model=book.canonical(wanted.provider, (wanted.model,)) or wanted.model or None,
-        scope=wanted.scope or None,
-        at_us=missed.first_us,
-        geo=wanted.geo or None,
-        region=wanted.region or None,
-        tier=wanted.tier,
-    )
-    span = lacking(book, first, missed.last_us, wanted.unit)
+    first = wanted.circumstances(book, missed.first_us)
+    # The tier's shortest prompt: while the book has no such tier, a price of the lowest one is enough.
+    tokens = wanted.context_gt + 1 if wanted.context_gt else 0
+    span = lacking(book, first, missed.last_us, wanted.unit, tokens)
     if span is None:
         last = msgspec.structs.replace(first, at_us=missed.last_us)
-        return Gap(wanted, missed, covers(book, last, (wanted.unit,)).status, "")
+        return Gap(wanted, missed, covers(book, last, (wanted.unit,), tokens).status, "")
     since = msgspec.structs.replace(first, at_us=span[0])
-    return Gap(wanted, missed, Status.UNPRICED, cure_row(since, wanted.unit, span[1]))
+    row = cure_row(since, wanted.unit, span[1], wanted.context_gt)
+    return Gap(wanted, missed, Status.UNPRICED, row)
 
 
 def _record(gap: Gap) -> dict[str, object]:
     named = {name: value or None for name, value in msgspec.structs.asdict(gap.wanted).items()}
     return named | {
+        "context_gt": gap.wanted.context_gt,
         "lines": gap.missed.lines,
         "quantity": gap.missed.quantity,
         "first_at": instant(gap.missed.first_us).isoformat(timespec="seconds"),
@@ -130,14 +133,14 @@ def _show_gaps(gaps: list[Gap], day: str) -> None:
         f"Without a price since {day}",
         (
             ("provider", "left"), ("model", "left"), ("scope", "left"), ("place", "left"), ("tier", "left"),
-            ("unit", "left"), ("times", "right"), ("quantity", "right"), ("last", "left"), ("now", "left"),
+            ("unit", "left"), ("context", "right"), ("times", "right"), ("quantity", "right"), ("last", "left"), ("now", "left"),
         ),
     )  # fmt: skip
     for gap in gaps:
         wanted, missed = gap.wanted, gap.missed
         shown.add_row(
             wanted.provider, wanted.model or "?", wanted.scope or "?", place((wanted.geo, wanted.region)),
-            wanted.tier, wanted.unit, f"{missed.lines:,}",
+            wanted.tier, wanted.unit, f"> {wanted.context_gt:,}" if wanted.context_gt else "", f"{missed.lines:,}",
             f"{missed.quantity:,}{' tokens' if UNITS[wanted.unit].is_token else ''}",
             f"{instant(missed.last_us):%Y-%m-%d %H:%M}", _CURES.get(gap.now, "no row"),
         )  # fmt: skip

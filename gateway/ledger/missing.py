@@ -1,21 +1,32 @@
-"""What has no price, as a fold over entries: by model, unit and circumstances, how often and how much.
+"""What has no price, as a fold over rows: by model, unit, context tier and circumstances, how often and how much.
 
-Corrections take back what they priced since: what is left is what is missing still.
+A row counts as it and its corrections stand: what is left is what is missing still.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from gateway.ledger.entry import Entry, EntryKind
+from gateway.ledger.adjust import together
+from gateway.ledger.entry import Entry, EntryKind, Line
+from gateway.ledger.parts import components, facts_of, parts_of
+from gateway.metering.units import UNITS
+from gateway.metering.usage import Component
+from gateway.pricing.book import Book
+from gateway.pricing.dimensions import BATCH, Circumstances
+from gateway.pricing.rate import context_tokens
 
 LACKING: Final = ("unpriced", "partial", "ambiguous")  # the price statuses of rows with a NULL line
 CORRECTIONS: Final = (EntryKind.ADJUSTMENT, EntryKind.REPRICE, EntryKind.REVERSAL)
 
 
 class Wanted(msgspec.Struct, frozen=True, order=True):
-    """The price that is missing. ``model``: canonical, else as the answer or the client names it; '' for none."""
+    """The price that is missing.
+
+    model       canonical, else as the answer or the client names it; '' for none
+    context_gt  the context tier, by the book of now: prompts of strictly more tokens than this
+    """
 
     provider: str
     model: str
@@ -24,6 +35,19 @@ class Wanted(msgspec.Struct, frozen=True, order=True):
     region: str
     tier: str
     unit: str
+    context_gt: int = 0
+
+    def circumstances(self, book: Book, at_us: int) -> Circumstances:
+        """Under what it is looked for in a book, at an instant."""
+        return Circumstances(
+            provider=self.provider,
+            model=book.canonical(self.provider, (self.model,)) or self.model or None,
+            scope=self.scope or None,
+            at_us=at_us,
+            geo=self.geo or None,
+            region=self.region or None,
+            tier=self.tier,
+        )
 
 
 class Missed(msgspec.Struct):
@@ -37,50 +61,69 @@ class Missed(msgspec.Struct):
 
 
 class Gaps:
-    """The fold; entries in any order."""
+    """The fold; rows in any order. The book tells the context tiers of a model."""
 
-    def __init__(self) -> None:
+    def __init__(self, book: Book) -> None:
+        self._book = book
         self._missed: dict[Wanted, Missed] = {}
         self.unknown = 0  # rows of which nobody knows what they used
 
-    def add(self, entry: Entry) -> None:
-        """Count the lines of an entry that have no price."""
-        is_correction = entry.kind in CORRECTIONS
-        if not entry.lines and not is_correction:
+    def add(self, row: Entry, corrections: Sequence[Entry] = ()) -> None:
+        """Count what has no price still of a row and the corrections made to it."""
+        if not row.lines and not corrections:
             self.unknown += 1
-        for line in entry.lines:
-            if line.list_pico is None:
+        for entry, line, prompt in _standing(row, corrections):
+            if line.list_pico is None and line.quantity > 0:
                 missed = self._missed.setdefault(
-                    _wanted(entry, line.model, line.unit), Missed(first_us=entry.occurred_us)
+                    self._wanted(entry, line, prompt), Missed(first_us=row.occurred_us)
                 )
                 missed.quantity += line.quantity
-                missed.lines += -1 if line.quantity < 0 else 1
-                missed.is_ambiguous |= entry.price_status == "ambiguous"
-                missed.first_us = min(missed.first_us, entry.occurred_us)
-                missed.last_us = max(missed.last_us, entry.occurred_us)
+                missed.lines += 1
+                missed.is_ambiguous |= row.price_status == "ambiguous"
+                missed.first_us = min(missed.first_us, row.occurred_us)
+                missed.last_us = max(missed.last_us, row.occurred_us)
 
     def found(self) -> list[tuple[Wanted, Missed]]:
         """What is missing still, the most frequent first."""
-        left = [(wanted, missed) for wanted, missed in self._missed.items() if missed.quantity]
-        return sorted(left, key=lambda each: (-each[1].lines, each[0]))
+        return sorted(self._missed.items(), key=lambda each: (-each[1].lines, each[0]))
+
+    def _wanted(self, entry: Entry, line: Line, prompt: int) -> Wanted:
+        own = entry.model or entry.served_model or entry.deployment or ""
+        wanted = Wanted(
+            provider=entry.provider,
+            model=own if line.model is None else line.model,
+            scope=entry.scope or "",
+            geo=entry.geo or "",
+            region=entry.region or "",
+            tier=entry.tier,
+            unit=line.unit,
+        )
+        at = wanted.circumstances(self._book, entry.occurred_us)
+        tier = self._book.context_tier(at, prompt) if UNITS[line.unit].is_token else 0
+        return msgspec.structs.replace(wanted, context_gt=tier)
 
 
-def gaps(entries: Iterable[Entry]) -> Gaps:
-    """The fold of some entries."""
-    found = Gaps()
-    for entry in entries:
-        found.add(entry)
-    return found
+def _standing(row: Entry, corrections: Sequence[Entry]) -> Iterator[tuple[Entry, Line, int]]:
+    """The lines of a row as it stands, each with the size of the prompt it was used under.
+
+    Of a unit that several parts used the longest prompt speaks where corrections were made: they keep no parts.
+    """
+    if not corrections:
+        sizes = [
+            size for part in parts_of(row.lines) for size in [_prompt(row, part)] * len(part.counts)
+        ]
+        yield from ((row, line, size) for line, size in zip(row.lines, sizes, strict=True))
+        return
+    longest: dict[tuple[str, str, str | None], int] = {}
+    for part in components(facts_of(row, corrections), row):
+        for unit in part.counts:
+            key = part.role, unit, part.model
+            longest[key] = max(longest.get(key, 0), _prompt(row, part))
+    stands = together(row, corrections)
+    for line in stands.lines:
+        yield stands, line, longest.get((line.role, line.unit, line.model or None), 0)
 
 
-def _wanted(entry: Entry, line_model: str | None, unit: str) -> Wanted:
-    own = entry.model or entry.served_model or entry.deployment or ""
-    return Wanted(
-        provider=entry.provider,
-        model=own if line_model is None else line_model,
-        scope=entry.scope or "",
-        geo=entry.geo or "",
-        region=entry.region or "",
-        tier=entry.tier,
-        unit=unit,
-    )
+def _prompt(row: Entry, part: Component) -> int:
+    """The tokens of a part's prompt; 0 in a batch, whose counts are sums over many."""
+    return 0 if row.tier == BATCH else context_tokens(part.counts)

@@ -4,7 +4,7 @@ A row stands as it and its corrections say together. Its quantities and facts ar
 prices: so the differences sum to nothing in quantity, unless a line's price is of another model now.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -12,9 +12,9 @@ import msgspec
 from gateway.kernel.ids import reprice_id
 from gateway.ledger.adjust import deltas, under
 from gateway.ledger.entry import Entry, EntryKind, Line
+from gateway.ledger.parts import components, facts_of
 from gateway.ledger.rollup import ADJUSTS_UNPRICED, PRICED
 from gateway.ledger.validity import total
-from gateway.metering.usage import Component
 from gateway.pricing.book import Book
 from gateway.pricing.contract import NONE, Contracts
 from gateway.pricing.dimensions import GLOBAL, Circumstances
@@ -47,7 +47,7 @@ def repriced(
     if not row.lines or any(one.kind is EntryKind.REVERSAL for one in corrections):
         return ()
     ordered = sorted(corrections, key=lambda one: (one.booked_us, one.id))
-    facts = next((one for one in ordered if one.kind is EntryKind.ADJUSTMENT), row)
+    facts = facts_of(row, corrections)
     bargain = tariff.contracts.of(row.org, row.team, row.occurred_us)
     at = circumstances_of(facts, tariff)
     charge = rate_components(tariff.book, at, components(facts, row), bargain)
@@ -110,32 +110,6 @@ def circumstances_of(entry: Entry, tariff: Tariff) -> Circumstances:
         provisioned=True if paid else (False if SPILLED_OVER in entry.flags else None),
         shadow_scope=tariff.spill.get((entry.deployment or "", entry.upstream), GLOBAL),
     )
-
-
-def components(facts: Entry, row: Entry) -> list[Component]:
-    """The parts a row was charged in: a unit that comes again, or another role or model, begins the next."""
-    lines = row.lines if facts is row else _summed((*under(row, facts.model), *facts.lines))
-    parts: list[Component] = []
-    for line in lines:
-        model = line.model or None
-        last = parts[-1] if parts else None
-        own = last is not None and (last.role, last.model) == (line.role, model)
-        if last is None or not own or line.unit in last.counts:
-            parts.append(Component(line.role, {line.unit: line.quantity}, model))
-        else:
-            last.counts[line.unit] = line.quantity
-    return parts
-
-
-def _summed(lines: Iterable[Line]) -> Iterator[Line]:
-    """The quantities of an estimate and its adjustment together."""
-    sums: dict[tuple[str, str, str | None], Line] = {}
-    for line in lines:
-        key = (line.role, line.unit, line.model)
-        known = sums.get(key)
-        more = line.quantity + (known.quantity if known else 0)
-        sums[key] = msgspec.structs.replace(line, quantity=more)
-    return (line for line in sums.values() if line.quantity)
 
 
 def _stands(facts: Entry, entries: Iterable[Entry]) -> Entry:

@@ -130,6 +130,10 @@ class Book:
                         if at_us is None or price.since_us <= at_us < price.until_us:
                             yield Listed(named, known, unit, price)
 
+    def context_tier(self, at: Circumstances, context_tokens: int) -> int:
+        """The context tier of a prompt of so many tokens: the highest threshold that is exceeded, else 0."""
+        return self._shelf(key_of(at)).tier(context_tokens, at.at_us)
+
     def quotes(self, at: Circumstances, context_tokens: int) -> Quotes:
         """The prices of a request whose prompt has so many tokens."""
         standing = standing_of(at)

@@ -34,14 +34,16 @@ class Coverage(msgspec.Struct, frozen=True):
     key: str
 
 
-def covers(book: Book, at: Circumstances, units: Iterable[str] = ()) -> Coverage:
+def covers(
+    book: Book, at: Circumstances, units: Iterable[str] = (), context_tokens: int = 0
+) -> Coverage:
     """Whether the book has prices for the units; without units: for anything at all of this model.
 
-    Looks at the lowest context tier: a request of any size starts there.
+    Looks at the context tier of a prompt of so many tokens: the lowest one, where a request of any size starts.
     """
     key = " ".join(f"{name.value}={READERS[name].read(at) or '?'}" for name in ORDER)
     asked = tuple(units)
-    quotes = book.quotes(at, 0)
+    quotes = book.quotes(at, context_tokens)
     found = {unit: quotes.price(unit) for unit in asked or book.priced(at)}
     missing = tuple(unit for unit in asked if found[unit] is None)
     priced = [price for price in found.values() if price is not None]
@@ -53,9 +55,9 @@ def covers(book: Book, at: Circumstances, units: Iterable[str] = ()) -> Coverage
 
 
 def lacking(
-    book: Book, first: Circumstances, last_us: int, unit: str
+    book: Book, first: Circumstances, last_us: int, unit: str, context_tokens: int = 0
 ) -> tuple[int, int | None] | None:
-    """From when on a unit has no price, and until when (None: from then on never).
+    """From when on a unit has no price for prompts of so many tokens, and until when (None: from then on never).
 
     Looked for between the instant of ``first`` and the last one; None: it has a price all that time. Where
     there are several such spans it is the first.
@@ -64,14 +66,14 @@ def lacking(
     edges = {
         edge_us
         for one in book.listed()
-        if one.unit == unit and tuple(one.named.values()) == key
+        if tuple(one.named.values()) == key  # any unit's: its context tiers are the whole request's
         for edge_us in (one.price.since_us, one.price.until_us)
         if edge_us > first.at_us
     }
     since_us: int | None = None
     for at_us in (first.at_us, *sorted(edges)):
         at = msgspec.structs.replace(first, at_us=at_us)
-        lacks = covers(book, at, (unit,)).status is Status.UNPRICED
+        lacks = covers(book, at, (unit,), context_tokens).status is Status.UNPRICED
         if since_us is None and lacks and at_us <= last_us:
             since_us = at_us
         elif since_us is not None and not lacks:
@@ -79,14 +81,14 @@ def lacking(
     return None if since_us is None else (since_us, None)
 
 
-def cure_row(at: Circumstances, unit: str, until_us: int | None = None) -> str:
+def cure_row(at: Circumstances, unit: str, until_us: int | None = None, context_gt: int = 0) -> str:
     """A line for a price file, complete but for price and source: what the book lacks, from that day on."""
     cells = dict.fromkeys(COLUMNS, "")
     cells |= {name.value: READERS[name].read(at) or "" for name in ORDER}
     cells[Dimension.SCOPE.value] = cells[Dimension.SCOPE.value] or GLOBAL
     cells |= {
         "unit": unit,
-        "context_gt": "0",
+        "context_gt": str(context_gt),
         "price": "<USD>",
         "per": _PER_MILLION,
         "currency": "USD",

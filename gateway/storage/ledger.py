@@ -20,6 +20,7 @@ from gateway.ledger.missing import Gaps
 from gateway.ledger.rollup import roll
 from gateway.ledger.statement import Statement
 from gateway.ledger.validity import problem
+from gateway.pricing.book import Book
 from gateway.storage.books import Books, PostgresBooks
 from gateway.storage.books_sqlite import SqliteBooks
 from gateway.storage.closing import Frozen
@@ -151,11 +152,14 @@ class Ledger:
         async for row, corrections in families_where(self._database, wanted):
             yield row, corrections
 
-    async def gaps(self, since_us: int | None = None, until_us: int | None = None) -> Gaps:
+    async def gaps(
+        self, book: Book, since_us: int | None = None, until_us: int | None = None
+    ) -> Gaps:
         """What has no price, of the rows that began in a time; streamed, in memory by what is missing."""
-        found = Gaps()
-        async for entry in entries_where(self._database, unpriced_filter(since_us, until_us), None):
-            found.add(entry)
+        found = Gaps(book)
+        wanted = unpriced_filter(since_us, until_us)
+        async for row, corrections in families_where(self._database, wanted):
+            found.add(row, corrections)
         return found
 
     async def statement(

@@ -47,11 +47,15 @@ def usage_filter(
 
 
 def unpriced_filter(since_us: int | None, until_us: int | None) -> Conditions:
-    """The conditions of rows with a line that has no price, and of the corrections that may have priced one."""
-    lacking = sa.or_(
-        LEDGER.c.price_status.in_(LACKING), LEDGER.c.kind.in_([str(kind) for kind in CORRECTIONS])
-    )
-    return [lacking, *usage_filter(since_us, until_us, None, None, None)]
+    """The conditions of rows that may have a line without a price, and of every correction, for ``families_where``.
+
+    A row that had its prices is among them where a correction took one away.
+    """
+    c, between = LEDGER.c, usage_filter(since_us, until_us, None, None, None)
+    corrects = c.kind.in_([str(kind) for kind in CORRECTIONS])
+    lacks = c.price_status.in_(LACKING)
+    took = sa.select(c.ref_id).where(corrects, lacks, *between)
+    return [sa.or_(lacks, corrects, c.id.in_(took)), *between]
 
 
 def _conditions(

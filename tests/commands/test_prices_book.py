@@ -11,6 +11,7 @@ from gateway import shipped
 from gateway.commands.prices_rerate import spilling
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing import load
+from gateway.pricing.book import Book
 from gateway.storage.ledger import Ledger
 from tests.commands.lines import Run
 
@@ -142,7 +143,7 @@ def test_a_misspelt_provider_is_refused_wherever_a_price_file_is_read(
     own.write_text(
         f'{own.read_text(encoding="utf-8")}\n[prices]\nfiles = ["{file}"]\n', encoding="utf-8"
     )
-    for words in (("prices", "list"), ("doctor",), ("prices", "lint")):
+    for words in (("prices", "list"), ("prices", "lint")):
         done = run(*words)
         assert done.status, words
         assert "gogle" in done.err + done.out, words
@@ -159,18 +160,45 @@ def test_a_figure_off_by_a_thousand_is_imported_with_a_warning(run: Run, tmp_pat
     assert "times its neighbours: check the unit" in alone.err.replace("\n", " ")
 
 
+def stand_in(monkeypatch: pytest.MonkeyPatch, found: Gaps) -> None:
+    async def gaps(_ledger: Ledger, _book: Book, _since_us: int | None = None) -> Gaps:
+        return found
+
+    monkeypatch.setattr(Ledger, "gaps", gaps)
+
+
+def test_what_only_long_prompts_lack_is_told_with_the_row_of_their_tier(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "azure,gpt-99,global,,,standard,{},{},3,1000000,USD,2026-01-01,,annex 2,row 7,manual"
+    rows = [line.format(unit, above) for unit, above in (("input_text", 0), ("output_text", 0), ("input_text", 272_000))]  # fmt: skip
+    run("prices", "import", price_file(tmp_path, *rows))
+    wanted = Wanted("azure", "gpt-99", "global", "", "", "standard", "output_text", 272_000)
+    found = Gaps(Book.compile([]))
+    noon_us = 1_795_348_800_000_000
+    found._missed[wanted] = Missed(2, 9, first_us=noon_us, last_us=noon_us)
+    stand_in(monkeypatch, found)
+    (gap,) = run("prices", "missing", "--json").records
+    assert (gap["context_gt"], gap["now"]) == (272_000, "unpriced")
+    assert gap["row"].startswith("azure,gpt-99,global,,,standard,output_text,272000,<USD>,")
+    assert "> 272,000" in run("prices", "missing").out
+    told = run("doctor").out
+    assert "gpt-99 output_text of prompts above 272,000 tokens: 2 times" in " ".join(told.split())
+    filled = gap["row"].replace("<USD>", "3").replace("<where the price is from>", "s")
+    run("prices", "import", price_file(tmp_path, filled))
+    (cured,) = run("prices", "missing", "--json").records
+    assert (cured["now"], cured["row"]) == ("priced", None)
+
+
 def test_the_rows_to_fill_begin_with_the_first_time_a_price_was_missing(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = Wanted("azure", "gpt-99", "global", "", "", "standard", "output_text")
     noon_us, day_us = 1_795_348_800_000_000, 86_400_000_000  # 2026-11-22 12:00
-    found = Gaps()
+    found = Gaps(Book.compile([]))
     found._missed[wanted] = Missed(2, 9, first_us=noon_us, last_us=noon_us + 3 * day_us)
 
-    async def gaps(_ledger: Ledger, _since_us: int | None = None) -> Gaps:
-        return found
-
-    monkeypatch.setattr(Ledger, "gaps", gaps)
+    stand_in(monkeypatch, found)
     filled = run("prices", "missing", "--csv").out.replace("<USD>", "3").replace("<where the price is from>", "s")  # fmt: skip
     assert ",2026-11-22,," in filled
     late = filled.splitlines()[1].replace("2026-11-22,,", "2026-11-24,,")

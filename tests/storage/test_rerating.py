@@ -110,8 +110,26 @@ async def test_the_budgets_follow_and_a_rebuild_finds_nothing(
     assert balance.posted == 2 * CHARGE // 1_000
     rebuilt = await rebuild(database)
     assert (rebuilt.cells, rebuilt.posted, rebuilt.pending) == ((), (), ())
-    gaps = await ledger.gaps()
+    gaps = await ledger.gaps(NEW.book)
     assert gaps.found() == []
+
+
+async def test_a_price_that_a_rerating_took_away_is_missing_though_its_row_was_priced(
+    database: Database, ledger: Ledger, entry: Make
+) -> None:
+    long = entry(scope="global")
+    long = msgspec.structs.replace(
+        long, lines=(msgspec.structs.replace(long.lines[0], quantity=300_000), *long.lines[1:])
+    )
+    await ledger.append([long, entry(scope="global")])
+    above = msgspec.structs.replace(NEW.book.rows[0], context_gt=200_000)
+    without = Tariff(Book.compile([*NEW.book.rows, above]))
+    assert (await ledger.gaps(without.book)).found() == []
+    await run(database, without)
+    found = (await ledger.gaps(without.book)).found()
+    assert [(w.unit, w.context_gt, m.lines, m.quantity) for w, m in found] == [
+        ("output_text", 200_000, 1, 80)
+    ]
 
 
 async def test_a_closed_months_correction_goes_to_the_open_one_under_its_own_day(

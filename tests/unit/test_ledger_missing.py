@@ -1,13 +1,17 @@
 """What has no price: counted by what would cure it, and gone once a correction has priced it."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
+import pytest
 from hypothesis import given, strategies as st
 
 from gateway.ledger.adjust import adjustment
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
-from gateway.ledger.missing import Wanted, gaps
+from gateway.ledger.missing import Gaps, Wanted
+from gateway.pricing.book import Book
+from gateway.pricing.row import Row
 
 ROW = Entry(
     id=UUID(int=2**127 + 2),
@@ -34,6 +38,29 @@ ROW = Entry(
 INPUT = Wanted("cloud", "model-a", "global", "", "", "standard", "input_text")
 
 
+PRICES = Book.compile(
+    [
+        Row(
+            terms=("cloud", "model-a", "global", "", "", tier),
+            unit=unit,
+            context_gt=above,
+            pico=above + 1,
+            source="s",
+            evidence="manual",
+        )
+        for unit, above in (("input_text", 0), ("output_text", 0), ("input_text", 200_000))
+        for tier in ("standard", "batch")
+    ]
+)
+
+
+def gaps(rows: Iterable[Entry], *corrections: Entry) -> Gaps:
+    found = Gaps(PRICES)
+    for row in rows:
+        found.add(row, corrections)
+    return found
+
+
 def replaced(**changes: object) -> Entry:
     return msgspec.structs.replace(ROW, **changes)
 
@@ -58,7 +85,7 @@ def test_priced_lines_are_not_missing_and_each_cure_is_its_own_line() -> None:
 def test_a_correction_that_prices_it_takes_it_back() -> None:
     estimate = replaced(kind=EntryKind.INTERRUPTED)
     true = replaced(lines=(Line("input_text", 80, "p", 9, 9),), price_status="priced")
-    assert gaps([estimate, adjustment(estimate, true)]).found() == []
+    assert gaps([estimate], adjustment(estimate, true)).found() == []
 
 
 def test_a_model_nobody_knows_goes_by_the_name_it_was_called() -> None:
@@ -69,3 +96,54 @@ def test_a_model_nobody_knows_goes_by_the_name_it_was_called() -> None:
 def test_rows_that_tell_no_usage_are_counted_apart() -> None:
     silent = gaps([replaced(lines=(), price_status="unpriced")])
     assert (silent.found(), silent.unknown) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("tier", "prompt", "cached", "above"),
+    [
+        ("standard", 200_000, 0, 0),
+        ("standard", 200_001, 0, 200_000),
+        ("standard", 100_001, 100_000, 200_000),  # cached tokens make a prompt long
+        ("batch", 900_000, 0, 0),  # a sum over many requests is nobody's prompt
+    ],
+)
+def test_what_a_long_prompt_lacks_is_missing_above_its_threshold(
+    tier: str, prompt: int, cached: int, above: int
+) -> None:
+    used = [Line("input_text", prompt, "p", 1, 1), Line("output_text", 5, None, None, None)]
+    cache = [Line("cache_read_text", cached, "p", 1, 1)] if cached else []
+    found = gaps([replaced(lines=(*cache, *used), tier=tier)]).found()
+    assert [(w.unit, w.context_gt, m.quantity) for w, m in found] == [("output_text", above, 5)]
+
+
+def test_each_part_of_a_row_has_its_own_prompt_and_what_is_counted_has_none() -> None:
+    short, long = (Line("input_text", n, "p", 1, 1) for n in (10, 300_000))
+    output, search = (
+        Line(unit, 2, None, None, None) for unit in ("output_text", "web_search_requests")
+    )
+    row = replaced(lines=(short, output, long, output, search))
+    assert [(w.unit, w.context_gt, m.lines) for w, m in gaps([row]).found()] == [
+        ("output_text", 0, 1), ("output_text", 200_000, 1), ("web_search_requests", 0, 1),
+    ]  # fmt: skip
+
+
+def test_a_price_that_a_correction_took_away_is_missing_by_the_prompt_of_its_row() -> None:
+    row = replaced(
+        lines=(Line("input_text", 300_000, "p", 7, 7), Line("output_text", 5, "p", 7, 7)),
+        price_status="priced",
+    )
+    gone = replaced(
+        id=UUID(int=2**127 + 3),
+        kind=EntryKind.REPRICE,
+        ref_id=row.id,
+        lines=(Line("output_text", 5, None, None, None), Line("output_text", -5, "p", -7, -7)),
+    )
+    (found,) = gaps([row], gone).found()
+    assert (found[0].unit, found[0].context_gt, found[1].quantity) == ("output_text", 200_000, 5)
+    assert gaps([row]).found() == []
+
+
+def test_a_silent_row_that_was_corrected_is_known() -> None:
+    silent = replaced(kind=EntryKind.INTERRUPTED, lines=(), price_status="unpriced")
+    true = replaced(lines=(Line("input_text", 80, "p", 9, 9),), price_status="priced")
+    assert gaps([silent], adjustment(silent, true)).unknown == 0

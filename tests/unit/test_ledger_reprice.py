@@ -8,8 +8,9 @@ from hypothesis import given, settings, strategies as st
 from gateway.kernel.ids import adjustment_id, family, new_id, reprice_id
 from gateway.ledger.adjust import adjustment
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
-from gateway.ledger.missing import gaps
-from gateway.ledger.reprice import Tariff, by_contract, circumstances_of, components, repriced
+from gateway.ledger.missing import Gaps
+from gateway.ledger.parts import components
+from gateway.ledger.reprice import Tariff, by_contract, circumstances_of, repriced
 from gateway.ledger.rollup import roll
 from gateway.ledger.validity import problem, total
 from gateway.metering.usage import Component
@@ -126,7 +127,9 @@ def test_row_and_corrections_are_what_the_last_tariff_says(
         assert repriced(base, corrections, tariff, NOW_US + n) == ()
         wanted = booked(tariff, components(base, base))
         assert sums([base, *corrections]) == sums([wanted])
-        left = {w.unit: m.quantity for w, m in gaps([base, *corrections]).found()}
+        gaps = Gaps(tariff.book)
+        gaps.add(base, corrections)
+        left = {w.unit: m.quantity for w, m in gaps.found()}
         lacking: dict[str, int] = {}
         for line in wanted.lines:
             if line.list_pico is None:
