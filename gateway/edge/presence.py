@@ -36,15 +36,16 @@ class Truncatable(Protocol):
 class ClientPresence:
     """The client of one request. ``gone`` turns True once and stays so.
 
+    ``started`` says that an answer has begun: from then on it can only be ended, or cut.
     ``on_gone`` is taken and called at most once, synchronously in the loop: it must neither block nor
     raise. After the response is complete it is never called, so the next request of a kept-alive
     connection is safe from it.
     """
 
-    __slots__ = ("_connection", "_waiter", "gone", "on_gone")
+    __slots__ = ("_connection", "_waiter", "gone", "on_gone", "started")
 
     def __init__(self, connection: Truncatable | None = None) -> None:
-        self.gone = False
+        self.gone = self.started = False
         self.on_gone: Callable[[], object] | None = None
         self._connection = connection
         self._waiter: asyncio.Future[None] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from gateway.edge.abandon import Abandonment, Policy
 from gateway.edge.inbound import BODY_BYTES_MAX, expects_much, read_inbound
@@ -85,7 +85,6 @@ class _Request:
         "call",
         "inbound",
         "presence",
-        "started",
     )
 
     def __init__(self, proxy: Proxy, provider: Provider, scope: Scope, send: Send) -> None:
@@ -97,7 +96,6 @@ class _Request:
         self.presence: ClientPresence = scope.get(SCOPE_KEY) or ClientPresence()
         self.inbound = Inbound(b"", scope["raw_path"], b"", (), b"")
         self.call: Call | None = None
-        self.started = False
 
     async def run(self, receive: Receive) -> None:
         try:
@@ -127,14 +125,8 @@ class _Request:
         ) as exchange:
             response = await exchange.forward(partial(self._await_head, exchange))
             self.presence.disarm()
-            await relay(
-                response,
-                self._sent,
-                self.presence,
-                self._way(exchange),
-                abandonment=proxy.abandonment,
-                clock=proxy.clock,
-            )
+            way = self._way(exchange)
+            await relay(response, self._send, self.presence, way, abandonment=proxy.abandonment)
 
     def _way(self, exchange: Exchange) -> Way:
         async def settle(relayed: Relayed) -> None:
@@ -159,19 +151,14 @@ class _Request:
         if self.presence.gone:
             raise ClientGone
         self.presence.disarm()
-        task = asyncio.current_task()
-        if task is not None and _policy(exchange) == "cancel":
+        if _policy(exchange) == "cancel" and (task := asyncio.current_task()) is not None:
             self.presence.arm(task.cancel)
-
-    async def _sent(self, message: Message) -> None:
-        self.started = True
-        await self._send(message)
 
     async def _refuse(self, error: GatewayError) -> None:
         """Answer in the caller's protocol; a response that has begun is cut instead."""
         provider = self._provider
         self._proxy.observer.refused(provider.name, error.code)
-        if self.started:
+        if self.presence.started:
             self.presence.truncate()
             return
         refusal = provider.refuse(error, self.call, self.inbound, str(self._id))

@@ -6,6 +6,11 @@ The law is "a complete response implies a durable row", and "complete" is HTTP's
                   has returned; an answer without a body is complete with its head, so the head waits.
 - chunked         every chunk goes out when it comes; the terminating zero chunk waits for ``settle``.
 
+One exception, which costs the client nothing, since it is served by the last byte and not by those before: where
+a content-length was announced and all of the body is there before anything was sent (no filter, no growing hold,
+the client present), it is looked at and settled first, then head and body go out in one piece. Where it cannot be
+settled nothing was sent, and the client gets an error of its protocol instead of a break.
+
 Where the end does not come, the client sees a truncated message, never a clean end. To change what passes
 in the head, edit ``DROPPED``.
 """
@@ -21,7 +26,6 @@ from gateway.edge.abandon import Abandonment, Departure, Policy
 from gateway.edge.presence import ClientPresence
 from gateway.exchange.growth import Growth
 from gateway.exchange.ports import Response
-from gateway.kernel.clock import Clock
 from gateway.kernel.errors import UpstreamFailed, UpstreamMalformed
 from gateway.metering.meter import Filter
 from gateway.wire.headers import HOP_BY_HOP, first, named_by_connection, united
@@ -52,7 +56,6 @@ class Relayed(msgspec.Struct, frozen=True):
     whole          the upstream's body was read to its end (also after the client had left)
     bytes_in       body bytes that came from the upstream; bytes_out  those that went to the client
     bytes_late     those of bytes_in that came when the client had already left
-    first_byte_ns  the clock's ticks when the first body byte had been sent, None where none was
     failure        what the upstream died of
     """
 
@@ -61,16 +64,16 @@ class Relayed(msgspec.Struct, frozen=True):
     bytes_in: int
     bytes_out: int
     bytes_late: int
-    first_byte_ns: int | None
     failure: UpstreamFailed | None
 
 
 class Way(msgspec.Struct, frozen=True):
     """How a response is to pass: what is the same for every chunk of it.
 
-    tap     is given every upstream chunk, after it was sent
+    tap     is given every upstream chunk, after it was sent (before, where the whole is held: see above)
     settle  makes the row durable; awaited once, before the end of a complete response is released, and
-            also where the response did not complete. Where it raises, the client sees a truncated response
+            also where the response did not complete. Where it raises, the client sees a truncated response,
+            or nothing yet
     policy  what to do when the client leaves
     strip   takes out what only the gateway asked for; the length is then not announced
     bodiless  the request was a HEAD: the length announces what will not come
@@ -120,7 +123,6 @@ async def relay(
     way: Way,
     *,
     abandonment: Abandonment,
-    clock: Clock,
 ) -> Relayed:
     """Pass a response to the client, close it, settle, release its end.
 
@@ -128,20 +130,27 @@ async def relay(
     policy says: call it in a task that may outlive the request. Raises what ``settle`` raises, and
     UpstreamMalformed, before anything was sent, where the announced length is no number.
     """
+    passage = _Passage(response, send, presence, way)
+    try:
+        whole = passage.measure()
+    except UpstreamMalformed:
+        await response.close()
+        raise
+    if whole is not None:
+        return await passage.deliver(whole)
     departure = Departure(abandonment, way.policy, response, way.outlasts)
     presence.arm(departure.begin)
     try:
-        passage = _Passage(response, send, presence, way, clock)
         await passage.start()
         failure = await passage.pump(departure)
     finally:
         presence.disarm()
         departure.end()
         await response.close()
-    whole = failure is None and not departure.stopped
+    whole_body = failure is None and not departure.stopped
     if departure.stopped:
         await abandonment.turn()
-    return await passage.finish(failure, whole=whole)
+    return await passage.finish(failure, whole=whole_body)
 
 
 class _Passage:
@@ -152,33 +161,43 @@ class _Passage:
         "_bytes_late",
         "_bytes_left",
         "_bytes_out",
-        "_clock",
-        "_first_byte_ns",
         "_held",
         "_presence",
         "_response",
         "_send",
-        "_started",
         "_stopped",
         "_way",
     )
 
-    def __init__(
-        self, response: Response, send: Send, presence: ClientPresence, way: Way, clock: Clock
-    ) -> None:
+    def __init__(self, response: Response, send: Send, presence: ClientPresence, way: Way) -> None:
         self._response = response
         self._send = send
         self._presence = presence
         self._way = way
-        self._clock = clock
-        self._bytes_left = _announced(response, way)
+        self._bytes_left: int | None = None
         self._bytes_in = 0
         self._bytes_out = 0
         self._bytes_late = 0
-        self._first_byte_ns: int | None = None
         self._held = b""
-        self._started = False
         self._stopped = False  # by us: what is held back stays back
+
+    def measure(self) -> bytes | None:
+        """Read how long the body is said to be; the body, where all of it is here and may be held until settled.
+
+        Raises UpstreamMalformed where the announced length is no number.
+        """
+        way = self._way
+        left = self._bytes_left = _announced(self._response, way)
+        if not left or self._presence.gone or way.growth is not None:
+            return None
+        return self._response.whole(left)
+
+    async def deliver(self, body: bytes) -> Relayed:
+        """A body that came as a whole, and of which nothing was sent: settled, then sent with its head."""
+        self._way.tap(body)
+        self._bytes_in = len(body)
+        self._held = body
+        return await self._complete()
 
     async def start(self) -> None:
         """Send the head now, unless it is the end already."""
@@ -190,7 +209,7 @@ class _Passage:
         framed = self._way.strip is None and head.status not in _BODILESS
         headers = passing_headers(head.headers, framed=framed)
         headers.extend(self._way.headers)
-        self._started = True
+        self._presence.started = True
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
 
     async def pump(self, departure: Departure) -> UpstreamFailed | None:
@@ -231,8 +250,6 @@ class _Passage:
         if chunk:
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
             self._bytes_out += len(chunk)
-            if self._first_byte_ns is None:
-                self._first_byte_ns = self._clock.ticks_ns()
 
     def _withhold(self, chunk: bytes, left: int) -> bytes:
         if len(chunk) > left:
@@ -265,9 +282,9 @@ class _Passage:
             await self._way.settle(relayed)
             settled = True
         finally:
-            if not settled and self._started:
+            if not settled and self._presence.started:
                 self._presence.truncate()
-        if not self._started:
+        if not self._presence.started:
             await self._send_head()
         await self._send({"type": "http.response.body", "body": self._held, "more_body": False})
         return relayed
@@ -279,7 +296,6 @@ class _Passage:
             self._bytes_in,
             self._bytes_out,
             self._bytes_late,
-            self._first_byte_ns,
             failure,
         )
 

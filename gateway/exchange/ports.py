@@ -39,6 +39,10 @@ class Response(Protocol):
         """
         ...
 
+    def whole(self, length: int) -> bytes | None:
+        """The body, where all its ``length`` bytes have come and none was read: it is closed then. Else None."""
+        ...
+
     async def close(self) -> None:
         """Give the connection back, or abort it where the body was not read to its end. Idempotent."""
         ...

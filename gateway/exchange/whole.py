@@ -28,6 +28,10 @@ class WholeResponse:
         if self.failure is not None:
             raise self.failure
 
+    def whole(self, length: int) -> bytes | None:
+        """See Response."""
+        return self.chunk if len(self.chunk) == length and self.failure is None else None
+
     async def close(self) -> None:
         """Nothing is held."""
 

@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
     """The protocol object; see the module's first lines for who calls what.
 
     head      the final response head has arrived: ``status`` and ``headers`` hold it
-    parts     received body bytes nobody has taken yet
+    parts     received body bytes nobody has taken yet; ``size`` of them together
     done      the response is complete
     error     why there will be no more; set after all received bytes were put into ``parts``
     got       at least one byte of an answer arrived
@@ -65,9 +65,9 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_bodiless", "_buffered", "_ends", "_field_bytes", "_full", "_head_bytes", "_held",
         "_informational", "_keep",
-        "_limits", "_loop", "_owner", "_parser", "_reason", "_size", "_stamp", "_transport", "_waiter",
+        "_limits", "_loop", "_owner", "_parser", "_reason", "_stamp", "_transport", "_waiter",
         "busy", "closed", "done", "error", "got", "head", "headers", "idle_since", "origin", "parts",
-        "sent", "status", "used", "writing",
+        "sent", "size", "status", "used", "writing",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
         self.headers = []
         self.head = self.done = self.got = self.sent = False
         self._keep = self._bodiless = False
-        self._size = self._head_bytes = self._field_bytes = self._informational = self._buffered = 0
+        self.size = self._head_bytes = self._field_bytes = self._informational = self._buffered = 0
         self._reason = ""
 
     # What the holder calls.
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         parts = self.parts
         chunk = parts[0] if len(parts) == 1 else b"".join(parts)
         self.parts = []
-        self._size = 0
+        self.size = 0
         if self._held:
             self._held = False
             self._stamp = self._owner.now
@@ -307,8 +307,8 @@ class Connection(asyncio.Protocol):
         if self.done:
             self._refuse("a body where there can be none")
         self.parts.append(part)
-        self._size += len(part)
-        if self._size > BUFFER_BYTES_HIGH and not self._held:
+        self.size += len(part)
+        if self.size > BUFFER_BYTES_HIGH and not self._held:
             self._held = True
             self._transport.pause_reading()
 

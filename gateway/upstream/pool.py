@@ -196,6 +196,10 @@ class UpstreamResponse:
             return stream.within(self._wall)
         return self._walled()
 
+    def whole(self, length: int) -> bytes | None:
+        stream = self._stream
+        return stream.whole(length) if isinstance(stream, RelayStream) else None
+
     async def _walled(self) -> AsyncIterator[bytes]:
         with self._wall:
             async for chunk in self._stream:

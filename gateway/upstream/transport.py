@@ -189,6 +189,13 @@ class RelayStream(httpx.AsyncByteStream):
             finally:
                 self._release()
 
+    def whole(self, length: int) -> bytes | None:
+        """The body, where all its ``length`` bytes are here already and untouched; else None."""
+        connection = self._connection
+        if connection is None or not connection.done or connection.size != length:
+            return None
+        return self._take(connection)
+
     def _ended(self, connection: Connection) -> bool:
         """Received bytes first, then the error, then the end: a late failure swallows nothing."""
         if self._connection is None:

@@ -9,7 +9,6 @@ import pytest
 from gateway.edge.abandon import Abandonment, Bounds, Policy
 from gateway.edge.presence import ClientPresence
 from gateway.edge.relay import Relayed, Way, relay
-from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import UpstreamFailed
 from gateway.wire.messages import Head
 
@@ -27,6 +26,9 @@ class Stream:
             yield chunk
         if self.closed:
             raise UpstreamFailed("the response was closed")
+
+    def whole(self, length: int) -> bytes | None:
+        return None
 
     async def close(self) -> None:
         self.closed = True
@@ -61,7 +63,6 @@ class Call:
                 outlasts=lambda: self.nearly_done,
             ),
             abandonment=self._abandonment,
-            clock=SystemClock(),
         )
 
     async def _send(self, message: Any) -> None:

@@ -10,7 +10,6 @@ from hypothesis import given, settings, strategies as st
 from gateway.edge.abandon import Abandonment, Policy
 from gateway.edge.presence import ClientPresence
 from gateway.edge.relay import Relayed, Way, passing_headers, relay
-from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import SpoolFull, UpstreamFailed, UpstreamMalformed
 from gateway.wire.messages import Head, Headers
 
@@ -20,11 +19,26 @@ CUTS = st.lists(st.binary(max_size=12), max_size=8)
 class Upstream:
     """A Response whose body is a list: bytes, an error to die of, or a callable to run in between."""
 
-    def __init__(self, parts: list[Any], *headers: tuple[bytes, bytes], status: int = 200) -> None:
+    def __init__(
+        self,
+        parts: list[Any],
+        *headers: tuple[bytes, bytes],
+        status: int = 200,
+        arrived: bool = False,
+    ) -> None:
+        """``arrived``: all of it is here before anybody asks."""
         self.head = Head(status, headers)
         self.parts = parts
+        self.arrived = arrived
         self.pulled = 0
         self.closed = asyncio.Event()
+
+    def whole(self, length: int) -> bytes | None:
+        body = b"".join(self.parts) if self.arrived else b""
+        if len(body) != length or not body:
+            return None
+        self.closed.set()
+        return body
 
     async def body(self) -> AsyncIterator[bytes]:
         for part in self.parts:
@@ -78,7 +92,6 @@ class Stage:
             self.presence,
             Way(tap=self.tap, settle=self.settle, policy=policy, **way),
             abandonment=Abandonment(asyncio.get_running_loop().create_task),
-            clock=SystemClock(),
         )
 
     def sent(self) -> bytes:
@@ -95,7 +108,12 @@ def play(parts: list[Any], *headers: tuple[bytes, bytes], **options: Any) -> Sta
     async def story() -> Stage:
         stage = Stage()
         stage.settle_error = options.pop("settle_error", None)
-        upstream = Upstream(parts, *headers, status=options.pop("status", 200))
+        upstream = Upstream(
+            parts,
+            *headers,
+            status=options.pop("status", 200),
+            arrived=options.pop("arrived", False),
+        )
         failure: Exception | None = None
         try:
             await stage.run(upstream, **options)
@@ -217,6 +235,91 @@ def test_a_body_of_another_length_than_announced_is_a_failure(parts: list[bytes]
     assert relayed.outcome == "upstream_failed"
     assert isinstance(relayed.failure, UpstreamMalformed)
     assert "end" not in stage.kinds()
+
+
+@settings(max_examples=50)
+@given(parts=CUTS)
+def test_a_whole_that_is_here_already_is_settled_before_any_of_it_goes_out(
+    parts: list[bytes],
+) -> None:
+    body = b"".join(parts)
+    stage = play(list(parts), announced(parts), arrived=True)
+    if body:
+        assert stage.kinds() == ["tap", "settle", "head", "end"]
+    assert stage.sent() == stage.tapped() == body
+    (relayed,) = stage.settled
+    assert (relayed.outcome, relayed.whole, relayed.bytes_late) == ("complete", True, 0)
+    assert relayed.bytes_in == relayed.bytes_out == len(body)
+
+
+def test_a_whole_that_cannot_be_settled_leaves_everything_to_the_refusal() -> None:
+    stage = play([b"abc"], announced([b"abc"]), arrived=True, settle_error=SpoolFull("disk full"))
+    assert stage.kinds() == ["tap", "settle"]
+    assert not stage.presence.started
+
+
+@pytest.mark.parametrize(
+    ("headers", "options"),
+    [
+        ([], {}),
+        ([(b"transfer-encoding", b"chunked")], {}),
+        ([(b"content-length", b"4")], {}),
+        ([(b"content-length", b"3")], {"strip": "a filter"}),
+        ([(b"content-length", b"3")], {"growth": "a hold"}),
+    ],
+    ids=["until the end", "chunked", "incomplete", "filtered", "growing"],
+)
+def test_nothing_else_is_held_back(
+    headers: list[tuple[bytes, bytes]], options: dict[str, Any]
+) -> None:
+    """A stream, what is not all there, what is filtered or may be stopped: sent first, looked at second."""
+    if "strip" in options:
+        options = {"strip": DropLetters()}
+    if "growth" in options:
+        options = {"growth": Unbounded()}
+    stage = play([b"ab\n"], *headers, arrived=True, **options)
+    assert stage.kinds()[:3] == ["head", "body", "tap"]
+
+
+class Unbounded:
+    """A hold that always has room to grow."""
+
+    ending = None
+
+    async def step(self, size: int) -> bool:
+        return True
+
+
+def test_who_has_left_before_a_whole_came_is_recorded_as_gone() -> None:
+    async def story() -> None:
+        stage = Stage()
+        stage.presence.leave()
+        upstream = Upstream([b"abc"], (b"content-length", b"3"), arrived=True)
+        relayed = await stage.run(upstream, policy="finish")
+        assert (relayed.outcome, relayed.whole, relayed.bytes_late) == ("client_left", True, 3)
+        assert stage.tapped() == b"abc"
+        assert stage.sent() == b""
+        assert upstream.closed.is_set()
+
+    asyncio.run(story())
+
+
+def test_who_leaves_while_a_whole_is_settled_does_not_undo_its_row() -> None:
+    async def story() -> None:
+        stage = Stage()
+        plain = stage.settle
+
+        async def settle(relayed: Relayed) -> None:
+            stage.presence.leave()
+            await plain(relayed)
+
+        stage.settle = settle  # type: ignore[method-assign]  # the stage's own books
+        upstream = Upstream([b"abc"], (b"content-length", b"3"), arrived=True)
+        relayed = await stage.run(upstream)
+        assert (relayed.outcome, len(stage.settled)) == ("complete", 1)
+        assert "truncate" not in stage.kinds()
+
+    asyncio.run(story())
 
 
 def test_a_length_that_is_no_number_is_refused_before_anything_is_sent() -> None:

@@ -20,7 +20,6 @@ from gateway.edge.limits import Limits
 from gateway.edge.presence import SCOPE_KEY
 from gateway.edge.relay import Relayed, Way, relay
 from gateway.edge.server import Tls, server_config
-from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import UpstreamFailed
 from gateway.wire.messages import Head
 
@@ -50,6 +49,9 @@ class Reader:
             yield chunk.removesuffix(self.END)
             if chunk.endswith(self.END):
                 return
+
+    def whole(self, length: int) -> bytes | None:
+        return None
 
     async def close(self) -> None:
         self._closed = True
@@ -97,7 +99,6 @@ class Rig:
                 abandonment=Abandonment(
                     asyncio.get_running_loop().create_task, drain=Bounds(5, 1_000_000)
                 ),
-                clock=SystemClock(),
             )
         except OSError as error:
             failures.append(error)

@@ -163,11 +163,23 @@ STALL = b"(nothing more comes)"  # a chunk that never does
 
 
 class FakeResponse:
-    def __init__(self, head: Head, chunks: Sequence[bytes], steps: Steps) -> None:
+    """``arrived``: its body is all there with its head."""
+
+    def __init__(
+        self, head: Head, chunks: Sequence[bytes], steps: Steps, *, arrived: bool = False
+    ) -> None:
         self.head = head
         self._chunks = chunks
         self._steps = steps
+        self._arrived = arrived
         self.closed = False
+
+    def whole(self, length: int) -> bytes | None:
+        body = b"".join(self._chunks)
+        if not self._arrived or self.closed or len(body) != length:
+            return None
+        self.closed = True
+        return body
 
     async def body(self) -> AsyncIterator[bytes]:
         for chunk in self._chunks:
@@ -202,6 +214,7 @@ class FakeUpstreams:
         self.consumed: list[Target] = []
         self.asked: list[str] = []  # of every target consumed, the upstream
         self.unreachable = False
+        self.arrived = False
         self.by_name: dict[str, Script] = {}
 
     async def send(
@@ -217,7 +230,7 @@ class FakeUpstreams:
         await self.steps.reach("head")
         if script.fails is not None:
             raise script.fails
-        return FakeResponse(script.head, script.chunks, self.steps)
+        return FakeResponse(script.head, script.chunks, self.steps, arrived=self.arrived)
 
 
 class OneKey:

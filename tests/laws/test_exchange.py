@@ -39,6 +39,12 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
         {"messages": [{"role": "user", "content": "Say hello"}]},
         ("azure", "chat-basic"),
     ),
+    # The same, but all of it is here with its head, of an announced length.
+    "chat-whole": (
+        CHAT,
+        {"messages": [{"role": "user", "content": "Say hello"}]},
+        ("azure", "chat-basic"),
+    ),
     "chat-stream": (
         CHAT,
         {
@@ -77,9 +83,13 @@ async def played(
     """Play one case; at step ``at`` the client leaves, the request is cancelled, or the upstream dies."""
     path, body, transcript = CASES[name]
     head, chunks = recorded(*transcript)
+    if name == "chat-whole":
+        length = str(len(b"".join(chunks))).encode()
+        head = Head(head.status, (*head.headers, (b"Content-Length", length)))
     async with asyncio.TaskGroup() as group:
         steps = Steps(at)
         house = House(counter, book, head, chunks, steps=steps, abandon=abandon, group=group)
+        house.upstreams.arrived = name == "chat-whole"
         task = group.create_task(_guarded(house.call(path, body)))
 
         def fail() -> None:
@@ -156,6 +166,22 @@ def test_whatever_happens_at_any_await_there_is_one_row_or_a_hold(
     for at in range(steps_of(counter, book, name)):
         house, _ = asyncio.run(played(counter, book, name, at, act, abandon))
         assert_law(house)
+
+
+def test_a_whole_answer_goes_out_in_one_piece_after_its_row_and_else_not_at_all(
+    counter: Counter, book: Book
+) -> None:
+    house, _ = asyncio.run(played(counter, book, "chat-whole", None, "nothing", "drain"))
+    names = house.steps.names
+    settled = names.index("settle")
+    assert "send" not in names[:settled]
+    assert "chunk" not in names
+    assert [message.get("more_body") for message in house.sent] == [None, False]
+    for act, statuses in (("cancel", [503]), ("fail", [502]), ("leave", [])):
+        house, _ = asyncio.run(played(counter, book, "chat-whole", settled, act, "drain"))
+        assert len(house.spool.settled) == 1
+        assert [m["status"] for m in house.sent if "status" in m] == statuses
+        assert house.ended() == bool(statuses), "a clean error, no break"
 
 
 @pytest.mark.parametrize("name", ["chat-stream", "converse-stream", "gemini-stream"])
