@@ -44,7 +44,7 @@ class Deferring:
             if len(created) >= CREATED_MAX:
                 created.pop(next(iter(created)))
             return created.setdefault(key, entries.created(entry, f"{key}/created"))
-        is_silent = reading.work_ended and not reading.final and reading.results is None
+        is_silent = reading.work_ended and not reading.final and not reading.is_in_results
         if not is_silent and not (reading.final and reading.components):
             return None
         # Its creation may still be on its way to the ledger.

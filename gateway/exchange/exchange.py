@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -96,6 +96,8 @@ class Exchanges:
 
 class Exchange:
     """One request, with its hold and its attempts."""
+
+    is_a_clients: ClassVar[bool] = True  # not the gateway's own question
 
     def __init__(
         self,
@@ -270,6 +272,8 @@ class Exchange:
             owning, now_us = self._shared.owning, self._shared.clock.wall_us()
             admitted = self.attempt.admitted
             owning.keep(self._provider, self._inbound, admitted, reading, now_us, created)
+            if self.is_a_clients:
+                owning.told(admitted, reading, now_us)
             await owning.kept()
 
     async def __aexit__(

@@ -37,6 +37,8 @@ class _Nobody:
 class Following(Exchange):
     """One question about work; entering it admits nobody: its creator was admitted when the work was created."""
 
+    is_a_clients = False
+
     def __init__(
         self,
         shared: Exchanges,
@@ -97,8 +99,8 @@ class Follower:
         self._exchanges = exchanges
         self._providers = {provider.name: provider for provider in providers}
 
-    async def ask(self, work: Work) -> bool:
-        """Ask once, and book what the work used if it has ended; whether it has.
+    async def ask(self, work: Work) -> bool | None:
+        """Ask once, and book what the work used if it has ended; whether it has, None where the answer does not say.
 
         Raises UpstreamFailed and its kinds, and GatewayError where it cannot be asked.
         """
@@ -112,9 +114,11 @@ class Follower:
             raise UpstreamUnreachable(f"upstream {work.upstream!r} is not configured any more")
         async with Following(shared, provider, call, asking, work, upstream) as exchange:
             told = await _heard(exchange, ANSWER_BYTES_MAX)
-        if told is None or not (told.complete and told.work_ended):
+        if told is None or not told.complete:
+            return None
+        if not told.work_ended:
             return False
-        if told.final or told.results is None:
+        if told.results is None or not told.is_in_results:
             return True
         found = provider.results(asking, told.results)
         if found is None:

@@ -15,6 +15,7 @@ from gateway.exchange.admission import Admitted
 from gateway.exchange.booking import circumstances
 from gateway.exchange.ports import Resources
 from gateway.exchange.routing import Canonical, Routes
+from gateway.exchange.withholding import Withholding
 from gateway.identity.claim import Claim
 from gateway.identity.principal import Principal
 from gateway.kernel.clock import US_PER_SECOND
@@ -26,7 +27,7 @@ from gateway.kernel.errors import (
     Unpriced,
 )
 from gateway.ledger.entry import Entry
-from gateway.ledger.work import Work
+from gateway.ledger.work import Told, Work
 from gateway.metering.meter import Reading
 from gateway.pricing.book import Book
 from gateway.pricing.cover import covers
@@ -60,6 +61,7 @@ class Owning:
         self._routes = routes
         self._book = book
         self._canonical = canonical
+        self._withholding = Withholding(resources)
 
     async def admit(
         self, provider: Provider, inbound: Inbound, admitted: Admitted, at_us: int
@@ -68,8 +70,18 @@ class Owning:
 
         Raises UnknownResource for what is not the principal's, OperationRefused for a listing of everybody's
         things and for new deferred work on input nobody read, ModelNotAllowed, UnknownDeployment, Unpriced,
-        MalformedBody for a body that names too many, Unavailable where nobody can tell.
+        MalformedBody for a body that names too many, NotYetBooked for a deletion that would take usage away,
+        Unavailable where nobody can tell.
         """
+        placed = await self._placed(provider, inbound, admitted, at_us)
+        if placed.call.removes:
+            await self._withholding.admit(placed, at_us)
+        return placed
+
+    async def _placed(
+        self, provider: Provider, inbound: Inbound, admitted: Admitted, at_us: int
+    ) -> Admitted:
+        """The call where what it names is kept."""
         call, request, principal = admitted.call, admitted.request, admitted.principal
         if call.lists:
             _require_all(call, principal, admitted.upstream)
@@ -160,6 +172,7 @@ class Owning:
         if not reading.made or is_nobodys or (is_metered and upstream.single_tenant):
             return
         whose = admitted.principal if admitted.owner is None else admitted.owner
+        name = None if reading.work_id is None else _work(call, upstream, reading.work_id)
         claims = [
             Claim(
                 resource=_key(call, made),
@@ -170,6 +183,7 @@ class Owning:
                 made_us=now_us,
                 expires_us=now_us + STORED_US if is_metered else None,
                 models=admitted.request.named,
+                work=None if made == reading.work_id else name,
             )
             for made in reading.made
         ]
@@ -189,10 +203,9 @@ class Owning:
         asking = provider.retrieval(inbound, work)
         if asking is None:
             return []
-        name = f"{provider.name}/{upstream.name}/{work}"
         return [
             Work(
-                name,
+                f"{provider.name}/{upstream.name}/{work}",
                 provider.name,
                 upstream.name,
                 asking.raw_path,
@@ -201,6 +214,14 @@ class Owning:
                 created.occurred_us,
             )
         ]
+
+    def told(self, admitted: Admitted, reading: Reading, now_us: int) -> None:
+        """A client's own look shows whether work has ended: then it is booked by that, or asked at once. Never raises."""
+        call = admitted.call
+        if reading.work_id is None or not (reading.work_ended and reading.complete):
+            return
+        name = _work(call, admitted.upstream, reading.work_id)
+        self._resources.keep((), (), [Told(name, now_us, is_booked=not reading.is_in_results)])
 
     async def kept(self) -> None:
         """Return once what was claimed is durable, or after some seconds without a database."""
@@ -236,6 +257,10 @@ async def _named(call: Call, inbound: Inbound) -> frozenset[str]:
         return path | await asyncio.to_thread(references, body)
     except (TooManyReferences, MalformedJson) as error:
         raise MalformedBody(str(error)) from error
+
+
+def _work(call: Call, upstream: Upstream, work_id: str) -> str:
+    return f"{call.provider}/{upstream.name}/{work_id}"
 
 
 def _key(call: Call, name: str) -> str:

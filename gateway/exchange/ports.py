@@ -7,7 +7,7 @@ from uuid import UUID
 from gateway.identity.claim import Claim
 from gateway.identity.principal import Principal
 from gateway.ledger.entry import Entry
-from gateway.ledger.work import Work
+from gateway.ledger.work import Told, Work
 from gateway.providers.contract import Target, Upstream
 from gateway.quota.budget import Budget, Subject
 from gateway.quota.hold import Balance, CounterKey, Hold, HoldLine, Verdict
@@ -180,11 +180,22 @@ class Resources(Protocol):
         """The claims there are of these. Raises Unavailable."""
         ...
 
-    def keep(self, claims: Sequence[Claim], works: Sequence[Work] = ()) -> None:
+    def keep(
+        self, claims: Sequence[Claim], works: Sequence[Work] = (), told: Sequence[Told] = ()
+    ) -> None:
         """Claim; known at once to this worker, and to all when written. The first claim stands. Never raises.
 
-        ``works``: deferred work to be asked from now on, until it says what it used.
+        ``works``: deferred work to be asked from now on, until it says what it used. ``told``: what is known of
+        the end of some.
         """
+        ...
+
+    async def is_unbooked(self, work: str, now_us: int) -> bool:
+        """Whether this work is still to be asked for what it used; then that is done at once. Raises Unavailable."""
+        ...
+
+    async def is_unseen(self, provider: str, upstream: str, since_us: int, now_us: int) -> bool:
+        """Whether work kept there was not asked since then; then that is done at once. Raises Unavailable."""
         ...
 
     async def kept(self) -> None:

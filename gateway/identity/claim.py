@@ -12,6 +12,7 @@ class Claim(msgspec.Struct, frozen=True):
     upstream    the upstream that keeps it
     expires_us  when the provider has forgotten it, epoch microseconds; None: until it is deleted
     models      of an input file of batches: the models its lines name; None: it was not read as one
+    work        of a file that deferred work wrote: the name of that work ('azure/openai-main/batch_1')
     """
 
     resource: str
@@ -22,6 +23,7 @@ class Claim(msgspec.Struct, frozen=True):
     made_us: int
     expires_us: int | None = None
     models: tuple[str, ...] | None = None
+    work: str | None = None
 
     def is_of(self, principal: Principal) -> bool:
         """Whether the principal's team made it."""

@@ -31,8 +31,8 @@ GIVEN_UP_US: Final = 7 * 86_400 * US_PER_SECOND
 LATE_US: Final = 15 * 60 * US_PER_SECOND
 UNFINISHED: Final = "batch_unfinished"
 
-Ask = Callable[[Work], Awaitable[bool]]
-"""Asks once and books what was used; whether the work has ended. Raises GatewayError where it cannot tell."""
+Ask = Callable[[Work], Awaitable[bool | None]]
+"""Asks once and books what was used; whether the work has ended, None where nobody says. Raises GatewayError."""
 Zone = Callable[[str, int], tuple[str, int]]
 """(org, epoch µs) → (day, period)"""
 
@@ -63,13 +63,14 @@ class Poller:
         """Ask what is due; how many. Raises Unavailable."""
         now_us = self._clock.wall_us()
         due = await self._works.take(now_us, ASKED_AT_ONCE, LEASE_US)
-        await asyncio.gather(*[self._one(each) for each in due])
+        await asyncio.gather(*[self._one(each, now_us) for each in due])
         self.overdue = await self._works.overdue(self._clock.wall_us() - LATE_US)
         return len(due)
 
-    async def _one(self, due: Due) -> None:
+    async def _one(self, due: Due, begun_us: int) -> None:
         work = due.work
-        if await self._has_ended(work):
+        has_ended = await self._has_ended(work)
+        if has_ended:
             await self._works.done(work.work)
             return
         now_us = self._clock.wall_us()
@@ -78,24 +79,26 @@ class Poller:
             await self._books.append([given_up(work, now_us, day, period)])
             await self._works.done(work.work)
             return
-        await self._works.again(work.work, now_us + wait_us(due))
+        due_us, was_answered = now_us + wait_us(due), has_ended is not None
+        await self._works.again(work.work, due_us, begun_us, was_answered=was_answered)
 
-    async def _has_ended(self, work: Work) -> bool:
+    async def _has_ended(self, work: Work) -> bool | None:
+        """None where there was no answer."""
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(self._told(work))
             await asyncio.wait((asking,), timeout=ASK_S_MAX)
             asking.cancel()
         if asking.cancelled():
             self._observer.failed("poll", UpstreamTimeout("no whole answer about a batch in time"))
-            return False
+            return None
         return asking.result()
 
-    async def _told(self, work: Work) -> bool:
+    async def _told(self, work: Work) -> bool | None:
         try:
             return await self._ask(work)
         except GatewayError as error:
             self._observer.failed("poll", error)
-            return False
+            return None
 
 
 def wait_us(due: Due) -> int:

@@ -191,8 +191,8 @@ class Works(Protocol):
         """What is due; nobody else is given it before the lease ends. Raises Unavailable."""
         ...
 
-    async def again(self, work: str, due_us: int) -> None:
-        """It has not ended. Raises Unavailable."""
+    async def again(self, work: str, due_us: int, begun_us: int, *, was_answered: bool) -> None:
+        """It has not ended: ask again then, or at once if it became wanted since ``begun_us``. Raises Unavailable."""
         ...
 
     async def done(self, work: str) -> None:

@@ -5,6 +5,7 @@ GatewayError
 ├ Unauthenticated 401       UnknownKey · RevokedKey · BadSignature
 ├ Forbidden 403             ModelNotAllowed · OperationRefused · Unpriced
 ├ NotFound 404              UnknownOperation · UnknownDeployment · UnknownResource
+├ NotYetBooked 409
 ├ PayloadTooLarge 413
 ├ UnsupportedEncoding 415
 ├ Throttled 429             TooManyRequests (come back soon) · BudgetSpent (coming back does not help)
@@ -133,6 +134,13 @@ class UnknownResource(NotFound):
     """No file, batch, stored response … of that id that the key's team made."""
 
     code = "unknown_resource"
+
+
+class NotYetBooked(GatewayError):
+    """The file may hold what a batch used, and that is not booked yet: waiting helps."""
+
+    code = "not_yet_booked"
+    status = 409
 
 
 class PayloadTooLarge(GatewayError):

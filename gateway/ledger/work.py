@@ -22,6 +22,17 @@ class Work(msgspec.Struct, frozen=True):
     made_us: int
 
 
+class Told(msgspec.Struct, frozen=True):
+    """A client's own look has shown that work has ended.
+
+    is_booked  what it used is booked, or it used nothing: it need not be asked any more; else it is asked at once
+    """
+
+    work: str
+    at_us: int
+    is_booked: bool
+
+
 class Due(msgspec.Struct, frozen=True):
     """Work that is to be asked now. ``attempts``: how often it was, this time included."""
 

@@ -43,6 +43,11 @@ class Reading(msgspec.Struct, frozen=True):
     results: str | None = None
     made: tuple[str, ...] = ()
 
+    @property
+    def is_in_results(self) -> bool:
+        """Whether what ended work used is said by its file of results only."""
+        return self.work_ended and not self.final and self.results is not None
+
     def balances(self) -> bool:
         """Whether the sum over classes equals the provider's own total (True where it gives none)."""
         if self.stated_total is None:

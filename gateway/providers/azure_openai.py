@@ -123,7 +123,10 @@ _ROUTES: Final = (
         dialect=openai_files.UPLOAD, shape="openai",
     ),
     _list(rb"/files", "files.list"),
-    _free("GET DELETE", rb"/files/" + _ID + rb"(?:/content)?", "files"),
+    _free("GET", rb"/files/" + _ID + rb"(?:/content)?", "files"),
+    Route(
+        "DELETE", re.compile(_ROOT + rb"/files/" + _ID), "files", Kind.FREE, shape="openai", removes=True,
+    ),
     _list(rb"/batches", "batches.list"),
     Route(
         "POST", re.compile(_ROOT + rb"/batches"), "batches.create", Kind.DEFERRED,
@@ -292,6 +295,7 @@ def _call(method: bytes, raw_path: bytes) -> Call | None:
         reserved=route.reserved,
         resource=_text(match.groupdict().get("resource")),
         lists=route.lists,
+        removes=route.removes,
     )
 
 

@@ -63,6 +63,7 @@ class Call(msgspec.Struct, frozen=True):
     resource: str | None = None
     lists: bool = False
     guarded: bool = False
+    removes: bool = False
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -171,6 +172,7 @@ class Route(msgspec.Struct, frozen=True):
     pattern  full match on the raw path below the mount; groups ``model``, ``location`` and ``resource`` are read
     refusal  why the operation does not pass (and what does instead); '' where it passes
     streams  True/False where the path itself decides
+    removes  what it deletes may be the only thing that says what deferred work used
     """
 
     methods: str
@@ -183,6 +185,7 @@ class Route(msgspec.Struct, frozen=True):
     streams: bool | None = None
     reserved: bool = False
     lists: bool = False
+    removes: bool = False
     refusal: str = ""
 
 

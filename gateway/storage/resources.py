@@ -19,11 +19,12 @@ from gateway.exchange.ports import Observer
 from gateway.identity.claim import Claim
 from gateway.kernel.clock import US_PER_SECOND
 from gateway.kernel.errors import Unavailable
-from gateway.ledger.work import Work
+from gateway.ledger.work import Told, Work
 from gateway.storage.engine import Database
-from gateway.storage.errors import RowRefused
+from gateway.storage.errors import RowRefused, StoreUnavailable
 from gateway.storage.rows import encode
 from gateway.storage.tables import RESOURCE, WORK
+from gateway.storage.work import want
 
 REMEMBERED_MAX: Final = 65_536  # claims, some 300 bytes each
 QUEUED_MAX: Final = 100_000  # claims waiting for a database that is away
@@ -41,7 +42,7 @@ class ResourceStore:
         self._database = database
         self._observer = observer
         self._remembered: OrderedDict[str, Claim] = OrderedDict()
-        self._queue: deque[Claim | Work] = deque()
+        self._queue: deque[Claim | Work | Told] = deque()
         self._wake = asyncio.Event()
         self._queued = 0
         self._written = 0
@@ -64,17 +65,32 @@ class ResourceStore:
             found.update((claim.resource, claim) for claim in claims)
         return found
 
-    def keep(self, claims: Sequence[Claim], works: Sequence[Work] = ()) -> None:
+    def keep(
+        self, claims: Sequence[Claim], works: Sequence[Work] = (), told: Sequence[Told] = ()
+    ) -> None:
         """See Resources; works are followed from then on."""
         if self.waiting + len(claims) > QUEUED_MAX:
             self._observer.failed("claims", RowRefused("too many claims wait for the database"))
             return
         new = [claim for claim in claims if claim.resource not in self._remembered]
         self._remember(new)
-        self._queue.extend((*new, *works))
-        self._queued += len(new) + len(works)
+        self._queue.extend((*new, *works, *told))
+        self._queued += len(new) + len(works) + len(told)
         if self._queue:
             self._wake.set()
+
+    async def is_unbooked(self, work: str, now_us: int) -> bool:
+        """See Resources."""
+        await self._written_so_far()
+        async with self._database.write() as connection:
+            return await want(connection, now_us, WORK.c.work == work) > 0
+
+    async def is_unseen(self, provider: str, upstream: str, since_us: int, now_us: int) -> bool:
+        """See Resources."""
+        await self._written_so_far()
+        kept_there = (WORK.c.provider == provider, WORK.c.upstream == upstream)
+        async with self._database.write() as connection:
+            return await want(connection, now_us, *kept_there, WORK.c.asked_us < since_us) > 0
 
     async def kept(self) -> None:
         """See Resources."""
@@ -83,6 +99,13 @@ class ResourceStore:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((self._queued, future))
         await asyncio.wait((future,), timeout=KEPT_S_MAX)
+
+    async def _written_so_far(self) -> None:
+        """Raises StoreUnavailable where what was queued before could not be written: the table does not tell all."""
+        queued = self._queued
+        await self.kept()
+        if self._written < queued:
+            raise StoreUnavailable("the database is away: try again")
 
     async def run(self) -> None:
         """Write what is queued, until cancelled; a failure is reported and the same is written later."""
@@ -129,7 +152,7 @@ class ResourceStore:
         async with self._database.write() as connection:
             return int((await connection.execute(gone)).rowcount)
 
-    async def _write(self, batch: Sequence[Claim | Work]) -> None:
+    async def _write(self, batch: Sequence[Claim | Work | Told]) -> None:
         claims = sorted(
             (one for one in batch if isinstance(one, Claim)), key=lambda claim: claim.resource
         )
@@ -143,6 +166,11 @@ class ResourceStore:
                 standing = []
             if works:
                 await self._insert(connection, WORK, [_work_row(work) for work in works])
+            for told in [one for one in batch if isinstance(one, Told)]:
+                if told.is_booked:
+                    await connection.execute(sa.delete(WORK).where(WORK.c.work == told.work))
+                else:
+                    await want(connection, told.at_us, WORK.c.work == told.work)
         self._remember(standing)
 
     async def _insert(

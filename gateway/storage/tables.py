@@ -336,11 +336,14 @@ RESOURCE: Final = sa.Table(
     sa.Column("upstream", sa.Text(), nullable=False, server_default=""),
     _column("expires_us", BIGINT, null=True),
     _column("models", JSON_TEXT, null=True),  # of an input file of batches
+    _column("work", sa.Text(), null=True),  # of a file that a batch wrote
     sa.Index(None, "expires_us"),
     sqlite_strict=True,
 )
 
-# Batches that are still to be asked for what they used; ``creator``: the entry of their creation.
+# Batches that are still to be asked for what they used; ``creator``: the entry of their creation; ``leased_us``:
+# until when whoever asks has it alone; ``wanted_us``: when somebody last needed an answer at once; ``asked_us``:
+# when the last question that was answered was begun.
 WORK: Final = sa.Table(
     "deferred_work",
     METADATA,
@@ -353,6 +356,9 @@ WORK: Final = sa.Table(
     _column("made_us", BIGINT),
     _column("due_us", BIGINT),
     _column("attempts", BIGINT),
+    sa.Column("leased_us", BIGINT, nullable=False, server_default="0"),
+    sa.Column("wanted_us", BIGINT, nullable=False, server_default="0"),
+    sa.Column("asked_us", BIGINT, nullable=False, server_default="0"),
     sa.Index(None, "due_us"),
     sqlite_strict=True,
 )

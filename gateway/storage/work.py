@@ -1,6 +1,7 @@
 """Deferred work that is still to be asked: whoever takes what is due has it alone for as long as the lease lasts.
 
-A worker that dies leaves its lease to run out. Work is written with its claim: see storage/resources.py.
+A worker that dies leaves its lease to run out. Work is written with its claim, and wanted by what a client does:
+see storage/resources.py.
 """
 
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Final
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.entry import Entry
 from gateway.ledger.work import Due, Work
@@ -31,16 +33,29 @@ class WorkStore:
         taken = (
             sa.update(WORK)
             .where(WORK.c.work.in_(due.scalar_subquery()))
-            .values(due_us=now_us + lease_us, attempts=WORK.c.attempts + 1)
+            .values(
+                due_us=now_us + lease_us,
+                leased_us=now_us + lease_us,
+                attempts=WORK.c.attempts + 1,
+            )
             .returning(WORK)
         )
         async with self._database.write() as connection:
             rows = (await connection.execute(taken)).mappings().all()
         return [_due(row) for row in rows]
 
-    async def again(self, work: str, due_us: int) -> None:
-        """It has not ended: ask again then."""
-        later = sa.update(WORK).where(WORK.c.work == work).values(due_us=due_us)
+    async def again(self, work: str, due_us: int, begun_us: int, *, was_answered: bool) -> None:
+        """It has not ended: ask again then, or at once where it has become wanted since the question was begun."""
+        wanted = WORK.c.wanted_us >= begun_us
+        later = (
+            sa.update(WORK)
+            .where(WORK.c.work == work)
+            .values(
+                due_us=sa.case((wanted, WORK.c.wanted_us), else_=due_us),
+                leased_us=0,
+                asked_us=begun_us if was_answered else WORK.c.asked_us,
+            )
+        )
         async with self._database.write() as connection:
             await connection.execute(later)
 
@@ -54,6 +69,17 @@ class WorkStore:
         query = sa.select(sa.func.count()).select_from(WORK).where(WORK.c.due_us < before_us)
         async with self._database.read() as connection:
             return int(await connection.scalar(query) or 0)
+
+
+async def want(connection: AsyncConnection, now_us: int, *which: sa.ColumnElement[bool]) -> int:
+    """Have this work asked at once, by whoever has leased it or is next; how many there were."""
+    waits = sa.or_(WORK.c.leased_us > now_us, WORK.c.due_us < now_us)
+    wanted = (
+        sa.update(WORK)
+        .where(*which)
+        .values(wanted_us=now_us, due_us=sa.case((waits, WORK.c.due_us), else_=now_us))
+    )
+    return int((await connection.execute(wanted)).rowcount)
 
 
 def _due(row: sa.RowMapping) -> Due:

@@ -13,6 +13,7 @@ import orjson
 from gateway.kernel.errors import (
     BudgetSpent,
     GatewayError,
+    NotYetBooked,
     Throttled,
     TooManyRequests,
     Unavailable,
@@ -23,7 +24,11 @@ Rendered = tuple[int, Headers, bytes]
 
 _JSON: Final = (b"content-type", b"application/json")
 _NO_RETRY: Final = (b"x-should-retry", b"false")
-_PASSING: Final = (TooManyRequests, Unavailable)  # over in a while: these say when to come back
+_PASSING: Final = (
+    TooManyRequests,
+    Unavailable,
+    NotYetBooked,
+)  # over in a while: these say when to come back
 # Longer waits make some SDKs sleep for minutes (anthropic obeys any value) and others give up (openai > 120 s).
 _OURS: Final = 500  # from here on the fault is not the client's, and trying again may help
 RETRY_AFTER_MS_MAX: Final = 60_000
@@ -33,6 +38,7 @@ _OPENAI_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    409: "invalid_request_error",
     413: "invalid_request_error",
     415: "invalid_request_error",
     429: "rate_limit_error",
@@ -42,6 +48,7 @@ _ANTHROPIC_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    409: "invalid_request_error",
     413: "request_too_large",
     415: "invalid_request_error",
     429: "rate_limit_error",
@@ -54,6 +61,7 @@ _AWS_CODES: Final = {
     401: (403, "AccessDeniedException"),
     403: (403, "AccessDeniedException"),
     404: (404, "ResourceNotFoundException"),
+    409: (409, "ConflictException"),
     413: (400, "ValidationException"),
     415: (400, "ValidationException"),
     429: (429, "ThrottlingException"),
@@ -65,6 +73,7 @@ _GOOGLE_STATUSES: Final = {
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
+    409: "ABORTED",
     413: "INVALID_ARGUMENT",
     415: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",

@@ -25,7 +25,7 @@ from gateway.identity.principal import Principal
 from gateway.kernel.clock import Clock
 from gateway.kernel.errors import QuotaUnavailable, UnknownKey, UpstreamFailed, UpstreamUnreachable
 from gateway.ledger.entry import Entry
-from gateway.ledger.work import Work
+from gateway.ledger.work import Told, Work
 from gateway.metering.count import Counter
 from gateway.metering.ratio import Ratios
 from gateway.pricing.book import Book
@@ -253,15 +253,27 @@ class MemoryResources:
         self.steps = steps
         self.claims: dict[str, Claim] = {}
         self.works: list[Work] = []
+        self.told: list[Told] = []
 
     async def find(self, resources: Collection[str]) -> Mapping[str, Claim]:
         await self.steps.reach("find")
         return {name: self.claims[name] for name in resources if name in self.claims}
 
-    def keep(self, claims: Sequence[Claim], works: Sequence[Work] = ()) -> None:
+    def keep(
+        self, claims: Sequence[Claim], works: Sequence[Work] = (), told: Sequence[Told] = ()
+    ) -> None:
         for claim in claims:
             self.claims.setdefault(claim.resource, claim)
         self.works.extend(works)
+        self.told.extend(told)
+
+    async def is_unbooked(self, work: str, now_us: int) -> bool:
+        await self.steps.reach("is_unbooked")
+        return any(one.work == work for one in self.works)
+
+    async def is_unseen(self, provider: str, upstream: str, since_us: int, now_us: int) -> bool:
+        await self.steps.reach("is_unseen")
+        return any((one.provider, one.upstream) == (provider, upstream) for one in self.works)
 
     async def kept(self) -> None:
         await self.steps.reach("kept")
@@ -400,12 +412,13 @@ class House:
         body: dict[str, Any] | bytes,
         key: str = KEY,
         content_type: bytes = b"application/json",
+        method: str = "POST",
     ) -> None:
         """One request of the client's; what it receives is in ``sent``."""
         raw = body if isinstance(body, bytes) else orjson.dumps(body)
         scope = {
             "type": "http",
-            "method": "POST",
+            "method": method,
             "raw_path": path.encode(),
             "query_string": b"api-version=2024-10-21",
             "headers": [

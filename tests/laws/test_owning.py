@@ -14,6 +14,7 @@ from gateway.metering.count import Counter
 from gateway.pricing.book import Book
 from gateway.wire.messages import Head
 from tests.laws.house import PRINCIPAL, House, Steps
+from tests.storage.test_work import work
 
 Case = tuple[str, bytes | dict[str, Any], dict[str, Any]]
 FORM: Final = (
@@ -37,6 +38,7 @@ CASES: dict[str, Case] = {
 INPUT: Final = Claim(
     "azure/file-1", PRINCIPAL.org, PRINCIPAL.team, "key_1", "azure-all", 0, None, ("gpt-4o",)
 )
+WORK: Final = work(1, work="azure/azure-all/batch_1", upstream="azure-all")
 
 
 async def played(
@@ -112,3 +114,28 @@ def test_a_batch_on_anothers_file_or_model_is_not_sent(
     house = asyncio.run(played(counter, book, "batch", None, "nothing", **changes))
     assert house.status() == (403 if "models" in changes else 404)
     assert (house.upstreams.consumed, house.spool.settled, house.spool.intents) == ([], [], {})
+
+
+def test_a_file_of_a_batch_that_is_not_booked_is_not_deleted(counter: Counter, book: Book) -> None:
+    async def deleted(claim: Claim | None, **changes: Any) -> House:
+        raw = b'{"id":"file-1","object":"file","deleted":true}'
+        async with asyncio.TaskGroup() as group:
+            house = House(counter, book, Head(200, ()), [raw], group=group)
+            house.keys.principal = replace(PRINCIPAL, **changes)
+            house.resources.works.append(WORK)
+            house.resources.keep([] if claim is None else [claim])
+            await house.call("/azure/openai/v1/files/file-1", b"", method="DELETE")
+        return house
+
+    written = replace(INPUT, work=WORK.work)
+    for claim, changes, status in (
+        (written, {}, 409),
+        (replace(INPUT, work="azure/azure-all/batch_2"), {}, 200),  # booked
+        (INPUT, {}, 200),
+        (written, {"team": "other"}, 404),
+        (None, {}, 404),
+        (None, {"allow_shared": True}, 409),
+    ):
+        house = asyncio.run(deleted(claim, **changes))
+        assert house.status() == status
+        assert len(house.upstreams.consumed) == (status == 200)

@@ -22,6 +22,7 @@ class KeepingCloud:
         self.cut_once = False  # the next output file breaks off in the middle
         self.seen: list[str] = []
         self.bodies: list[bytes] = []
+        self.deleted: set[str] = set()
         self._prefix = prefix
         self._numbers = itertools.count(1)
         self._kept: dict[str, dict[str, Any]] = {}
@@ -40,9 +41,8 @@ class KeepingCloud:
             more = message.get("more_body", False)
         self.seen.append(f"{scope['method']} {scope['path']}")
         self.bodies.append(body)
-        if scope["path"].startswith("/openai/v1/files/file-out-") and scope["path"].endswith(
-            "/content"
-        ):
+        name, _, last = scope["path"].removeprefix("/openai/v1/files/").partition("/")
+        if name.startswith("file-out-") and last == "content" and name not in self.deleted:
             await self._written(send)
             return
         status, document = self._answer(scope["method"], scope["path"], body)
@@ -73,13 +73,16 @@ class KeepingCloud:
         if name is None:
             return 200, self._made(kind, body) if method == "POST" else self._listed(kind)
         kept = self._kept.get(name)
-        if kept is None:
+        if kept is None or name in self.deleted:
             return 404, {"error": {"message": f"no {name}"}}
         if method == "DELETE":
+            self.deleted.add(name)
             return 200, {"id": name, "object": kept["object"], "deleted": True}
         return 200, self._grown(kept) if kept["object"] == "batch" else kept
 
     def _listed(self, kind: str) -> dict[str, Any]:
+        for batch in [each for each in self._kept.values() if each["object"] == "batch"]:
+            self._grown(batch)
         listed = [each for each in self._kept.values() if each["object"] in kind]
         return {"object": "list", "data": listed, "has_more": False}
 

@@ -165,7 +165,7 @@ def test_a_batch_is_charged_by_its_creators_contract_whoever_sees_its_end(
         assert row.net_pico == row.list_pico * 9 // 10 > 0
 
 
-def _line(model: str, asked: int, written: int, status: int = 200) -> bytes:
+def line_of(model: str, asked: int, written: int, status: int = 200) -> bytes:
     usage = {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
     body = {"object": "chat.completion", "model": model, "usage": usage}
     return json.dumps(
@@ -177,8 +177,8 @@ def _line(model: str, asked: int, written: int, status: int = 200) -> bytes:
 def test_what_a_batch_object_does_not_say_its_output_file_does(url: str, tmp_path: Path) -> None:
     cloud = KeepingCloud()
     cloud.usage, cloud.cut_once = None, True
-    lines = [_line(MODEL, 100 + n, 10) for n in range(500)]
-    cloud.output = b"\n".join([*lines, _line("gpt-4o-mini", 7, 3), _line(MODEL, 999, 999, 429)])
+    lines = [line_of(MODEL, 100 + n, 10) for n in range(500)]
+    cloud.output = b"\n".join([*lines, line_of("gpt-4o-mini", 7, 3), line_of(MODEL, 999, 999, 429)])
     with ExitStack() as stack:
         upstream = stack.enter_context(serving_app(cloud))
         running = stack.enter_context(serving(tmp_path, upstream, DEPLOYED, database=url))

@@ -13,9 +13,10 @@ from hypothesis import given, strategies as st
 from gateway.exchange import entries
 from gateway.jobs import poll
 from gateway.jobs.poll import GIVEN_UP_US, LATE_US, WAIT_US_MAX, Poller, wait_us
-from gateway.kernel.errors import UpstreamUnreachable
+from gateway.kernel.errors import Unavailable, UpstreamUnreachable
 from gateway.ledger.entry import Entry, EntryKind
-from gateway.ledger.work import Due, Work
+from gateway.ledger.work import Due, Told, Work
+from gateway.storage import resources as resource_store
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 from gateway.storage.resources import FIRST_ASKED_US, ResourceStore
@@ -100,7 +101,7 @@ async def test_of_many_who_take_each_has_its_own(url: str, database: Database) -
 
 
 def poller(
-    database: Database, ask: Callable[[Work], Awaitable[bool]], clock: Wall, watch: Watch
+    database: Database, ask: Callable[[Work], Awaitable[bool | None]], clock: Wall, watch: Watch
 ) -> Poller:
     return Poller(
         WorkStore(database),
@@ -183,6 +184,86 @@ async def test_what_never_ends_is_given_up_after_a_week_with_one_row(
     )
     assert await WorkStore(database).take(clock.us * 2, 9, 1) == []
     assert (await ledger.verify()).is_sound
+
+
+async def test_what_is_wanted_is_due_at_once_and_asked_by_one(database: Database) -> None:
+    await kept(database, work(1), work(2))
+    store, resources = WorkStore(database), ResourceStore(database, Watch())
+    now_us = NOW_US + 1
+    assert await resources.is_unbooked(work(1).work, now_us)
+    assert not await resources.is_unbooked("azure/azure-main/batch_9", now_us)
+    (due,) = await store.take(now_us, 9, MINUTE_US)
+    assert due.work.work == work(1).work
+    assert await resources.is_unbooked(due.work.work, now_us + 1)
+    assert await store.take(now_us + 2, 9, MINUTE_US) == []  # it is being asked
+    await store.done(due.work.work)
+    assert not await resources.is_unbooked(due.work.work, now_us + 3)
+
+
+async def test_what_became_wanted_while_it_was_asked_is_asked_again_at_once(
+    database: Database,
+) -> None:
+    await kept(database, work())
+    resources, clock, asked = ResourceStore(database, Watch()), Wall(), []
+    clock.us += FIRST_ASKED_US
+
+    async def ask(one: Work) -> bool:
+        asked.append(clock.us)
+        clock.us += 1_000
+        if len(asked) == 1:
+            resources.keep((), (), [Told(one.work, clock.us, is_booked=False)])
+            await resources.flush()
+        clock.us += 1_000
+        return False
+
+    polling = poller(database, ask, clock, Watch())
+    assert [await polling.poll() for _ in range(3)] == [1, 1, 0]
+
+
+async def test_what_a_client_saw_booked_is_not_asked_any_more(database: Database) -> None:
+    await kept(database, work(1), work(2))
+    resources = ResourceStore(database, Watch())
+    resources.keep((), (), [Told(work(1).work, NOW_US, is_booked=True)])
+    await resources.flush()
+    (due,) = await WorkStore(database).take(NOW_US + FIRST_ASKED_US, 9, MINUTE_US)
+    assert due.work.work == work(2).work
+
+
+@pytest.mark.parametrize("answer", [False, None, "away"])
+async def test_work_counts_as_looked_at_once_a_question_begun_since_was_answered(
+    database: Database, answer: Any
+) -> None:
+    elsewhere = work(2, upstream="azure-other")
+    await kept(database, work(1), elsewhere)
+    resources, clock = ResourceStore(database, Watch()), Wall()
+    since_us = clock.us = NOW_US + 5
+
+    async def ask(one: Work) -> bool | None:
+        if answer == "away":
+            raise UpstreamUnreachable("away")
+        return answer  # type: ignore[no-any-return]
+
+    async def is_unseen() -> bool:
+        return await resources.is_unseen("azure", "azure-main", since_us, clock.us)
+
+    assert await is_unseen()
+    polling = poller(database, ask, clock, Watch())
+    assert await polling.poll() == 1  # the other's upstream was not asked about
+    clock.us += 1
+    assert await is_unseen() is (answer is not False)
+    assert not await resources.is_unseen("google", "azure-main", since_us, clock.us)
+
+
+async def test_what_is_queued_and_not_written_makes_the_question_unanswerable(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource_store, "KEPT_S_MAX", 0.01)
+    resources = ResourceStore(database, Watch())
+    resources.keep((), [work()])  # nobody writes it
+    with pytest.raises(Unavailable):
+        await resources.is_unbooked(work().work, NOW_US)
+    with pytest.raises(Unavailable):
+        await resources.is_unseen("azure", "azure-main", NOW_US, NOW_US)
 
 
 async def test_what_nobody_asks_is_counted(database: Database) -> None:
