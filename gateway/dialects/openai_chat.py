@@ -39,17 +39,18 @@ _SENSITIVE: Final = (
 def _read_chat(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     stream = _streams(asked)
+    hosted = len(hosted_tools(arr(asked, "tools"))) if "tools" in asked else 0
+    searches = asked.get("web_search_options") is not None
     return Request(
         model=_model(asked),
         stream=stream,
         stored=asked.get("store") is True,
         prompt=chat_prompt(asked),
-        output_ceiling=largest(*(asked_number(asked.get(name)) for name in _LIMITS)),
+        output_ceiling=largest(*[asked_number(asked.get(name)) for name in _LIMITS]),
         choices=asked_number(asked.get("n")) or 1,
         tier=string(asked, "service_tier"),
-        hosted=len(hosted_tools(arr(asked, "tools")))
-        + (asked.get("web_search_options") is not None),
-        tool_units=search_units(asked),
+        hosted=hosted + searches,
+        tool_units=search_units(asked) if searches else {},
         opted_body=_opted(body, asked) if stream else None,
         is_tied=any(map(continues_sound, arr(asked, "messages"))),
     )

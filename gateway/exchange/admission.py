@@ -8,9 +8,10 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.dialects.contract import Request
-from gateway.exchange.booking import Counts, Priced, circumstances, priced, tier_of
+from gateway.exchange.booking import Counts, Priced
 from gateway.exchange.counting import Counting
 from gateway.exchange.ports import Keys
+from gateway.exchange.prospects import Prospects
 from gateway.exchange.routing import Candidate, Canonical, Routes
 from gateway.identity import sigv4
 from gateway.identity.claim import Claim
@@ -26,18 +27,16 @@ from gateway.kernel.errors import (
     Unpriced,
 )
 from gateway.metering.units import INPUT_TEXT
-from gateway.metering.usage import component
 from gateway.pricing.book import Book
 from gateway.pricing.contract import NONE, Bargain, Contracts
-from gateway.pricing.cover import covers, cure_row
-from gateway.pricing.dimensions import Circumstances
+from gateway.pricing.cover import cure_row
+from gateway.pricing.dimensions import STANDARD, Circumstances
 from gateway.pricing.rate import Status
 from gateway.providers.contract import (
     Call,
     Deployment,
     Kind,
     Provider,
-    Served,
     Upstream,
     body_for,
 )
@@ -45,12 +44,9 @@ from gateway.wire import headers as header_lists
 from gateway.wire.messages import Headers, Inbound
 
 _FREE_REQUEST = Request()
-_METERED = Kind.METERED  # looked up on every request
+# Named once: looking a member up in its enum is a call, and these are looked up on every request.
+_METERED, _PRICED = Kind.METERED, Status.PRICED
 READ_INLINE_BYTES_MAX = 256 * 1024  # at most a few milliseconds of decoding
-PRICED_CACHED_MAX = (
-    4096  # circumstances found priced, for a minute each: a price may begin or end any day
-)
-_US_PER_MINUTE = 60_000_000
 
 
 class Place(NamedTuple):
@@ -147,11 +143,9 @@ class Admission:
         self._keys = keys
         self.contracts = contracts
         self.routes = routes
-        self._book = book
         self._canonical = canonical
         self._counting = counting
-        self._priced: dict[tuple[object, ...], Status] = {}
-        self._priced_by: Book | None = None
+        self._prospects = Prospects(book)
 
     async def admit(
         self, provider: Provider, call: Call, inbound: Inbound, at_us: int, draw: int = 0
@@ -177,20 +171,21 @@ class Admission:
         candidates = self._allowed(principal, found if moves else found[:1])
         upstream, deployment = candidates[0].upstream, candidates[0].deployment
         bargain = self.contracts.of(principal.org, principal.team, at_us)
-        admitted = Admitted(
-            principal, call, request, upstream, deployment, wire_model, None, None, "standard",
-            bargain=bargain,
-        )  # fmt: skip
         if call.kind is not _METERED:
-            return admitted
+            return Admitted(
+                principal, call, request, upstream, deployment, wire_model, None, None, STANDARD,
+                bargain=bargain,
+            )  # fmt: skip
         if wire_model is None:
             raise BadRequest(
                 'the request names no model: set "model" in the body, or a deployment in the path'
             )
-        tier = provider.asked_tier(call, inbound, request)
         model = (deployment.model if deployment else None) or wire_model
-        counts = Counts(await self._counting.input(request.prompt, model))
-        admitted = replace(admitted, counts=counts, tier=tier)
+        admitted = Admitted(
+            principal, call, request, upstream, deployment, wire_model,
+            Counts(await self._counting.input(request.prompt, model)), None,
+            provider.asked_tier(call, inbound, request), bargain=bargain,
+        )  # fmt: skip
         return self._placed(provider, admitted, candidates, inbound.body, at_us)
 
     def bargained(self, admitted: Admitted, at_us: int) -> Admitted:
@@ -201,6 +196,8 @@ class Admission:
     @staticmethod
     def _allowed(principal: Principal, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         """The places whose model the key may use."""
+        if not principal.models:
+            return found
         candidates = tuple(
             [
                 each
@@ -227,23 +224,24 @@ class Admission:
     ) -> Admitted:
         """The call with what it costs at each place that can be named and priced."""
         assert admitted.counts is not None
-        asked = admitted.request.units or {INPUT_TEXT: admitted.counts.input.tokens}
-        charged, _ = tier_of(None, admitted.tier)
+        tokens, units = admitted.counts.input.tokens, admitted.request.units
         options: list[Admitted] = []
         refusal: GatewayError = BadRequest(
             "the model has another name at each of its places, and the body has no model to be renamed"
         )
-        for upstream, deployment in [(one.upstream, one.deployment) for one in candidates]:
+        for candidate in candidates:
+            deployment = candidate.deployment
             if body_for(admitted.call, deployment, body) is None:
                 continue
-            under = circumstances(provider.name, deployment, Served(), admitted.tier, at_us)
-            unpriced = self._unpriced(under, admitted.wire_model)
+            prospect = self._prospects.of(
+                provider.name, deployment, admitted.tier, admitted.bargain, at_us
+            )
+            unpriced = _unpriced(prospect.status, prospect.under, admitted.wire_model)
             if unpriced is not None and not admitted.principal.allow_unpriced:
                 refusal = unpriced
                 continue
-            at_charged = replace(under, tier=charged)
-            estimate = priced(self._book(), at_charged, (component(asked),), admitted.bargain)
-            estimate = replace(estimate, circumstances=under)
+            estimate = prospect.estimate(tokens, units, at_us)
+            upstream = candidate.upstream
             options.append(
                 replace(admitted, upstream=upstream, deployment=deployment, estimate=estimate)
             )
@@ -292,42 +290,26 @@ class Admission:
             return call.dialect.read_request(inbound.body, content_type)
         return await asyncio.to_thread(call.dialect.read_request, inbound.body, content_type)
 
-    def _unpriced(self, under: Circumstances, wire_model: str | None) -> Unpriced | None:
-        """Fail closed: what has no price at all does not pass, however little is asked of it."""
-        book = self._book()
-        if book is not self._priced_by:  # prices were imported: what was found before says nothing
-            self._priced_by = book
-            self._priced.clear()
-        minute = under.at_us // _US_PER_MINUTE
-        key = (
-            minute,
-            under.provider,
-            under.model,
-            under.scope,
-            under.geo,
-            under.region,
-            under.tier,
-        )
-        status = self._priced.get(key)
-        if status is None:
-            if len(self._priced) >= PRICED_CACHED_MAX:
-                self._priced.clear()
-            status = self._priced[key] = covers(book, under).status
-        if status is Status.AMBIGUOUS:
-            return Unpriced(
-                f"{wire_model!r} has several prices and its region is not known: set region on its "
-                "deployment or upstream"
-            )
-        if status is Status.UNPRICED and under.model is None:
-            return Unpriced(
-                f"{wire_model!r} names no model of the price book: if it is another name of one (a deployment, an "
-                "application inference profile, a tuned model), say of which under [[deployments]]; else add price "
-                "rows for it (weighbridge prices missing has them ready to fill), or use a key that allows "
-                "unpriced models"
-            )
-        if status is Status.UNPRICED:
-            return Unpriced(
-                f"{wire_model!r} has no price in scope {under.scope}, tier {under.tier}: add a price row such as "
-                f"{cure_row(under, INPUT_TEXT)!r}, or use a key that allows unpriced models"
-            )
+
+def _unpriced(status: Status, under: Circumstances, wire_model: str | None) -> Unpriced | None:
+    """Fail closed: what has no price at all does not pass, however little is asked of it."""
+    if status is _PRICED:
         return None
+    if status is Status.AMBIGUOUS:
+        return Unpriced(
+            f"{wire_model!r} has several prices and its region is not known: set region on its "
+            "deployment or upstream"
+        )
+    if status is Status.UNPRICED and under.model is None:
+        return Unpriced(
+            f"{wire_model!r} names no model of the price book: if it is another name of one (a deployment, an "
+            "application inference profile, a tuned model), say of which under [[deployments]]; else add price "
+            "rows for it (weighbridge prices missing has them ready to fill), or use a key that allows "
+            "unpriced models"
+        )
+    if status is Status.UNPRICED:
+        return Unpriced(
+            f"{wire_model!r} has no price in scope {under.scope}, tier {under.tier}: add a price row such as "
+            f"{cure_row(under, INPUT_TEXT)!r}, or use a key that allows unpriced models"
+        )
+    return None

@@ -98,18 +98,19 @@ def frame(
     )
 
 
-def interrupted(framed: Entry, admitted: Admitted) -> Entry:
-    """What to book if the worker dies before it settles: the counted input."""
-    assert admitted.estimate is not None
-    charge = admitted.estimate.charge
+def interrupted(framed: Entry, admitted: Admitted, flags: tuple[str, ...] = ()) -> Entry:
+    """What to book if the worker dies before it settles: the counted input. ``flags``: what is odd already."""
+    estimate = admitted.estimate
+    assert estimate is not None
+    charge = estimate.charge
     tier, doubts = booking.tier_of(None, admitted.tier)
     return msgspec.structs.replace(
         framed,
         kind=_CUT,
         tier=_fit(tier),
-        flags=(*framed.flags, *doubts),
-        catalog=admitted.estimate.catalog,
-        contract=admitted.estimate.contract,
+        flags=(*framed.flags, *doubts, *flags),
+        catalog=estimate.catalog,
+        contract=estimate.contract,
         lines=lines(charge),
         list_pico=charge.list_pico,
         net_pico=charge.net_pico,

@@ -24,7 +24,7 @@ from gateway.exchange.growth import Growth, written_by
 from gateway.exchange.holding import Held
 from gateway.exchange.owning import Owning
 from gateway.exchange.ports import Client, Deferred, Observer, Response, Spool, Upstreams
-from gateway.exchange.reserving import Reserved, Reserving
+from gateway.exchange.reserving import Over, Reserved, Reserving
 from gateway.exchange.routing import Canonical
 from gateway.exchange.sending import Sending
 from gateway.exchange.trying import Means, Trying, drawn
@@ -180,16 +180,16 @@ class Exchange:
         self._admitted = admitted
         self._trying = Trying(self._shared.means, asked, self._client, admitted)
         if self._call.kind is _METERED or self._call.reserved:
-            await self._reserve(admitted)
+            over = self._shared.reserving.over(admitted, self._provider.name)
+            if over is not None:
+                await self._reserve(admitted, over)
         return self
 
-    async def _reserve(self, admitted: Admitted) -> None:
+    async def _reserve(self, admitted: Admitted, over: Over) -> None:
         """Hold the most it may use. Raises the refusal of the budget that has no room."""
         reserved = self._reserved = await self._shared.reserving.reserve(
-            self._asked.request_id, admitted, self._inbound.body, self.attempt.frame
+            self._asked.request_id, over, admitted, self._inbound.body, self.attempt.frame
         )
-        if reserved is None:
-            return
         self._admitted = reserved.admitted
         if reserved.clamped is not None:
             self._inbound = replace(self._inbound, body=reserved.clamped.body)

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from gateway.dialects.contract import Request
 from gateway.exchange.admission import Admitted
 from gateway.exchange.booking import circumstances
 from gateway.exchange.ports import Resources
@@ -43,7 +44,6 @@ WALKED_INLINE_BYTES_MAX: Final = 64 * 1024
 STORED_US: Final = 60 * 86_400 * US_PER_SECOND
 _JSON_STARTS: Final = frozenset(b"{[ \t\r\n")
 _METERED: Final = Kind.METERED
-_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Owning:
@@ -85,9 +85,9 @@ class Owning:
         call, request, principal = admitted.call, admitted.request, admitted.principal
         if call.lists:
             _require_all(call, principal, admitted.upstream)
-        names = await _named(call, inbound)
-        if request.refers or request.works_on is not None:
-            names = names | request.refers | {request.works_on or ""} - {""}
+        names, body = _named_beside(call, request), inbound.body
+        if body and body[0] in _JSON_STARTS and may_refer(body):
+            names |= await _named(body)
         if not names and not call.reserved:
             return _tied(admitted, ())
         claims = await self._resources.find([_key(call, name) for name in sorted(names)])
@@ -245,16 +245,21 @@ def _require_all(call: Call, principal: Principal, upstream: Upstream) -> None:
         )
 
 
-async def _named(call: Call, inbound: Inbound) -> frozenset[str]:
-    """The ids that a call names, in its path and in a JSON body."""
-    path = _NONE if call.resource is None else frozenset((call.resource,))
-    body = inbound.body
-    if not body or body[0] not in _JSON_STARTS or not may_refer(body):
-        return path
+def _named_beside(call: Call, request: Request) -> frozenset[str]:
+    """The ids that a call names elsewhere than in a JSON body: in its path, in a file it uploads or works on."""
+    named = request.refers
+    for name in (call.resource, request.works_on):
+        if name:
+            named |= {name}
+    return named
+
+
+async def _named(body: bytes) -> frozenset[str]:
+    """The ids that a JSON body names. Raises MalformedBody where they are too many, or nobody can tell."""
     try:
         if len(body) <= WALKED_INLINE_BYTES_MAX:
-            return path | references(body)
-        return path | await asyncio.to_thread(references, body)
+            return references(body)
+        return await asyncio.to_thread(references, body)
     except (TooManyReferences, MalformedJson) as error:
         raise MalformedBody(str(error)) from error
 

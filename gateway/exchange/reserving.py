@@ -19,7 +19,7 @@ from gateway.ledger.entry import Entry
 from gateway.pricing.book import Book
 from gateway.pricing.ceilings import Ceilings
 from gateway.quota.amount import Estimate, bounded
-from gateway.quota.budget import MONEY, Budget
+from gateway.quota.budget import MONEY, Budget, Subject
 from gateway.quota.hold import Balance
 from gateway.quota.subject import of_principal
 from gateway.wire.messages import Headers
@@ -53,6 +53,13 @@ class Reserved(msgspec.Struct, frozen=True):
     most: int = 0
 
 
+class Over(msgspec.Struct, frozen=True):
+    """Who a call is of, and the budgets over it: at least one."""
+
+    subject: Subject
+    budgets: tuple[Budget, ...]
+
+
 class Reserving:
     """One per worker."""
 
@@ -71,18 +78,21 @@ class Reserving:
         self._default_output = default_output
         self._expose = expose
 
+    def over(self, admitted: Admitted, provider: str) -> Over | None:
+        """The budgets that a call has to hold; None where it may pass at once."""
+        subject = of_principal(admitted.principal, provider, admitted.model)
+        budgets = self.holding.over(subject)
+        return Over(subject, budgets) if budgets else None
+
     async def reserve(
-        self, request_id: UUID, admitted: Admitted, body: bytes, entry: Entry
-    ) -> Reserved | None:
-        """Hold, on every budget over the call or on none; None where no budget is over it.
+        self, request_id: UUID, over: Over, admitted: Admitted, body: bytes, entry: Entry
+    ) -> Reserved:
+        """Hold, on every budget over the call or on none.
 
         ``entry``: what a hold that nobody settles is booked as. Raises BudgetSpent, TooManyRequests,
         QuotaUnavailable, and Unpriced where a budget in money meets a model without a price.
         """
-        subject = of_principal(admitted.principal, entry.provider, admitted.model)
-        budgets = self.holding.over(subject)
-        if not budgets:
-            return None
+        subject, budgets = over.subject, over.budgets
         admitted = self._holdable(budgets, admitted)
         bound = self._most(admitted, admitted.request)
         begun = bound and self._begun(budgets, admitted, bound, streams=entry.stream)

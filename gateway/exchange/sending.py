@@ -1,7 +1,8 @@
 """Sending a call once, with the usage opt-in where its protocol needs one; a deployment that refuses it is remembered."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -28,6 +29,10 @@ class Sent(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
 
 
+Once: TypeAlias = Callable[[bytes], Awaitable[Response]]
+"""One call to one upstream, with one body or another."""
+
+
 class Sending:
     """One per worker; remembers which deployments refuse the opt-in."""
 
@@ -35,7 +40,26 @@ class Sending:
         self.upstreams = upstreams
         self._refused: set[tuple[Place, bytes]] = set()
 
-    async def send(
+    def plainly(
+        self,
+        provider: Provider,
+        call: Call,
+        inbound: Inbound,
+        admitted: Admitted,
+        leaving: Callable[[], None],
+        body: bytes,
+    ) -> Awaitable[Response]:
+        """Send with that body. ``leaving``: called when a byte is about to leave.
+
+        Raises UpstreamFailed and its kinds.
+        """
+        named = body_for(call, admitted.deployment, body)
+        if named is None:  # not where admission has looked
+            raise BadRequest("the model's name at this place does not fit into the body")
+        target = provider.target(call, inbound, admitted.upstream, admitted.deployment, named)
+        return self.upstreams.send(admitted.upstream, target, leaving)
+
+    async def opted(
         self,
         provider: Provider,
         call: Call,
@@ -43,63 +67,32 @@ class Sending:
         admitted: Admitted,
         leaving: Callable[[], None],
     ) -> Sent:
-        """Send; a refused opt-in is sent again without. ``leaving``: called when a byte is about to leave.
+        """Send with the opt-in that its request asks for; where that is refused, again without.
 
         Raises UpstreamFailed and its kinds.
         """
-        attempt = _Once(self.upstreams, provider, call, inbound, admitted, leaving)
         opted = admitted.request.opted_body
-        if opted is None:
-            return Sent(await attempt.send(inbound.body))
+        assert opted is not None
+        once: Once = partial(self.plainly, provider, call, inbound, admitted, leaving)
         # With the query: it holds the api-version, and an old one must not silence the streams of the others.
         key = (admitted.place, inbound.query)
         if key in self._refused:
-            return Sent(await attempt.send(inbound.body), flags=OPT_IN_REFUSED)
-        response = await attempt.send(opted)
+            return Sent(await once(inbound.body), flags=OPT_IN_REFUSED)
+        response = await once(opted)
         if response.head.status == BAD_REQUEST:
-            return await self._unopted(attempt, key, await read_whole(response))
+            return await self._unopted(once, inbound, key, await read_whole(response))
         compressed = header_lists.first(response.head.headers, b"content-encoding") is not None
         if call.dialect is None or compressed:
             return Sent(response)
         return Sent(response, call.dialect.strip(admitted.request))
 
     async def _unopted(
-        self, attempt: "_Once", key: tuple[Place, bytes], refusal: WholeResponse
+        self, once: Once, inbound: Inbound, key: tuple[Place, bytes], refusal: WholeResponse
     ) -> Sent:
         """Send the client's own body; only where that passes was the opt-in to blame, and is remembered."""
         if b"stream_options" not in refusal.chunk:
             return Sent(refusal)
-        response = await attempt.send(attempt.inbound.body)
+        response = await once(inbound.body)
         if response.head.status < booking.NOT_AN_ANSWER and len(self._refused) < OPT_IN_REFUSED_MAX:
             self._refused.add(key)
         return Sent(response, flags=OPT_IN_REFUSED)
-
-
-class _Once:
-    """One call to one upstream, with one body or another."""
-
-    def __init__(
-        self,
-        upstreams: Upstreams,
-        provider: Provider,
-        call: Call,
-        inbound: Inbound,
-        admitted: Admitted,
-        leaving: Callable[[], None],
-    ) -> None:
-        self._upstreams = upstreams
-        self._provider = provider
-        self._call = call
-        self.inbound = inbound
-        self._admitted = admitted
-        self._leaving = leaving
-
-    async def send(self, body: bytes) -> Response:
-        admitted = self._admitted
-        named = body_for(self._call, admitted.deployment, body)
-        if named is None:  # not where admission has looked
-            raise BadRequest("the model's name at this place does not fit into the body")
-        target = self._provider.target(
-            self._call, self.inbound, admitted.upstream, admitted.deployment, named
-        )
-        return await self._upstreams.send(admitted.upstream, target, self._leaving)

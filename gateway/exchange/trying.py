@@ -5,7 +5,7 @@ that the request goes on; where none is, it has the last word and its answer is 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -81,8 +81,10 @@ class Trying:
                 placed()
             self.attempt.flags = held
             failure = await self._send(inbound)
-            if failure is None and not await self._is_refused():
-                return self._response
+            if failure is None:
+                if not self._is_refused():
+                    return self._response
+                await self._refused()
         self._conclude(failure)
         return self._response
 
@@ -112,29 +114,45 @@ class Trying:
 
     async def _send(self, inbound: Inbound) -> GatewayError | None:
         """One attempt; returns why it has no answer, where another place may be asked instead."""
-        attempt, asked = self.attempt, self._asked
-        await self._intend(attempt)
+        attempt, asked, sending = self.attempt, self._asked, self._means.sending
+        durable = self._intend(attempt)
+        if durable is not None:
+            await durable
+        attempt.is_sent = True
+        admitted, leave = attempt.admitted, attempt.leave
         try:
-            sent = await self._means.sending.send(
-                asked.provider, asked.call, inbound, attempt.admitted, attempt.leave
-            )
+            if admitted.request.opted_body is None:
+                attempt.response = await sending.plainly(
+                    asked.provider, asked.call, inbound, admitted, leave, inbound.body
+                )
+            else:
+                sent = await sending.opted(asked.provider, asked.call, inbound, admitted, leave)
+                attempt.response, attempt.filter = sent.response, sent.filter
+                attempt.flags = (*attempt.flags, *sent.flags)
         except (UpstreamFailed, BadRequest) as error:
-            if not attempt.has_left or isinstance(error, UpstreamUnreachable):
-                self._void(attempt)
-                if isinstance(error, UpstreamFailed):
-                    self._note(attempt, UNREACHABLE)
-                return error
-            return await self._unanswered(attempt, error)
+            return await self._failed(attempt, error)
         except asyncio.CancelledError:
             if not attempt.has_left:
                 self._void(attempt)
             raise
-        attempt.response, attempt.filter = sent.response, sent.filter
-        attempt.flags = (*attempt.flags, *sent.flags)
-        await self.close_behind()
+        if self._behind is not None:
+            await self.close_behind()
         return None
 
-    async def _unanswered(self, attempt: Attempt, error: GatewayError) -> GatewayError:
+    async def _failed(
+        self, attempt: Attempt, error: UpstreamFailed | BadRequest
+    ) -> UpstreamFailed | BadRequest:
+        """It has no answer. Raises the error where no other place may be asked."""
+        if attempt.has_left and not isinstance(error, UpstreamUnreachable):
+            return await self._unanswered(attempt, error)
+        self._void(attempt)
+        if isinstance(error, UpstreamFailed):
+            self._note(attempt, UNREACHABLE)
+        return error
+
+    async def _unanswered(
+        self, attempt: Attempt, error: UpstreamFailed | BadRequest
+    ) -> UpstreamFailed | BadRequest:
         """It was sent, and nothing came back. Raises the error where no other place may be asked."""
         attempt.failure = error
         self._note(attempt, UNANSWERED)
@@ -144,22 +162,22 @@ class Trying:
         self._leave(attempt)
         return error
 
-    async def _intend(self, attempt: Attempt) -> None:
+    def _intend(self, attempt: Attempt) -> Awaitable[None] | None:
         """Say in the journal what is about to be sent, and before it what then becomes of the one before.
 
-        The hold names the first attempt only, so a later one that the power takes has nothing but this: durable.
+        What it returns is still to be waited for: the hold names the first attempt only, so a later one that the
+        power takes has nothing but this, durable.
         """
         if self._behind is not None:
             self._behind.record(followed(self._behind))
-        if self._asked.call.kind is _METERED:
-            spool = self._means.recording.spool
-            intent = entries.interrupted(attempt.frame, attempt.admitted)
-            intent = replace(intent, flags=(*intent.flags, *attempt.flags))
-            if FAIL_OPEN in attempt.flags or self.tried > 1:
-                await spool.intent_durable(intent)
-            else:
-                spool.intent(intent)
-        attempt.is_sent = True
+        if self._asked.call.kind is not _METERED:
+            return None
+        spool = self._means.recording.spool
+        intent = entries.interrupted(attempt.frame, attempt.admitted, attempt.flags)
+        if FAIL_OPEN in attempt.flags or self.tried > 1:
+            return spool.intent_durable(intent)
+        spool.intent(intent)
+        return None
 
     def _void(self, attempt: Attempt) -> None:
         """Nothing was sent: it leaves no row, and the one before it may be the last after all."""
@@ -168,16 +186,17 @@ class Trying:
         attempt.is_sent = False
         self._means.recording.spool.void(attempt.id)
 
-    async def _is_refused(self) -> bool:
-        """Whether the answer is a refusal that another place may spare the client; then it is kept for now."""
+    def _is_refused(self) -> bool:
+        """Whether the answer is a refusal that another place may spare the client."""
+        is_refused = is_refusal(self.attempt.status)
+        self._note(self.attempt, REFUSED if is_refused else ANSWERED)
+        return is_refused and self._may_go_on()
+
+    async def _refused(self) -> None:
+        """The refusal is kept for now: it may be the last word after all."""
         attempt = self.attempt
-        is_refused = is_refusal(attempt.status)
-        self._note(attempt, REFUSED if is_refused else ANSWERED)
-        if not is_refused or not self._may_go_on():
-            return False
         attempt.response = await read_kept(self._response)
         self._leave(attempt)
-        return True
 
     def _may_go_on(self) -> bool:
         """Whether there is another place to try, and somebody to try it for."""

@@ -53,6 +53,8 @@ def refuse_twins_inside(
 
 def asked_number(value: Json) -> int | None:
     """A positive whole number as clients write it: 100, 100.0, "100" or "1e2" (protobuf JSON); else None."""
+    if value is None:
+        return None
     if isinstance(value, str) and _QUOTED.fullmatch(value):
         value = float(Decimal(value))
     if isinstance(value, float) and value.is_integer():

@@ -15,7 +15,6 @@ from gateway.wire.jsondoc import Json, arr, obj, string
 from gateway.wire.pixels import pixels_of_data_url
 
 _PLAIN: Final = frozenset({"role", "content"})
-_OFFERS: Final = frozenset({"tools", "functions"})
 _FORMAT: Final = "response_format"
 
 
@@ -38,7 +37,7 @@ def chat_prompt(request: dict[str, Json]) -> Prompt:
     return Prompt(
         "chat",
         turns=tuple(turns),
-        functions=functions_of(request) if request.keys() & _OFFERS else (),
+        functions=functions_of(request) if "tools" in request or "functions" in request else (),
         schema=schema_of(obj(obj(request, _FORMAT), "json_schema")) if _FORMAT in request else None,
     )
 
@@ -99,7 +98,7 @@ def _turn(message: Json) -> Turn:
 
 def continues_sound(message: Json) -> bool:
     """Whether a message is an earlier answer in sound, which the provider keeps and looks up."""
-    return bool(obj(message, "audio"))
+    return isinstance(message, dict) and "audio" in message and bool(obj(message, "audio"))
 
 
 def _earlier_call(call: Json) -> ToolCall:

@@ -30,7 +30,7 @@ from gateway.pricing.dimensions import (
 from gateway.pricing.ladder import Ladder, ladder_of
 from gateway.pricing.resolve import Names, canonical
 from gateway.pricing.row import BookInvalid, Row, complaints
-from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Whereabouts, shelf_of
+from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Span, Whereabouts, shelf_of
 
 CATALOG_CHARS: Final = 16  # of a version, as rows and people name it
 _PLACES_MAX: Final = 4096  # keys times places in use; beyond it the oldest are worked out anew
@@ -146,6 +146,10 @@ class Book:
             found = self._stands[standing] = self._shelf(key), look
         shelf, look_around = found
         return Quotes(shelf, at.at_us, context_tokens, look_around)
+
+    def span(self, at: Circumstances, unit: str) -> Span:
+        """Within what time and prompt size a unit's price at the lowest context tier does not change."""
+        return self._shelf(key_of(at)).span(unit, at.at_us)
 
     def ladder(self, at: Circumstances) -> Ladder:
         """The dearest prices a request may meet, by context tier; remembered while no price changes."""

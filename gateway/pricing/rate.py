@@ -17,6 +17,7 @@ from gateway.pricing.book import Book
 from gateway.pricing.charged import Price
 from gateway.pricing.contract import Bargain
 from gateway.pricing.dimensions import BATCH, STANDARD, Circumstances, key_of
+from gateway.pricing.shelf import ANY_PROMPT, Span
 
 
 class Status(StrEnum):
@@ -173,6 +174,52 @@ class _Tally:
         if self._ambiguous:
             return Status.AMBIGUOUS
         return Status.UNPRICED if self._missing == len(self._lines) else Status.PARTIAL
+
+
+class Steady(msgspec.Struct, frozen=True, gc=False):
+    """What one unit costs under given circumstances: list and net, in pico-USD per so many.
+
+    It is the charge that ``rate`` makes of that unit alone, while ``stands``.
+    """
+
+    unit: str
+    price_id: str
+    pico: int
+    per: int
+    net_pico: int
+    net_per: int
+    span: Span
+
+    def stands(self, quantity: int, at_us: int) -> bool:
+        """Whether a quantity is charged by it at an instant."""
+        span = self.span
+        return 0 <= quantity <= span.tokens_max and span.since_us <= at_us < span.until_us
+
+    def charge(self, quantity: int) -> Charge:
+        """The charge of a quantity."""
+        if not quantity:
+            return FREE
+        amount = charge_of(quantity, self.pico, self.per)
+        net = charge_of(quantity, self.net_pico, self.net_per)
+        line = ChargeLine(self.unit, quantity, self.price_id, amount, net)
+        return Charge((line,), amount, net, _PRICED)
+
+
+def steady(book: Book, at: Circumstances, unit: str, bargain: Bargain | None) -> Steady | None:
+    """What a unit of the main component costs, where its quantity is all that matters; None where more does.
+
+    That is: where it has no one price, or the capacity is already paid for. ``at`` names no context.
+    """
+    found = book.quotes(at, 0).price(unit)
+    if type(found) is not Price or at.zero_marginal():
+        return None
+    net = (found.pico, found.per)
+    if bargain is not None:
+        net = bargain.figure(key_of(at), unit, found)
+    span = book.span(at, unit)
+    if unit not in PROMPT or at.tier == BATCH:  # its quantity does not pick the context tier
+        span = msgspec.structs.replace(span, tokens_max=ANY_PROMPT)
+    return Steady(unit, found.id, found.pico, found.per, *net, span)
 
 
 def charge_of(quantity: int, pico: int, per: int) -> int:

@@ -15,8 +15,12 @@ from gateway.metering.units import UNITS
 from gateway.pricing.atlas import Atlas, names_region
 from gateway.pricing.charged import Offer, Price
 from gateway.pricing.dimensions import OPEN, Place
+from gateway.pricing.row import FOREVER
 
 _ANYWHERE: Final[Place] = ("",) * len(OPEN)
+
+
+ANY_PROMPT: Final = 2**62  # longer than any prompt
 
 
 class Whereabouts(msgspec.Struct, frozen=True):
@@ -38,6 +42,14 @@ class Ambiguous(msgspec.Struct, frozen=True):
 AMBIGUOUS: Final = Ambiguous()
 
 
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """Within which nothing about a unit's price changes: a half-open time, and prompts of so many tokens."""
+
+    since_us: int
+    until_us: int
+    tokens_max: int
+
+
 class Rack(msgspec.Struct, frozen=True):
     """The prices of one unit by place. ``anywhere``: the prices, where no row names a place."""
 
@@ -56,6 +68,17 @@ class Rack(msgspec.Struct, frozen=True):
             if price.context_gt == 0:
                 flat = price
         return None if self.is_token else flat
+
+    def unchanged(self, at_us: int) -> tuple[int, int]:
+        """The half-open time around an instant in which no price of any place begins or ends."""
+        edges = [
+            edge
+            for prices in self.places.values()
+            for price in prices
+            for edge in (price.since_us, price.until_us)
+        ]
+        since = max([edge for edge in edges if edge <= at_us], default=at_us)
+        return since, min([edge for edge in edges if edge > at_us], default=FOREVER)
 
 
 class Shelf(msgspec.Struct, frozen=True):
@@ -77,6 +100,15 @@ class Shelf(msgspec.Struct, frozen=True):
             if context_gt < context_tokens and since <= at_us < until:
                 return context_gt
         return 0
+
+    def span(self, unit: str, at_us: int) -> Span:
+        """Within what a price found for a unit at an instant, at the lowest context tier, stays the one."""
+        rack = self.racks.get(unit)
+        since, until = (at_us, at_us) if rack is None else rack.unchanged(at_us)
+        tokens_max = (
+            self.tiers[-1][0] if self.tiers else ANY_PROMPT
+        )  # lowest last, whenever it is valid
+        return Span(since, until, tokens_max)
 
     def whereabouts(self, atlas: Atlas, provider: str, place: Place) -> Whereabouts:
         """Where a request may have been served: one place if it is known, else each that fits."""

@@ -7,13 +7,13 @@ edit, build it on ``_members``, which knows where every top-level member begins 
 import re
 from collections import deque
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final, TypeAlias, Union
 
 import msgspec
 import orjson
 
 from gateway.wire import jsonbounds
+from gateway.wire.spelling import spelling
 
 Json: TypeAlias = Union[bool, int, float, str, list["Json"], dict[str, "Json"], None]
 
@@ -71,7 +71,8 @@ def parse_object(raw: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
         raise MalformedJson("the body must be a JSON object")
     if why := jsonbounds.overgrown(document, raw):
         raise MalformedJson(why)
-    _refuse_case_variants(document, sensitive)
+    if right := spelling(sensitive).misspelt(document):
+        raise MalformedJson(f'the body spells "{right}" in another case')
     _refuse_duplicates(raw, sensitive)
     return document
 
@@ -120,20 +121,6 @@ def _refuse_duplicates(raw: bytes, sensitive: tuple[str, ...]) -> None:
         seen.add(name)
 
 
-@lru_cache(maxsize=256)
-def _folded(sensitive: tuple[str, ...]) -> dict[str, str]:
-    return {name.casefold(): name for name in sensitive}
-
-
-def _refuse_case_variants(document: dict[str, Json], sensitive: tuple[str, ...]) -> None:
-    """Some parsers match names in any case, so "Model" beside "model" would price one and run the other."""
-    folded = _folded(sensitive)
-    for key in document:
-        right = folded.get(key.casefold())
-        if right is not None and right != key:
-            raise MalformedJson(f'the body spells "{right}" in another case')
-
-
 # ── editing ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -147,8 +134,9 @@ def _is_filled(raw: bytes) -> bool:
         values = _SHALLOW.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return False
-    size = 1 + sum([len(value) + 4 for value in map(bytes, values.values())])
-    return size + len("".join(values).encode("utf-8", "surrogatepass")) == len(raw)
+    names, written = "".join(values), b"".join(values.values())
+    size = len(written) + len(names.encode("utf-8", "surrogatepass")) + 4 * len(values)
+    return size + 1 == len(raw)
 
 
 def _distinct_spans(raw: bytes) -> dict[str, tuple[int, int]] | None:

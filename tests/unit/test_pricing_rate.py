@@ -8,7 +8,15 @@ from hypothesis import given, settings, strategies as st
 from gateway.metering.usage import Component
 from gateway.pricing.book import Book
 from gateway.pricing.dimensions import Circumstances
-from gateway.pricing.rate import FREE, Status, charge_of, context_tokens, rate, rate_components
+from gateway.pricing.rate import (
+    FREE,
+    Status,
+    charge_of,
+    context_tokens,
+    rate,
+    rate_components,
+    steady,
+)
 from gateway.pricing.row import Row
 
 DAY_US = 86_400_000_000
@@ -296,3 +304,54 @@ def test_guardrail_units_are_charged_as_guardrails_whatever_tier_the_model_ran_i
         charge = rate_components(BOOK, here(tier=tier), [part])
         assert (charge.status, charge.list_pico) == (Status.PRICED, 1_800_000_000)
         assert charge.lines[0].role == "guardrail"
+
+
+def test_a_steady_price_is_the_charge_of_its_unit_alone_while_it_stands() -> None:
+    at = here(at_us=DAY_US)
+    found = steady(BOOK, at, "input_text", None)
+    assert found is not None
+    assert found.stands(1000, DAY_US)
+    assert not found.stands(1001, DAY_US)  # a longer prompt has another price
+    assert not found.stands(-1, DAY_US)
+    for quantity in (0, 1, 999, 1000):
+        assert found.charge(quantity) == rate(BOOK, at, {"input_text": quantity})
+
+
+@given(st.integers(0, 2**40))
+def test_a_unit_that_makes_no_prompt_long_is_steady_at_any_quantity(quantity: int) -> None:
+    found = steady(BOOK, here(), "audio_seconds", None)
+    assert found is not None
+    assert found.stands(quantity, DAY_US)
+    assert found.charge(quantity) == rate(BOOK, here(), {"audio_seconds": quantity})
+
+
+def test_a_steady_price_ends_where_any_place_has_another() -> None:
+    """A nearer place that is priced from tomorrow on is the one from tomorrow on."""
+    book = Book.compile(
+        [
+            row("input_text", 5 * MILLION, scope="regional"),
+            row("input_text", 7 * MILLION, scope="regional", region="here", since_us=2 * DAY_US),
+        ]
+    )
+    at = here(scope="regional", region="here")
+    found = steady(book, at, "input_text", None)
+    assert found is not None
+    assert found.stands(1, 2 * DAY_US - 1)
+    assert not found.stands(1, 2 * DAY_US)
+    later = steady(
+        book, here(scope="regional", region="here", at_us=2 * DAY_US), "input_text", None
+    )
+    assert later is not None
+    assert (later.pico, later.stands(1, 2 * DAY_US - 1)) == (7 * MILLION, False)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        here(model="unheard-of"),
+        here(scope="provisioned"),
+        here(scope="regional"),  # here and there disagree
+    ],
+)
+def test_what_has_no_one_price_per_quantity_is_not_steady(at: Circumstances) -> None:
+    assert steady(BOOK, at, "input_text", None) is None

@@ -27,6 +27,7 @@ from gateway.wire.jsondoc import (
     splice_member,
     string,
 )
+from gateway.wire.spelling import HARMLESS_CHARS_MAX, HARMLESS_MAX, spelling
 
 SENSITIVE = ("model", "stream", "stream_options")
 
@@ -143,6 +144,19 @@ def test_a_sensitive_name_twice_is_refused_in_any_spelling(raw: bytes) -> None:
 def test_a_sensitive_name_in_another_case_is_refused(name: str) -> None:
     with pytest.raises(MalformedJson, match="another case"):
         parse_object(json.dumps({"model": "a", name: "b"}).encode(), SENSITIVE)
+
+
+def test_names_that_are_remembered_as_harmless_are_few_and_short() -> None:
+    """Twice as many as are remembered, each twice, and then a wrong one, twice."""
+    names = [f"x{number}" for number in range(2 * HARMLESS_MAX)] + ["long" * HARMLESS_CHARS_MAX]
+    for name in names * 2:
+        parse_object(compact({"model": "a", name: 1}), SENSITIVE)
+        harmless = spelling(SENSITIVE).harmless
+        assert len(harmless) <= HARMLESS_MAX
+        assert max(map(len, harmless)) <= HARMLESS_CHARS_MAX
+    for _ in range(2):
+        with pytest.raises(MalformedJson, match="another case"):
+            parse_object(compact({"Model": "a", names[0]: 1}), SENSITIVE)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""What the places of a call cost: worked out once a minute for each, looked up for every request.
+
+Whether there is any price is found once a minute (one may begin or end any day); what the counted input costs is
+exact at every instant, since a steady price says itself until when it stands. To add to what a prospect tells: a
+field of ``Prospect``, filled in ``_looked_up`` from what its key names.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.exchange.booking import Priced, circumstances, priced, tier_of
+from gateway.metering.units import INPUT_TEXT
+from gateway.metering.usage import component
+from gateway.pricing.book import Book
+from gateway.pricing.contract import Bargain
+from gateway.pricing.cover import covers
+from gateway.pricing.dimensions import Circumstances
+from gateway.pricing.rate import Status, Steady, steady
+from gateway.providers.contract import Deployment, Served
+
+PROSPECTS_MAX: Final = 4096  # names come from clients: bounded, then started afresh
+_US_PER_MINUTE: Final = 60_000_000
+_UNHEARD: Final = Served()  # nothing is known yet of what will be served
+
+
+class Prospect(msgspec.Struct, frozen=True):
+    """A place at an asked tier, before anything is sent there.
+
+    under    as it was asked for, at some instant of the minute
+    charged  the same at the tier that is charged if nothing more is heard
+    status   whether it has any price
+    steady   what input text costs there, where that follows from its quantity alone
+    """
+
+    deployment: Deployment | None
+    bargain: Bargain | None
+    book: Book
+    minute: int
+    under: Circumstances
+    charged: Circumstances
+    status: Status
+    steady: Steady | None
+
+    def estimate(self, tokens: int, units: Mapping[str, int], at_us: int) -> Priced:
+        """What is booked if nothing more is heard: so many tokens of input, or what the request bills itself."""
+        under, price = replace(self.under, at_us=at_us), self.steady
+        if price is not None and not units and price.stands(tokens, at_us):
+            contract = None if self.bargain is None else self.bargain.id
+            return Priced(price.charge(tokens), under, (), self.book.catalog, contract)
+        asked = component(units or {INPUT_TEXT: tokens})
+        estimate = priced(self.book, replace(self.charged, at_us=at_us), (asked,), self.bargain)
+        return replace(estimate, circumstances=under)
+
+
+# A prospect keeps its deployment and bargain alive, so that nothing else can have their identities meanwhile.
+_Key: TypeAlias = tuple[str, int, str, int]
+
+
+class Prospects:
+    """One per worker; forgets everything when the book is another."""
+
+    def __init__(self, book: Callable[[], Book]) -> None:
+        self._book = book
+        self._known: dict[_Key, Prospect] = {}
+        self._known_by: Book | None = None
+
+    def of(
+        self,
+        provider: str,
+        deployment: Deployment | None,
+        tier: str,
+        bargain: Bargain | None,
+        at_us: int,
+    ) -> Prospect:
+        """The prospect of a place at an asked tier, charged by a contract."""
+        book = self._book()
+        if book is not self._known_by:  # prices were imported: what was found before says nothing
+            self._known_by = book
+            self._known.clear()
+        key = (provider, id(deployment), tier, id(bargain))
+        known = self._known.get(key)
+        if known is None or known.minute != at_us // _US_PER_MINUTE:
+            if len(self._known) >= PROSPECTS_MAX:
+                self._known.clear()
+            under = circumstances(provider, deployment, _UNHEARD, tier, at_us)
+            known = self._known[key] = _looked_up(book, under, deployment, bargain)
+        return known
+
+
+def _looked_up(
+    book: Book, under: Circumstances, deployment: Deployment | None, bargain: Bargain | None
+) -> Prospect:
+    charged = replace(under, tier=tier_of(None, under.tier)[0])
+    return Prospect(
+        deployment=deployment,
+        bargain=bargain,
+        book=book,
+        minute=under.at_us // _US_PER_MINUTE,
+        under=under,
+        charged=charged,
+        status=covers(book, under).status,
+        steady=steady(book, charged, INPUT_TEXT, bargain),
+    )

@@ -1,0 +1,44 @@
+"""Names of members that another parser may take for one that decides model, price or metering.
+
+Some match names in any case, so "Model" beside "model" would price one and run the other.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final
+
+HARMLESS_MAX: Final = (
+    512  # names that are known to mean nothing else, of each set of sensitive ones
+)
+HARMLESS_CHARS_MAX: Final = 64
+
+
+class Spelling:
+    """How the sensitive names may not be spelt, and what was found to be no spelling of them.
+
+    What clients send are the same few names: they are remembered, while they are short and few.
+    """
+
+    __slots__ = ("_folded", "harmless")
+
+    def __init__(self, sensitive: Iterable[str]) -> None:
+        self._folded = {name.casefold(): name for name in sensitive}
+        self.harmless = set(self._folded.values())
+
+    def misspelt(self, document: Mapping[str, object]) -> str | None:
+        """The sensitive name that an object spells in another case; None where it spells none so."""
+        if document.keys() <= self.harmless:
+            return None
+        for key in document:
+            right = self._folded.get(key.casefold())
+            if right is not None and right != key:
+                return right
+            if len(key) <= HARMLESS_CHARS_MAX and len(self.harmless) < HARMLESS_MAX:
+                self.harmless.add(key)
+        return None
+
+
+@lru_cache(maxsize=256)
+def spelling(sensitive: tuple[str, ...]) -> Spelling:
+    """The one of these names."""
+    return Spelling(sensitive)
