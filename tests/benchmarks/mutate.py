@@ -28,7 +28,8 @@ from rich.text import Text
 
 from tests.benchmarks import trials
 from tests.benchmarks.mutants import Mutant, mutants_of, mutated
-from tests.benchmarks.trials import Trial, Verdict
+from tests.benchmarks.reach import Place, Reach, reached, within
+from tests.benchmarks.trials import Round, Trial, Verdict
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 EQUIVALENT: Final = Path(__file__).with_name("equivalent.toml")
@@ -38,9 +39,14 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "metering": ("usage", "inclusive"),
     "pricing": (
         "rate", "book", "shelf", "charged", "dimensions", "resolve", "atlas", "cover", "row",
+        "contract", "importing", "ladder",
     ),
-    "ledger": ("rollup", "adjust", "statement", "period"),
+    "ledger": (
+        "rollup", "adjust", "statement", "period", "reprice", "currency", "closing", "validity",
+        "missing",
+    ),
     "exchange": ("booking",),
+    "quota": ("gcra", "amount", "counters"),
 }  # fmt: skip
 FILES: Final = tuple(f"gateway/{room}/{name}.py" for room, names in ROOMS.items() for name in names)
 TOLD_EVERY: Final = 100  # mutants, where no bar can be drawn
@@ -55,9 +61,14 @@ class Tried(NamedTuple):
     verdict: Verdict
 
 
+def room_of(file: str) -> str:
+    """The room of a file."""
+    return file.split("/")[1]
+
+
 def rounds_of(file: str) -> tuple[tuple[str, ...], ...]:
     """The tests that are asked about a file, in rounds."""
-    _, room, name = file.removesuffix(".py").split("/")
+    room, name = room_of(file), Path(file).stem
     own = f"tests/unit/test_{room}_{name}.py"
     others = tuple(f"tests/unit/test_{room}_{other}.py" for other in ROOMS[room] if other != name)
     return ((own,), others) if others else ((own,),)
@@ -83,46 +94,57 @@ def every_mutant(files: Iterable[str], root: Path = REPOSITORY) -> list[Mutant]:
     ]
 
 
-def bounds(tree: Path, files: Sequence[str], jobs: int) -> dict[str, float]:
-    """The seconds a trial of each file may take; proves that its tests pass, and that they import the mutant.
+def reach(tree: Path, files: Sequence[str], jobs: int) -> dict[str, Reach]:
+    """Room → what its tests reach; proves that they pass, and that each file's own import the mutant.
 
     Raises SystemExit where they do not: no verdict would mean anything.
     """
-    plain = [Trial(file, None, rounds_of(file), 600) for file in files]
+    found: dict[str, Reach] = {}
+    for room in dict.fromkeys(map(room_of, files)):
+        tests = [f"tests/unit/test_{room}_{name}.py" for name in ROOMS[room]]
+        of_room = reached(tree, tests, [file for file in files if room_of(file) == room])
+        if of_room is None:
+            raise SystemExit(f"{room}: its tests fail on the code as it is: {' '.join(tests)}")
+        found[room] = of_room
     broken = partial(ast.parse, "raise RuntimeError('this module is broken on purpose')")
-    canaries = [Trial(file, broken, rounds_of(file)[:1], 600) for file in files]
-    seconds: dict[str, float] = {}
-    for place, verdict, took in trials.tried(tree, [*plain, *canaries], jobs):
-        is_plain, file = place < len(files), files[place % len(files)]
-        if (verdict is Verdict.SURVIVED) is not is_plain:
-            fault = "fail on the code as it is" if is_plain else "do not notice a broken module"
-            raise SystemExit(f"{file}: its tests {fault}: {' '.join(sum(rounds_of(file), ()))}")
-        if is_plain:
-            seconds[file] = max(trials.SECONDS_MIN, trials.SLOWER * took)
-    return seconds
+    canaries = [Trial(file, broken, (Round(rounds_of(file)[0]),), 600) for file in files]
+    for place, verdict in trials.tried(tree, canaries, jobs):
+        if verdict is Verdict.SURVIVED:
+            raise SystemExit(f"{files[place]}: its tests do not notice a broken module")
+    return found
+
+
+def rounds(mutant: Mutant, found: Reach) -> tuple[Round, ...]:
+    """Whom a mutant is shown to: its own file's tests, those that reach it first; then others of its room that do.
+
+    A test that never calls a function cannot tell what was changed in it, and all of the own ones are asked anyway.
+    """
+    own, *others = rounds_of(mutant.file)
+    reaching = found.of(Place(mutant.file, mutant.where))
+    then = [Round(files, within(files, reaching)) for files in others]
+    return (Round(own, within(own, reaching)), Round(own), *(part for part in then if part.tests))
+
+
+def _trial(mutant: Mutant, source: str, found: Reach) -> Trial:
+    parts = rounds(mutant, found)
+    asked = {test for part in parts for test in part.tests or within(part.files, found.seconds)}
+    seconds = trials.SECONDS_MIN + trials.SLOWER * sum(found.seconds[test] for test in asked)
+    return Trial(mutant.file, partial(mutated, source, mutant.number), parts, int(seconds))
 
 
 def gate(mutants: Sequence[Mutant], tree: Path, jobs: int, console: Console) -> list[Tried]:
     """Try every mutant; in their order, however they end."""
     files = sorted({mutant.file for mutant in mutants}, key=FILES.index)
     console.print(f"first the tests on the code as it is, and on {len(files)} broken modules ...")
-    seconds_max = bounds(tree, files, jobs)
     sources = {file: (tree / file).read_text(encoding="utf-8") for file in files}
-    made = [
-        Trial(
-            mutant.file,
-            partial(mutated, sources[mutant.file], mutant.number),
-            rounds_of(mutant.file),
-            seconds_max[mutant.file],
-        )
-        for mutant in mutants
-    ]
+    found = reach(tree, files, jobs)
+    made = [_trial(one, sources[one.file], found[room_of(one.file)]) for one in mutants]
     verdicts: dict[int, Verdict] = {}
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     # Refreshed by hand: a thread of the bar's own would be lost, with what it locks, in every fork.
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         task = progress.add_task("mutants", total=len(made))
-        for place, verdict, _seconds in trials.tried(tree, made, jobs):
+        for place, verdict in trials.tried(tree, made, jobs):
             verdicts[place] = verdict
             progress.update(task, advance=1, description=mutants[place].file, refresh=True)
             if not console.is_terminal and len(verdicts) % TOLD_EVERY == 0:

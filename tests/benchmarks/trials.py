@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import CodeType, ModuleType
@@ -29,7 +30,8 @@ import pytest_timeout  # type: ignore[import-untyped]  # the plugin of the house
 
 COPIED: Final = ("gateway", "tests", "config", "migrations", "pyproject.toml")
 BYTES_MAX: Final = 3 * 1024**3  # a mutant that loops must not take the machine with it
-SECONDS_MIN, SLOWER = 30, 10  # a trial may take so many times what the unmutated tests took
+# A trial may compute so many times as long as the unmutated tests, and wait for a busy machine so many times longer.
+SECONDS_MIN, SLOWER, WAITING = 5, 5, 24
 POLL_S: Final = 0.01
 NO_TRIAL: Final = 70  # exit code of a child that could not even start its tests
 # Imported once, before forking: a trial then starts in a fraction of a second.
@@ -47,13 +49,33 @@ class Verdict(StrEnum):
     SURVIVED = "survived"
 
 
+class Round(NamedTuple):
+    """Test files, and of those the tests to ask, in this order; None: all."""
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...] | None = None
+
+
 class Trial(NamedTuple):
-    """The file to replace, its tree (None: as it is), and the tests in rounds; a later one only if all pass."""
+    """The file to replace, its tree, and the tests in rounds, a later one only if all pass. ``seconds_max``: of computing."""
 
     file: str
-    tree: Callable[[], ast.Module] | None
-    rounds: tuple[tuple[str, ...], ...]
-    seconds_max: float
+    tree: Callable[[], ast.Module]
+    rounds: tuple[Round, ...]
+    seconds_max: int
+
+
+class _Chosen:
+    """A plugin: runs the named tests in their order."""
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        self._places = {test: place for place, test in enumerate(tests)}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """After pytest's own ordering by fixtures."""
+        chosen = [item for item in items if item.nodeid in self._places]
+        items[:] = sorted(chosen, key=lambda item: self._places[item.nodeid])
 
 
 class _Replaced(importlib.machinery.SourceFileLoader):
@@ -103,15 +125,15 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def tried(tree: Path, trials: Sequence[Trial], jobs: int) -> Iterator[tuple[int, Verdict, float]]:
-    """Run the trials, so many at once: (place in ``trials``, verdict, seconds), as they end."""
+def tried(tree: Path, trials: Sequence[Trial], jobs: int) -> Iterator[tuple[int, Verdict]]:
+    """Run the trials, so many at once: (place in ``trials``, verdict), as they end."""
     waiting = list(enumerate(trials))[::-1]
     running: dict[int, tuple[int, float]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 place, trial = waiting.pop()
-                running[_fork(tree, trial)] = place, time.monotonic()
+                running[forked(partial(_try, tree, trial))] = place, time.monotonic()
             yield from _ended(running, trials)
             time.sleep(POLL_S)
     finally:
@@ -121,23 +143,25 @@ def tried(tree: Path, trials: Sequence[Trial], jobs: int) -> Iterator[tuple[int,
 
 def _ended(
     running: dict[int, tuple[int, float]], trials: Sequence[Trial]
-) -> Iterator[tuple[int, Verdict, float]]:
+) -> Iterator[tuple[int, Verdict]]:
     for pid, (place, started) in list(running.items()):
-        seconds = time.monotonic() - started
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             del running[pid]
-            yield place, _verdict(status), seconds
-        elif seconds > trials[place].seconds_max:
+            yield place, _verdict(status)
+        elif time.monotonic() - started > trials[place].seconds_max * WAITING:
             del running[pid]
             _kill(pid)
-            yield place, Verdict.TIMEOUT, seconds
+            yield place, Verdict.TIMEOUT
 
 
 def _verdict(status: int) -> Verdict:
-    if os.waitstatus_to_exitcode(status) == NO_TRIAL:
+    code = os.waitstatus_to_exitcode(status)
+    if code == NO_TRIAL:
         raise RuntimeError("a trial could not be set up: neither killed nor survived")
-    return Verdict.KILLED if status else Verdict.SURVIVED
+    if code == -signal.SIGXCPU:
+        return Verdict.TIMEOUT
+    return Verdict.KILLED if code else Verdict.SURVIVED
 
 
 def _kill(pid: int) -> None:
@@ -147,14 +171,17 @@ def _kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _fork(tree: Path, trial: Trial) -> int:
+def forked(work: Callable[[], int]) -> int:
+    """A process that does the work and ends with its answer, or with NO_TRIAL; its id."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
         return pid
     spoken = os.fdopen(os.dup(2), "w")
     try:
-        os._exit(_try(tree, trial))
+        os.setsid()
+        _silence()
+        os._exit(work())
     except BaseException:  # noqa: BLE001 - a child never returns into its parent's story
         traceback.print_exc(file=spoken)
         spoken.flush()
@@ -164,25 +191,27 @@ def _fork(tree: Path, trial: Trial) -> int:
 
 def _try(tree: Path, trial: Trial) -> int:
     """In the child: the exit code of the first round that fails, or 0."""
-    os.setsid()
     with suppress(ValueError, OSError):  # not every system bounds memory
         resource.setrlimit(resource.RLIMIT_AS, (BYTES_MAX, BYTES_MAX))
-    _silence()
-    _settle_in(tree)
-    sys.dont_write_bytecode = trial.tree is not None
-    if trial.tree is not None:
-        module = trial.file.removesuffix(".py").replace("/", ".")
-        sys.meta_path.insert(0, _Finder(module, tree / trial.file, trial.tree()))
-    codes = (_run(tests) for tests in trial.rounds)
-    code = next((code for code in codes if code), 0)
+    resource.setrlimit(resource.RLIMIT_CPU, (trial.seconds_max, trial.seconds_max + 1))
+    settle_in(tree)
+    sys.dont_write_bytecode = True
+    module = trial.file.removesuffix(".py").replace("/", ".")
+    sys.meta_path.insert(0, _Finder(module, tree / trial.file, trial.tree()))
+    codes = (asked(tree, part) for part in trial.rounds)
+    return next((code for code in codes if code), 0)
+
+
+def asked(tree: Path, part: Round, *plugins: object) -> int:
+    """Run the tests of a round, up to the first that fails: the exit code."""
+    options = ("-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=0")
+    chosen = () if part.tests is None else (_Chosen(part.tests),)
+    code = int(pytest.main([*options, *part.files], plugins=[pytest_timeout, *chosen, *plugins]))
     if not str(sys.modules["gateway"].__file__).startswith(str(tree)):
         raise RuntimeError("another gateway than the tree's was tested")
-    return code
-
-
-def _run(tests: tuple[str, ...]) -> int:
-    options = ("-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=0")
-    return int(pytest.main([*options, *tests], plugins=[pytest_timeout]))
+    # A mutant that renames the chosen tests is not killed by that: the whole file is asked next.
+    missing = part.tests is not None and code == pytest.ExitCode.NO_TESTS_COLLECTED
+    return 0 if missing else code
 
 
 def _silence() -> None:
@@ -191,7 +220,7 @@ def _silence() -> None:
         os.dup2(null, stream)
 
 
-def _settle_in(tree: Path) -> None:
+def settle_in(tree: Path) -> None:
     """As if started in the tree, with nothing of ours imported and nothing left to chance."""
     for name in [name for name in sys.modules if name.split(".")[0] in ("gateway", "tests")]:
         del sys.modules[name]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from gateway.kernel.ids import adjustment_id, new_id
-from gateway.ledger.adjust import ESTIMATES, adjustment
+from gateway.ledger.adjust import ESTIMATES, adjustment, together
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
 from gateway.ledger.rollup import ADJUSTS_UNPRICED
 from gateway.ledger.validity import total
@@ -143,6 +143,28 @@ def test_the_adjustment_says_whose_it_is_and_lies_in_the_estimates_day() -> None
         net_pico=-4,
         settles=None,
     )
+
+
+def test_a_row_and_its_corrections_stand_as_what_they_come_to() -> None:
+    row = entry(line("input_text", 5, 50), line("output_text", 2, 20), booked_us=1)
+    later = entry(Line("input_text", 5, "newer", 70, 69), booked_us=3)
+    sooner = entry(Line("input_text", -5, "price of input_text", -50, -49), booked_us=2)
+    stands = together(row, [later, sooner])
+    assert stands.lines == (line("output_text", 2, 20), Line("input_text", 5, "newer", 70, 69))
+    assert msgspec.structs.replace(stands, lines=row.lines) == row
+    assert together(row, []) == row
+
+
+def test_a_corrected_row_is_of_the_model_of_the_last_word_and_older_lines_name_theirs() -> None:
+    row = entry(line("input_text", 5, 50), line("output_text", 2, 20), booked_us=1)
+    second = entry(line("input_text", -5, -50), line("a", 1, 1), model="model-b", booked_us=2)
+    third = entry(line("input_text", 7, 70), model="model-c", booked_us=3)
+    stands = together(row, [third, second])
+    assert stands.model == "model-c"
+    assert [(one.unit, one.model, one.quantity) for one in stands.lines] == [
+        ("input_text", "model-a", 5), ("output_text", "model-a", 2), ("input_text", "model-b", -5),
+        ("a", "model-b", 1), ("input_text", None, 7),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("status", "taken_back"), [("priced", False), ("unpriced", True)])

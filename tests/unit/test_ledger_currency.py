@@ -40,6 +40,10 @@ def test_what_is_no_rate_is_refused(currency: str, rate: str) -> None:
         checked(currency, rate)
 
 
+def test_the_smallest_rate_is_one_pico_unit() -> None:
+    assert checked("EUR", "0.000000000001") == 1
+
+
 def test_the_newest_rate_of_a_month_holds() -> None:
     made = [
         Rate(period=202611, currency="EUR", pico=pico, source="s", author="a", at_us=at)

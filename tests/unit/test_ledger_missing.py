@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from gateway.ledger.adjust import adjustment
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
-from gateway.ledger.missing import Gaps, Wanted
+from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing.book import Book
 from gateway.pricing.row import Row
 
@@ -80,6 +80,54 @@ def test_priced_lines_are_not_missing_and_each_cure_is_its_own_line() -> None:
     assert set(found) == {INPUT, msgspec.structs.replace(INPUT, tier="batch")}
     assert (found[INPUT].first_us, found[INPUT].is_ambiguous) == (1_000, False)
     assert found[msgspec.structs.replace(INPUT, tier="batch")].is_ambiguous
+
+
+def test_every_circumstance_of_a_price_is_named_and_what_is_not_known_is_empty() -> None:
+    asked = replaced(geo="eu", region="paris", tier="flex")
+    ((wanted, missed),) = gaps([asked]).found()
+    assert wanted == Wanted("cloud", "model-a", "global", "eu", "paris", "flex", "input_text")
+    assert (missed.lines, missed.quantity, missed.first_us, missed.last_us) == (1, 80, 1_000, 1_000)
+    ((bare, _),) = gaps([replaced(scope=None)]).found()
+    assert bare == Wanted("cloud", "model-a", "", "", "", "standard", "input_text")
+
+
+def test_the_first_and_the_last_time_are_told_in_whatever_order_rows_come() -> None:
+    moments = (700, 900, 100, 300)
+    rows = [replaced(occurred_us=at_us) for at_us in moments]
+    ((_, missed),) = gaps(rows).found()
+    assert (missed.first_us, missed.last_us, missed.lines) == (100, 900, 4)
+
+
+def test_the_most_frequent_comes_first_however_large() -> None:
+    rare = replaced(model="a", lines=(Line("input_text", 9_999, None, None, None),))
+    found = gaps([rare, replaced(model="b"), replaced(model="c"), replaced(model="c")]).found()
+    assert [wanted.model for wanted, _ in found] == ["c", "a", "b"]
+
+
+def test_one_ambiguous_row_among_others_is_told_in_whatever_order() -> None:
+    plain, unclear = ROW, replaced(price_status="ambiguous")
+    for rows in ([plain, unclear], [unclear, plain], [unclear, unclear]):
+        ((_, missed),) = gaps(rows).found()
+        assert missed.is_ambiguous
+
+
+def test_one_token_is_missing_and_none_is_not() -> None:
+    rows = [replaced(lines=(Line("input_text", n, None, None, None),)) for n in (0, 1, 5, -1)]
+    assert [(m.lines, m.quantity) for _, m in gaps(rows).found()] == [(2, 6)]
+
+
+def test_nothing_missed_is_nothing_and_a_row_with_lines_is_not_unknown() -> None:
+    assert Missed() == Missed(0, 0, is_ambiguous=False, first_us=0, last_us=0)
+    assert gaps([ROW]).unknown == 0
+
+
+def test_a_line_of_another_model_is_missing_under_that_models_name() -> None:
+    lines = (Line("input_text", 1, None, None, None, model="other"), Line("input_text", 2, None, None, None, model=""))  # fmt: skip
+    assert {w.model for w, _ in gaps([replaced(lines=lines)]).found()} == {"other", ""}
+    named = replaced(model=None, served_model="served", deployment="mine")
+    assert [w.model for w, _ in gaps([named]).found()] == ["served"]
+    nameless = replaced(model=None)
+    assert [w.model for w, _ in gaps([nameless]).found()] == [""]
 
 
 def test_a_correction_that_prices_it_takes_it_back() -> None:

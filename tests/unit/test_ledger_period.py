@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from gateway.kernel.clock import epoch_us
-from gateway.ledger.period import day_and_period, day_bounds_us, next_period, period_start_us
+from gateway.ledger.period import (
+    Calendar,
+    day_and_period,
+    day_bounds_us,
+    next_period,
+    period_start_us,
+    previous_period,
+)
 
 ZONES = st.sampled_from(
     [
@@ -70,6 +77,40 @@ def test_periods_follow_each_other() -> None:
             next_period(wrong)
         with pytest.raises(ValueError, match="yyyymm"):
             period_start_us(wrong)
+
+
+@given(st.integers(190001, 290012).filter(lambda period: 1 <= period % 100 <= 12))
+def test_the_period_before_is_the_one_this_follows(period: int) -> None:
+    assert next_period(previous_period(period)) == previous_period(next_period(period)) == period
+
+
+def test_no_period_is_before_what_is_none() -> None:
+    assert (previous_period(202612), previous_period(202701)) == (202611, 202612)
+    for wrong in (202600, 202613, 0):
+        with pytest.raises(ValueError, match="yyyymm"):
+            previous_period(wrong)
+
+
+@settings(max_examples=200)
+@given(st.lists(INSTANTS, min_size=1, max_size=4), st.integers(-60_000_000, 60_000_000), ZONES)
+def test_a_calendar_remembers_a_minute_and_says_the_same(
+    instants: list[int], later: int, zone: str
+) -> None:
+    calendar = Calendar(zone)
+    for us in instants:
+        for at_us in (us, us + max(later, -us)):
+            assert calendar("org", at_us) == day_and_period(at_us, zone)
+
+
+@pytest.mark.parametrize("minute", [0, 1, 2])
+def test_a_calendar_knows_the_first_minutes_of_all(minute: int) -> None:
+    assert Calendar("UTC")("org", minute * 60_000_000) == ("1970-01-01", 197001)
+
+
+def test_a_calendar_turns_the_day_at_midnight_to_the_microsecond() -> None:
+    calendar, midnight_us = Calendar("Europe/Berlin"), at(2026, 11, 30, 23)
+    days = [calendar("org", midnight_us + us)[0] for us in (-1, 0, 59_999_999, -60_000_000)]
+    assert days == ["2026-11-30", "2026-12-01", "2026-12-01", "2026-11-30"]
 
 
 def test_an_unknown_zone_is_an_error() -> None:

@@ -78,6 +78,10 @@ def test_an_unsound_entry_says_why(entry: Entry, words: str) -> None:
     assert words in str(problem(entry))
 
 
+def test_an_amount_is_bounded_by_the_column_it_is_written_to() -> None:
+    assert INT64_MAX == 9_223_372_036_854_775_807
+
+
 def test_a_total_with_an_unknown_part_is_unknown() -> None:
     assert total([]) == 0
     assert total([1, 2]) == 3

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gateway.pricing.importing import planned, standing
+from gateway.pricing.importing import Plan, planned, standing
 from gateway.pricing.row import FOREVER, BookInvalid, Layer, Row
 
 ENDS = st.one_of(st.integers(1, 30), st.just(FOREVER))
@@ -51,6 +51,7 @@ def test_the_last_import_speaks_where_it_speaks_and_the_earlier_ones_elsewhere(
         plan = planned(there, rows, issue)
         assert ids.isdisjoint(one.price_id() for one in plan.added)
         ids |= {one.price_id() for one in plan.added}
+        assert all(one.since_us < one.until_us for one in plan.added)
         assert all(one.layer is Layer.IMPORTED and one.issue == issue for one in plan.added)
         there = list(standing(there, plan))
         for at in range(60):
@@ -62,6 +63,27 @@ def test_what_is_there_already_is_not_imported_again_whatever_its_source_says() 
     first = planned((), [row(5)], 1)
     again = planned(standing((), first), [msgspec.structs.replace(row(5), source="elsewhere")], 2)
     assert (again.added, again.closed, again.same) == ((), (), 1)
+
+
+def test_of_a_file_only_what_is_new_is_added_and_the_rest_is_counted() -> None:
+    first = planned((), [row(5, 0, 10), row(6, 10)], 1)
+    again = planned(standing((), first), [row(5, 0, 10), row(7, 10)], 2)
+    assert ([one.pico for one in again.added], again.same) == ([7], 1)
+    assert Plan(()) == Plan((), (), 0)
+
+
+def test_a_row_that_only_touches_another_leaves_it_alone() -> None:
+    there = standing((), planned((), [row(5, 10, 20)], 1))
+    plan = planned(there, [row(6, 0, 10), row(7, 20)], 2)
+    assert ([one.pico for one in plan.added], plan.closed) == ([6, 7], ())
+
+
+def test_two_rows_side_by_side_leave_nothing_between_them() -> None:
+    there = standing((), planned((), [row(5)], 1))
+    plan = planned(there, [row(6, 5, 10), row(7, 10, 20)], 2)
+    spans = [(one.pico, one.since_us, one.until_us) for one in plan.added]
+    assert spans == [(6, 5, 10), (7, 10, 20), (5, 20, FOREVER)]
+    assert [one.until_us for one in plan.closed] == [5]
 
 
 def test_a_correction_from_the_same_day_leaves_the_old_figure_without_a_day() -> None:
