@@ -1,7 +1,7 @@
 """The composition root: Config → a wired ASGI app with its task group. The only module that knows every room."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -106,28 +106,30 @@ class Gateway:
         self._probes = Probes(
             problems=self._problems, metrics=lambda: self.metrics.render().encode()
         )
-        mounts = b", ".join(provider.mount for provider in self.providers)
-        self._not_found = _NOT_FOUND % mounts
+        self._not_found = _NOT_FOUND % b", ".join([each.mount for each in self.providers])
 
     @property
     def book(self) -> Book:
         """The price book as it is now."""
         return self.prices.book
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
         """ASGI."""
         proxy = self._proxy
+        if proxy is not None and scope["type"] == "http":
+            provider = proxy.mounted(scope["raw_path"])
+            if provider is not None:
+                return proxy.serve(provider, scope, receive, send)
+        return self._beside(scope, receive, send)
+
+    async def _beside(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif proxy is not None and proxy.mounted(scope["raw_path"]) is not None:
-            await proxy(scope, receive, send)
         elif scope["raw_path"].startswith(PREFIX):
             await self._probes(scope, receive, send)
         else:
-            headers = [
-                (b"content-type", b"text/plain"),
-                (b"content-length", b"%d" % len(self._not_found)),
-            ]
+            length = (b"content-length", b"%d" % len(self._not_found))
+            headers = [(b"content-type", b"text/plain"), length]
             await send({"type": "http.response.start", "status": 404, "headers": headers})
             await send({"type": "http.response.body", "body": self._not_found})
 

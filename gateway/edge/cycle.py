@@ -69,6 +69,24 @@ class Cycle(RequestResponseCycle):
 
     transport: Outlet  # type: ignore[assignment]  # what it uses of a transport
 
+    def take_whole(self, body: bytes) -> None:
+        """The request is complete, and its body is this."""
+        self.body = body  # type: ignore[assignment]  # read once, never added to
+        self.more_body = False
+        self.keep_alive = True
+        self.message_event.set()
+
+    async def receive(self) -> Any:
+        """ASGI; what is there already is not waited for."""
+        event = self.message_event
+        if self.more_body or not event.is_set() or self.disconnected or self.response_complete:
+            return await super().receive()
+        if self.waiting_for_100_continue:
+            return await super().receive()
+        event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
+
     async def send(self, message: Any) -> None:
         """ASGI. After the client has gone it returns at once, as uvicorn's does: see presence.py."""
         if self.flow.write_paused and not self.disconnected:

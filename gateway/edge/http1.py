@@ -1,7 +1,7 @@
 """Strict HTTP/1.1 on top of uvicorn: llhttp does the syntax; this refuses, bounds and times the rest.
 
 One rule per place: heads in grammar.py, figures in limits.py, byte counts in tally.py, phases and timers
-in lifetime.py. To refuse something new, add it there; this module only decides when each is asked.
+in lifetime.py, what a head has in common with the last one in heads.py. To refuse something new, add it there; this module only decides when each is asked.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from gateway.edge import grammar
 from gateway.edge.cycle import Cycle, Outlet
+from gateway.edge.heads import PATIENCE, SeenHead, seen_head
 from gateway.edge.lifetime import (
     ANSWER,
     BODY,
@@ -57,6 +58,8 @@ class StrictProtocol(TimedProtocol):
         self._tally = Tally(self.limits)
         self._fields_max = self.limits.fields_max
         self._retiring = False
+        self._seen: SeenHead | None = None
+        self._patience = PATIENCE
         self._reset()
 
     def _reset(self) -> None:
@@ -122,6 +125,8 @@ class StrictProtocol(TimedProtocol):
         elif phase == HEAD:
             self._take_head(data)
         elif phase == IDLE:
+            if self._seen is not None and self._take_again(self._seen, data):
+                return
             # The head's time runs from its first byte, blank or not: a dripped CRLF holds nothing open.
             self.phase = HEAD
             self._arm(self.limits.head_ms)
@@ -142,9 +147,32 @@ class StrictProtocol(TimedProtocol):
             return
         if self.phase == HEAD:
             self._unless(self._tally.head_read(len(data)))
-        elif self.phase == BODY:  # else the request came in one read, as nearly all do
+        elif self.phase == BODY:
             self._arm_body()
             self._unless(self._tally.first_read(data))
+        elif self._patience and self._persistent and not self.cycle.waiting_for_100_continue:
+            # The request came in one read, as nearly all do: the next one may be the same but for its body.
+            self._patience -= 1
+            self._seen = seen_head(data, cast("dict[str, Any]", self.scope))
+
+    def _take_again(self, seen: SeenHead, data: bytes) -> bool:
+        """A whole request in one read, with the head of the last: nothing of it needs to be parsed."""
+        again = None if self._retiring else seen.again(data, self.limits.body_bytes_max)
+        if again is None:
+            return False
+        self._patience = PATIENCE
+        self._begun = self._persistent = True
+        self._client = ClientPresence(self)
+        scope = seen.scope.copy()
+        scope["state"] = self.app_state.copy()
+        scope[SCOPE_KEY] = self._client
+        scope["headers"], body = again
+        self.cycle = self._cycle(scope, expects=False)
+        self.cycle.take_whole(body)
+        self.phase = ANSWER
+        self.deadline = NEVER
+        self._start_asgi_task(self.cycle, self.app)
+        return True
 
     def _take_body(self, data: bytes) -> None:
         if not self.cycle.response_complete:
@@ -243,8 +271,12 @@ class StrictProtocol(TimedProtocol):
 
     def _begin_body(self, *, expects: bool) -> None:
         self.phase = BODY
-        self.cycle = Cycle(
-            scope=self.scope,
+        self.cycle = self._cycle(self.scope, expects=expects)
+        self._start_asgi_task(self.cycle, self.app)
+
+    def _cycle(self, scope: Any, *, expects: bool) -> Cycle:
+        return Cycle(
+            scope=scope,
             transport=cast("asyncio.Transport", self._outlet),
             flow=self.flow,
             logger=self.logger,
@@ -257,7 +289,6 @@ class StrictProtocol(TimedProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
-        self._start_asgi_task(self.cycle, self.app)
 
     def on_chunk_header(self) -> None:
         self._tally.chunk()

@@ -8,6 +8,7 @@ from typing import Final
 from starlette.types import Receive, Scope
 
 from gateway.edge.grammar import ACCEPTED, target_status
+from gateway.edge.heads import PLAIN_KEY
 from gateway.edge.limits import KIB, MIB
 from gateway.edge.presence import SCOPE_KEY, ClientGone
 from gateway.kernel.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
@@ -33,7 +34,8 @@ async def read_inbound(
     if SCOPE_KEY not in scope:
         _refuse_ambiguous(scope)
     headers: Headers = tuple(scope["headers"])
-    _refuse_unread(headers, body_bytes_max)
+    if PLAIN_KEY not in scope:
+        _refuse_unread(headers, body_bytes_max)
     return Inbound(
         method=scope["method"].encode("ascii"),
         raw_path=scope["raw_path"],
@@ -43,8 +45,11 @@ async def read_inbound(
     )
 
 
-def expects_much(headers: Headers) -> bool:
-    """Whether a body is announced that is large, or of unknown size."""
+def expects_much(scope: Scope) -> bool:
+    """Whether a body is still to come that is large, or of unknown size."""
+    if PLAIN_KEY in scope:
+        return False
+    headers: Headers = scope["headers"]
     length = first(headers, b"content-length")
     if length is None:
         return first(headers, b"transfer-encoding") is not None

@@ -4,7 +4,7 @@ Providers are mounted by their first path segment, on the raw path; to mount ano
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Final
 
@@ -61,16 +61,17 @@ class Proxy:
         end = raw_path.find(b"/", 1)
         return self._mounts.get(raw_path if end < 0 else raw_path[:end])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """One request, from its bytes to its row."""
         provider = self.mounted(scope["raw_path"])
         assert provider is not None
-        request = _Request(self, provider, scope, send)
-        self.open += 1
-        try:
-            await request.run(receive)
-        finally:
-            self.open -= 1
+        return self.serve(provider, scope, receive, send)
+
+    def serve(
+        self, provider: Provider, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        """The same, where the provider is known."""
+        return _Request(self, provider, scope, send).run(receive)
 
 
 class _Request:
@@ -94,10 +95,11 @@ class _Request:
         self._send = send
         self._id = new_id()
         self.presence: ClientPresence = scope.get(SCOPE_KEY) or ClientPresence()
-        self.inbound = Inbound(b"", scope["raw_path"], b"", (), b"")
+        self.inbound: Inbound | None = None
         self.call: Call | None = None
 
     async def run(self, receive: Receive) -> None:
+        self._proxy.open += 1
         try:
             await self._story(receive)
         except ClientGone:
@@ -112,16 +114,19 @@ class _Request:
         except Exception as error:  # noqa: BLE001  # the connection's edge: named, counted, answered
             self._proxy.observer.failed("request", error)
             await self._refuse(InternalFault(_FAULT.format(self._id)))
+        finally:
+            self._proxy.open -= 1
 
     async def _story(self, receive: Receive) -> None:
         proxy, provider = self._proxy, self._provider
-        if expects_much(self._scope["headers"]):
+        if expects_much(self._scope):
             headers = tuple(self._scope["headers"])
             proxy.exchanges.admission.claimed(headers, proxy.clock.wall_us())
-        self.inbound = await read_inbound(self._scope, receive, body_bytes_max=proxy.body_bytes_max)
-        self.call = provider.recognise(self.inbound)
+        inbound = await read_inbound(self._scope, receive, body_bytes_max=proxy.body_bytes_max)
+        self.inbound = inbound
+        call = self.call = provider.recognise(inbound)
         async with proxy.exchanges.open(
-            provider, self.call, self.inbound, self._id, self.presence
+            provider, call, inbound, self._id, self.presence
         ) as exchange:
             response = await exchange.forward(partial(self._await_head, exchange))
             self.presence.disarm()
@@ -138,7 +143,7 @@ class _Request:
             policy=_policy(exchange),
             outlasts=exchange.outlasts,
             strip=exchange.filter,
-            bodiless=self.inbound.method == b"HEAD",
+            bodiless=self._scope["method"] == "HEAD",
             headers=exchange.headers,
             growth=exchange.growth,
         )
@@ -161,7 +166,8 @@ class _Request:
         if self.presence.started:
             self.presence.truncate()
             return
-        refusal = provider.refuse(error, self.call, self.inbound, str(self._id))
+        inbound = self.inbound or Inbound(b"", self._scope["raw_path"], b"", (), b"")
+        refusal = provider.refuse(error, self.call, inbound, str(self._id))
         length = (b"content-length", b"%d" % len(refusal.body))
         headers = [*refusal.headers, length]
         await self._send(

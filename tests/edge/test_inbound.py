@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from gateway.edge.heads import PLAIN_KEY
 from gateway.edge.inbound import STRANGER_BYTES_MAX, expects_much, read_inbound
 from gateway.edge.presence import SCOPE_KEY, ClientGone
 from gateway.kernel.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
@@ -124,4 +125,6 @@ def test_what_the_strict_protocol_would_refuse_does_not_pass_by_another_one(path
 def test_a_large_or_unmeasured_body_is_known_from_its_head(
     headers: tuple[tuple[bytes, bytes], ...], *, much: bool
 ) -> None:
-    assert expects_much(headers) is much
+    assert expects_much({"headers": headers}) is much
+    # Of a head that came before the body is there, and small: nobody has to be asked for his name first.
+    assert not expects_much({"headers": headers, PLAIN_KEY: True})
