@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from gateway import app as composition, shipped
-from gateway.commands.moments import instant_of
+from gateway.commands.moments import span_of
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -28,13 +28,13 @@ def drift(
 ) -> None:
     """Reported against counted tokens per model, and every sign that a bill may not fit; status 1 with any."""
     configured = shipped.configured(config)
+    start, end = span_of(since, until)
     composition.ready_store(configured)
-    start = instant_of(since, "--since")
     made = asyncio.run(
         watched(
             configured,
             SystemClock().wall_us() - WEEK_US if start is None else start,
-            instant_of(until, "--until"),
+            end,
         )
     )
     found = sorted(made.watches.items(), key=lambda item: (-item[1].rows, item[0]))

@@ -16,15 +16,16 @@ from gateway.commands.payers import organisation_of, shared_costs
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.ids import new_id
-from gateway.kernel.money import format_usd, parse_usd, round_cents
+from gateway.kernel.money import PICO_PER_USD, format_usd, parse_usd, round_cents
 from gateway.ledger.period import day_and_period
 from gateway.reporting.allocation import Allocation, allocate
 from gateway.reporting.amounts import in_cents
-from gateway.reporting.fixed import KINDS, POOL_KEYS, RULES, FixedCost, check
+from gateway.reporting.fixed import AMOUNT_MAX, KINDS, POOL_KEYS, RULES, FixedCost, check
 from gateway.storage.costs import CostStore
 
 COLUMNS: Final = ("name", "kind", "amount", "currency", "from", "to", "pool", "rule", "capacity", "cost_centres", "source")  # fmt: skip
 SEAT_COLUMNS: Final = ("seat", "team")
+_AMOUNT_CHARS_MAX: Final = 40  # of one that is refused, in its refusal
 
 fixed_costs = typer.Typer(
     help="What is paid beside the calls: provisioned capacity, reservations, seats.",
@@ -179,15 +180,11 @@ def _cost(
     row: dict[str, str], author: str, *, per_seat: bool = False, where: str = ""
 ) -> FixedCost:
     """A cost of its written cells; ends with status 2 on a cell that cannot be read."""
-    try:
-        pico = parse_usd(row["amount"])
-    except ValueError as error:
-        stop(f"{where}--amount: {error}")
     capacity = row["capacity"]
-    if capacity and not capacity.isdigit():
+    if capacity and not (capacity.isascii() and capacity.isdigit()):
         stop(f"{where}--capacity: expected a whole number, found {capacity!r}")
     shares = {name: share or "1" for name, share in _pairs(row["cost_centres"]).items()}
-    if not all(share.isdigit() for share in shares.values()):
+    if not all(share.isascii() and share.isdigit() for share in shares.values()):
         stop(
             f"{where}--cost-centre: expected 4100, or 4100=3,4200=1, found {row['cost_centres']!r}"
         )
@@ -197,7 +194,7 @@ def _cost(
         kind=row["kind"],
         first=period_of(row["from"], f"{where}--from"),
         last=period_of(row["to"], f"{where}--to") if row["to"] else None,
-        pico=pico,
+        pico=_pico(row["amount"], where),
         currency=row["currency"] or "USD",
         pool=_pairs(row["pool"]),
         rule=row["rule"],
@@ -208,6 +205,20 @@ def _cost(
         at_us=SystemClock().wall_us(),
         per_seat=per_seat,
     )
+
+
+def _pico(amount: str, where: str) -> int:
+    """Pico-units of a written amount; ends with status 2 where it is none, or is written with an exponent."""
+    try:
+        pico = -1 if "e" in amount.lower() else parse_usd(amount)
+    except ValueError:
+        pico = -1
+    if not 0 <= pico <= AMOUNT_MAX * PICO_PER_USD:
+        stop(
+            f"{where}--amount: expected a figure from 0 to {AMOUNT_MAX:,} such as 73000 or 73000.50, "
+            f"at most 12 decimals, found {amount[:_AMOUNT_CHARS_MAX]!r}"
+        )
+    return pico
 
 
 def _refuse(problems: list[str], rule: str, whose: dict[str, str]) -> None:

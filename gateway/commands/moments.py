@@ -25,3 +25,15 @@ def instant_of(text: str | None, option: str, *, such_as: str = "2026-11-22") ->
     except ValueError:
         stop(f"{option} is a date or time such as {such_as}, found {text!r}")
     return epoch_us(moment.replace(tzinfo=moment.tzinfo or UTC))
+
+
+@overload
+def span_of(since: str, until: str | None) -> tuple[int, int | None]: ...
+@overload
+def span_of(since: str | None, until: str | None) -> tuple[int | None, int | None]: ...
+def span_of(since: str | None, until: str | None) -> tuple[int | None, int | None]:
+    """The instants of --since and --until. Stops where one is none, or the time between them is empty."""
+    first, end = instant_of(since, "--since"), instant_of(until, "--until")
+    if first is not None and end is not None and end <= first:
+        stop(f"--until {until} is not after --since {since}: nothing lies between them")
+    return first, end

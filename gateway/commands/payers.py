@@ -61,7 +61,7 @@ async def shared_costs(
         seats = Counter(
             known.centre_of(team, last_day) for team in (await store.seats(cost)).values()
         )
-        made.append(shared(cost, used, seats, await store.rate(period, cost.currency)))
+        made.append(shared(cost, used, seats, period, await store.rate(period, cost.currency)))
     return tuple(made)
 
 

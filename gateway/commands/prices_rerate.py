@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway import premises, shipped
 from gateway.commands.budgets import author_of
-from gateway.commands.moments import instant_of
+from gateway.commands.moments import span_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, table, usd
 from gateway.commands.prices_import import imported
 from gateway.config import Config
@@ -63,7 +63,7 @@ def rerate_prices(
 ) -> None:
     """Charge booked rows again by the book of now; differences are booked as `reprice` rows, once."""
     configured = shipped.configured(config)
-    span = instant_of(since, "--since"), instant_of(until, "--until")
+    span = span_of(since, until)
     book = shipped.price_book(configured, imported(configured))
     tariff = Tariff(book, Contracts(configured.contracts), spilling(configured))
     now_us = SystemClock().wall_us()

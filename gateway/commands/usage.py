@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from gateway import app as composition, shipped
-from gateway.commands.moments import instant_of
+from gateway.commands.moments import span_of
 from gateway.commands.output import CONSOLE, emit, shown_usd, table, usd, wide
 from gateway.kernel.clock import instant
 from gateway.ledger.entry import Entry
@@ -33,14 +33,15 @@ def usage(
 ) -> None:
     """Rows of the ledger, oldest first."""
     configured = shipped.configured(config)
+    first, end = span_of(since, until)
     composition.ready_store(configured)
     bound = limit if json or limit is not None else SHOWN_MAX
 
     async def run() -> list[Entry]:
         async with composition.opened(configured) as database:
             found = Ledger(database).usage(
-                since_us=instant_of(since, "--since"),
-                until_us=instant_of(until, "--until"),
+                since_us=first,
+                until_us=end,
                 team=team,
                 user=user,
                 model=model,

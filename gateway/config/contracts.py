@@ -13,6 +13,7 @@ from gateway.config.reader import Reader, shown
 from gateway.config.tables import ContractTable, TermTable
 from gateway.kernel.clock import epoch_us
 from gateway.kernel.money import parse_usd
+from gateway.ledger.currencies import unlike
 from gateway.pricing.contract import Contract, Contracts, ContractsInvalid, Term
 from gateway.pricing.dimensions import SCOPES, TIERS
 from gateway.pricing.row import FIGURE_MAX, FOREVER
@@ -20,7 +21,6 @@ from gateway.pricing.row import FIGURE_MAX, FOREVER
 _PERCENT: Final = re.compile(r"(\d{1,4})(?:\.(\d{1,2}))?")
 _DISCOUNT_BP_MAX: Final = 10_000
 _MARGIN_BP_MAX: Final = 100_000  # ten times the price on top: beyond it somebody wrote a factor
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
 def read_contracts(reader: Reader, raw: object, zone: str) -> tuple[Contract, ...]:
@@ -52,10 +52,8 @@ def _contract(
     since_us, until_us = _start(row.valid_from, zone) or 0, _start(row.valid_to, zone) or FOREVER
     if since_us >= until_us:
         reader.problem(f"{where}.valid_to", "expected a day after valid_from")
-    if not _CURRENCY.fullmatch(row.currency):
-        reader.problem(
-            f"{where}.currency", f"expected a code such as 'EUR', found {row.currency!r}"
-        )
+    if said := unlike(row.currency):
+        reader.problem(f"{where}.currency", said)
     if not row.name or "@" in row.name:
         reader.problem(f"{where}.name", "expected a name without @")
     margin_bp = _basis_points(reader, row.margin_percent, f"{where}.margin_percent", _MARGIN_BP_MAX)

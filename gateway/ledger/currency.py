@@ -4,7 +4,6 @@ A rate is written as units of the currency for one USD: 0.9215 EUR. It is kept i
 12 decimals.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,9 +11,10 @@ import msgspec
 
 from gateway.kernel.errors import BadRequest
 from gateway.kernel.money import PICO_PER_USD, parse_usd
+from gateway.ledger.currencies import unlike
 
 USD: Final = "USD"
-_CODE: Final = re.compile(r"[A-Z]{3}")
+_RATE_MAX: Final = 10**9 * PICO_PER_USD  # ten thousand times the weakest currency there is
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,15 +30,18 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
 def checked(currency: str, rate: str) -> int:
     """The pico-units of a written rate. Raises BadRequest on what is no currency or no rate."""
-    if not _CODE.fullmatch(currency) or currency == USD:
-        raise BadRequest(f"a currency is a code such as EUR, other than USD: found {currency!r}")
+    if said := unlike(currency):
+        raise BadRequest(f"a currency of a rate: {said}")
+    if currency == USD:
+        raise BadRequest("a rate is what one USD is in another currency: USD has none")
     try:
         pico = parse_usd(rate)
     except ValueError:
         pico = 0
-    if pico <= 0 or "e" in rate.lower():
+    if not 0 < pico <= _RATE_MAX or "e" in rate.lower():
         raise BadRequest(
-            f"a rate is a decimal above zero, units for one USD, as 0.9215: found {rate!r}"
+            "a rate is a decimal above zero, at most 1,000,000,000 with at most 12 decimals, "
+            f"units for one USD, as 0.9215: found {rate!r}"
         )
     return pico
 

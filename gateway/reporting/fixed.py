@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from gateway.kernel.errors import BadRequest
+from gateway.kernel.money import PICO_PER_USD
+from gateway.ledger.currencies import unlike
 from gateway.ledger.currency import USD, in_usd
 from gateway.metering.units import UNITS
 from gateway.reporting.allocation import LIST_COST, SharedCost
@@ -20,6 +22,8 @@ KINDS: Final = ("ptu", "gsu", "provisioned", "reserved", "seat", "cache_storage"
 RULES: Final = ("direct", "even", "seat", "tokens", "list_cost")
 BY_USE: Final = frozenset({"even", "tokens", "list_cost"})
 POOL_KEYS: Final = ("provider", "upstream", "deployment", "model", "scope", "team", "app")
+AMOUNT_MAX: Final = 10**12  # a month, in any currency: beyond it somebody wrote another unit
+CAPACITY_MAX: Final = 10**15
 _PICO_PER_MICRO: Final = (
     1_000_000  # weights by list cost are in micro-USD: idle is counted in them too
 )
@@ -78,8 +82,16 @@ def check(cost: FixedCost) -> list[str]:
             (cost.rule == "direct") != bool(cost.shares)
         ),
         "--to: expected a month not before --from": ends_before,
-        "--amount: expected a figure of zero or more": cost.pico < 0,
-        "--capacity: expected a figure above zero": cost.capacity is not None and cost.capacity < 1,
+        f"--amount: expected a figure from 0 to {AMOUNT_MAX:,}": not 0
+        <= cost.pico
+        <= AMOUNT_MAX * PICO_PER_USD,
+        f"--currency: {unlike(cost.currency)}": bool(unlike(cost.currency)),
+        f"--capacity: expected a figure from 1 to {CAPACITY_MAX:,}": cost.capacity is not None
+        and not 1 <= cost.capacity <= CAPACITY_MAX,
+        f"--cost-centre: expected weights of at most {CAPACITY_MAX:,}": max(
+            cost.shares.values(), default=0
+        )
+        > CAPACITY_MAX,
         "--per-seat: only with --rule seat": cost.per_seat and cost.rule != "seat",
         "--source: expected where the figure is from: a contract, an invoice": not cost.source,
         "NAME: expected a name": not cost.name,
@@ -88,9 +100,13 @@ def check(cost: FixedCost) -> list[str]:
 
 
 def shared(
-    cost: FixedCost, used: Iterable[Used], seats: Mapping[str, int], rate: int | None
+    cost: FixedCost,
+    used: Iterable[Used],
+    seats: Mapping[str, int],
+    period: int,
+    rate: int | None = None,
 ) -> SharedCost:
-    """The cost as statements share it. ``seats`` by cost centre; ``rate``: of its currency in that month.
+    """The cost as the statements of a month share it. ``seats`` by cost centre; ``rate``: of its currency then.
 
     Raises BadRequest where the rate of its currency is not known.
     """
@@ -102,7 +118,7 @@ def shared(
         weights = _weights(cost, used)
     return SharedCost(
         name=cost.name,
-        pico=_usd(cost, sum(seats.values()), rate),
+        pico=_usd(cost, sum(seats.values()), period, rate),
         rule="fixed",
         capacity=_capacity(cost),
         unit=_UNITS.get(cost.rule, "shares"),
@@ -152,13 +168,15 @@ def _capacity(cost: FixedCost) -> int | None:
     return cost.capacity
 
 
-def _usd(cost: FixedCost, seats: int, rate: int | None) -> int:
+def _usd(cost: FixedCost, seats: int, period: int, rate: int | None) -> int:
     pico = cost.pico * (cost.capacity or seats) if cost.per_seat else cost.pico
     if cost.currency == USD:
         return pico
     if rate is None:
+        month = f"{period // 100}-{period % 100:02}"
         raise BadRequest(
-            f"{cost.name} is in {cost.currency}, and the month has no rate: weighbridge fx set MONTH {cost.currency} RATE"
+            f"{cost.name} is in {cost.currency}, and {month} has no rate: "
+            f"weighbridge fx set {month} {cost.currency} RATE --source SOURCE"
         )
     return in_usd(pico, rate)
 

@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from gateway.kernel.errors import BadRequest
+from gateway.ledger.currencies import unlike
+from gateway.ledger.currency import USD
 from gateway.reporting.organisation import BEGINNING, KINDS, Assignment, CostCentre, Person
 
 ROWS_MAX: Final = 100_000
@@ -23,7 +25,6 @@ _YES: Final = {"": True, "yes": True, "true": True, "1": True, "no": False, "fal
 CENTRE: Final = "cost centre"
 ASSIGNMENT: Final = "assignment"
 PERSON: Final = "person"
-_CURRENCY_LETTERS: Final = 3
 _TEXT_CHARS_MAX: Final = 120  # what a page has room for
 _CODE_CHARS_MAX: Final = 40
 _BEYOND: Final = ""  # a row's cells behind the last column
@@ -121,7 +122,7 @@ class _Reading:
         if not cells["cost_centre"]:
             return
         code, owner, account = cells["cost_centre"], cells["owner"], cells["gl_account"]
-        currency = cells["currency"].upper() or "USD"
+        currency = cells["currency"].upper() or USD
         centre = CostCentre(code, cells["name"], owner, account, currency, _YES[cells["post"].lower()])  # fmt: skip
         if self.centres.setdefault(code, centre) != centre:
             self.problems.append(f"line {line}: cost centre {code} is described in two ways")
@@ -133,14 +134,13 @@ class _Reading:
 def _wrong(cells: Mapping[str, str]) -> str:
     named = [kind for kind in KINDS if cells[kind]]
     names_person = bool(cells["person"] or cells["email"])
-    currency = cells["currency"]
-    is_currency = len(currency) == _CURRENCY_LETTERS and currency.isalpha()
+    currency = unlike(cells["currency"].upper() or USD)
     checks = (
         (len(named) != 1, f"one of {', '.join(KINDS)} is named, found {' and '.join(named) or 'none'}"),
         (names_person and named != ["user"], "person and email are of a user"),
         (not cells["cost_centre"] and not names_person, "cost_centre is empty"),
         (cells["post"].lower() not in _YES, f"post is yes or no, found {cells['post']!r}"),
-        (currency and not is_currency, f"currency is written like EUR, found {currency!r}"),
+        (bool(currency), f"currency: {currency}"),
     )  # fmt: skip
     said = next((said for is_wrong, said in checks if is_wrong), "")
     return said or _wrong_texts(cells) or _wrong_days(cells)

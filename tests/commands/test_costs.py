@@ -28,13 +28,52 @@ def test_a_rate_is_set_and_listed(run: Run) -> None:
     assert (rate["month"], rate["currency"], rate["rate"]) == (MONTH, "EUR", "0.9215")
     assert "0.9215" in run("fx", "list", "--month", MONTH).out
     for words, said in (
-        ((MONTH, "eur", "1"), "a currency is a code such as EUR"),
+        ((MONTH, "eur", "1"), "a currency of ISO 4217 such as EUR, found 'eur': write it EUR"),
+        ((MONTH, "EUX", "1"), "a currency of ISO 4217 such as EUR"),
         ((MONTH, "EUR", "one"), "a rate is a decimal above zero"),
         (("October", "EUR", "1"), "MONTH is a month such as 2026-11"),
     ):
         wrong = run("fx", "set", *words, "--source", "s")
         assert wrong.status == 2
-        assert said in wrong.err
+        assert said in " ".join(wrong.err.split())
+
+
+@pytest.mark.parametrize("amount", ["1e30", "-5", "NaN", "1000000000001", "lots", "Infinity"])
+def test_an_amount_no_statement_could_hold_is_refused_with_what_is_expected(
+    run: Run, amount: str
+) -> None:
+    add = ("fixed-costs", "add", "x", "--kind", "ptu", "--from", MONTH, "--source", "s")
+    wrong = run(*add, f"--amount={amount}")
+    assert wrong.status == 2
+    said = " ".join(wrong.err.split())
+    assert "--amount: expected a figure from 0 to 1,000,000,000,000 such as 73000" in said
+    assert f"found {amount!r}" in said
+    assert run("fixed-costs", "list", "--json").records == []
+
+
+def test_the_largest_amount_reaches_the_statements_whole(run: Run) -> None:
+    add = ("fixed-costs", "add", "x", "--kind", "ptu", "--from", MONTH, "--source", "s")
+    direct = ("--rule", "direct", "--cost-centre", "4100=1,4200=999999999999999")
+    assert run(*add, "--amount", "999999999999.99", *direct).status == 0
+    (shown,) = run("fixed-costs", "show", MONTH, "--json").records
+    assert shown["usd"] == "999999999999.99"
+    centres = run("chargeback", MONTH, "--json").records
+    assert "999999999999" in json.dumps(centres)
+
+
+def test_a_missing_rate_is_told_with_its_month(run: Run) -> None:
+    add = ("fixed-costs", "add", "x", "--kind", "ptu", "--amount", "1", "--source", "s")
+    run(*add, "--from", MONTH, "--currency", "EUR")
+    wrong = run("chargeback", MONTH)
+    assert f"weighbridge fx set {MONTH} EUR RATE" in " ".join(wrong.err.split())
+
+
+def test_a_time_that_ends_before_it_begins_is_refused(run: Run) -> None:
+    for command in (("prices", "rerate"), ("usage",), ("drift",)):
+        for until in ("2026-10-01", "2026-10-02"):
+            wrong = run(*command, "--since", "2026-10-02", "--until", until)
+            assert wrong.status == 2
+            assert f"--until {until} is not after --since 2026-10-02" in wrong.err
 
 
 def test_mistakes_of_a_cost_are_told_all_at_once(run: Run) -> None:

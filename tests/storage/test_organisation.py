@@ -124,7 +124,7 @@ def test_every_mistake_of_the_file_is_said_with_its_line() -> None:
         "team lab belongs to 1 and 2 on 2026-10-01",
         "line 6: one of user, app, team is named, found user and team",
         "line 7: post is yes or no",
-        "line 8: currency is written like EUR",
+        "line 8: currency: expected a currency of ISO 4217 such as EUR",
         "line 9: person and email are of a user",
         "line 10: valid_until is not after valid_from",
     ):

@@ -80,7 +80,7 @@ def test_every_mistake_is_told_with_its_place(tmp_path: Path) -> None:
     for said in (
         "contracts[0].name: expected a name without @",
         "contracts[0].valid_to: expected a day after valid_from",
-        "contracts[0].currency: expected a code such as 'EUR', found 'euro'",
+        "contracts[0].currency: expected a currency of ISO 4217 such as EUR, found 'euro'",
         "contracts[0].margin_percent: expected a percentage from 0 to 1000",
         "contracts[0].terms[0].discount_percent: expected a percentage from 0 to 100",
         "contracts[0].terms[1].price: expected decimal USD such as '2.10', found '1e3'",

@@ -1,10 +1,14 @@
 """Other currencies: exact to the pico-unit, rounded once; the newest rate of a month holds."""
 
+import json
+from importlib.resources import files
+
 import pytest
 from hypothesis import given, strategies as st
 
 from gateway.kernel.errors import BadRequest
 from gateway.kernel.money import PICO_PER_USD
+from gateway.ledger.currencies import CODES, unlike
 from gateway.ledger.currency import Rate, checked, from_usd, in_usd, standing
 
 amounts = st.integers(-(10**24), 10**24)
@@ -33,7 +37,10 @@ def test_conversion_is_monotone_and_odd(one: int, other: int, rate: int) -> None
 
 @pytest.mark.parametrize(
     ("currency", "rate"),
-    [("eur", "1"), ("USD", "1"), ("EUR", "0"), ("EUR", "-1"), ("EUR", "1e3"), ("EUR", "lots")],
+    [
+        *((code, "1") for code in ("eur", "USD", "EUX")),
+        *(("EUR", rate) for rate in ("0", "-1", "1e3", "lots", "NaN", "1000000000.1")),
+    ],
 )
 def test_what_is_no_rate_is_refused(currency: str, rate: str) -> None:
     with pytest.raises(BadRequest):
@@ -42,6 +49,24 @@ def test_what_is_no_rate_is_refused(currency: str, rate: str) -> None:
 
 def test_the_smallest_rate_is_one_pico_unit() -> None:
     assert checked("EUR", "0.000000000001") == 1
+
+
+def test_currencies_are_the_active_ones_of_the_standard() -> None:
+    assert {len(code) for code in CODES} == {3}
+    assert {"EUR", "CHF", "JPY", "CLF", "XOF", "XCG", "ZWG"} <= CODES
+    assert not CODES & {"DEM", "HRK", "BGN", "XXX", "XTS", "XAU", "EUX"}
+    assert unlike("EUR") == ""
+    assert unlike("eur") == "expected a currency of ISO 4217 such as EUR, found 'eur': write it EUR"
+    assert unlike("EUX") == "expected a currency of ISO 4217 such as EUR, found 'EUX'"
+
+
+def test_the_table_is_the_one_the_judge_of_our_exports_has_but_for_what_changed_since() -> None:
+    known = json.loads(
+        (files("focus_data_toolkit") / "model/iso_4217_currencies.json").read_bytes()
+    )
+    nobody_is_billed_in = {code for code in known["codes"] if code[:2] == "XB"}
+    nobody_is_billed_in |= {"XXX", "XTS", "XAU", "XAG", "XPD", "XPT"}
+    assert set(known["codes"]) - nobody_is_billed_in - {"ANG", "BGN"} == CODES
 
 
 def test_the_newest_rate_of_a_month_holds() -> None:

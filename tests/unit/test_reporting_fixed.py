@@ -21,7 +21,7 @@ def used(centre: str, list_pico: int, quantity: int = 1, **names: str) -> Used:
 def parts(
     cost: FixedCost, usage: list[Used], seats: dict[str, int] | None = None
 ) -> dict[str, int]:
-    made = allocate(shared(cost, usage, seats or {}, None), {})
+    made = allocate(shared(cost, usage, seats or {}, 202611), {})
     return {**made.parts, "idle": made.central}
 
 
@@ -70,9 +70,11 @@ def test_a_pool_nobody_used_is_the_platforms() -> None:
 
 def test_another_currency_needs_the_months_rate() -> None:
     cost = msgspec.structs.replace(POOL, currency="EUR", pico=92 * USD)
-    assert shared(cost, [], {}, 920_000_000_000).pico == 100 * USD
-    with pytest.raises(BadRequest, match="weighbridge fx set MONTH EUR RATE"):
-        shared(cost, [], {}, None)
+    assert shared(cost, [], {}, 202611, 920_000_000_000).pico == 100 * USD
+    with pytest.raises(
+        BadRequest, match=r"2026-09 has no rate: weighbridge fx set 2026-09 EUR RATE --source"
+    ):
+        shared(cost, [], {}, 202609)
 
 
 def test_a_cost_is_of_its_months_only() -> None:
@@ -85,12 +87,36 @@ def test_a_cost_is_of_its_months_only() -> None:
 def test_every_mistake_is_told_by_its_option() -> None:
     wrong = msgspec.structs.replace(
         POOL, kind="lorry", rule="seat", pool={"colour": "red"}, last=202601, capacity=0,
-        shares={"x": 1}, source="",
+        shares={"x": 1}, source="", currency="EUX",
     )  # fmt: skip
     said = "\n".join(check(wrong))
-    for option in ("--kind", "--pool", "--cost-centre", "--to", "--capacity", "--source"):
+    for option in (
+        "--currency: expected a currency of ISO 4217 such as EUR, found 'EUX'",
+        "--kind",
+        "--pool",
+        "--cost-centre",
+        "--to",
+        "--capacity",
+        "--source",
+    ):
         assert option in said
     assert check(POOL) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pico": -1}, "--amount: expected a figure from 0 to 1,000,000,000,000"),
+        ({"pico": 10**24 + 1}, "--amount: expected a figure from 0 to"),
+        ({"capacity": 10**15 + 1}, "--capacity: expected a figure from 1 to"),
+        ({"rule": "direct", "shares": {"x": 10**15 + 1}}, "--cost-centre: expected weights of at"),
+    ],
+)
+def test_a_figure_no_statement_could_hold_is_refused(changes: dict[str, object], said: str) -> None:
+    (problem,) = check(msgspec.structs.replace(POOL, **changes))
+    assert problem.startswith(said)
+    largest = {"pico": 10**24, "capacity": 10**15, "rule": "direct", "shares": {"x": 10**15}}
+    assert check(msgspec.structs.replace(POOL, **largest)) == []
 
 
 usages = st.lists(

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, strategies as st
 
 from gateway.reporting.bills.charge import USAGE, Charge, block
@@ -179,3 +180,43 @@ def test_the_forms_of_azure_and_google_rows() -> None:
     charge = detailed.charge(nested)
     assert (charge.account, charge.tokens, charge.ties()) == ("p-1", Decimal(2_500_000), True)
     assert detailed.charge(nested | {"cost_type": "tax"}).kind == "tax"
+
+
+def test_a_bill_in_another_currency_is_read_in_dollars_or_not_at_all() -> None:
+    (cur,), (focus, cost), (_, detailed) = (LAYOUTS[cloud] for cloud in ("aws", "entra", "adc"))
+    aws = {
+        "line_item_product_code": "AmazonBedrock",
+        "line_item_unblended_cost": "2",
+        "line_item_currency_code": "CNY",
+    }
+    exported = {
+        "ServiceName": "Azure OpenAI",
+        "BilledCost": "2",
+        "BillingCurrency": "EUR",
+        "PricingQuantity": "1",
+        "ContractedUnitPrice": "2",
+    }
+    details = {
+        "meterCategory": "Foundry Models",
+        "costInBillingCurrency": "2",
+        "billingCurrency": "EUR",
+        "quantity": "1",
+        "effectivePrice": "2",
+    }
+    google = {"service.description": "Vertex AI", "cost": "2", "currency": "EUR"}
+    for layout, row, in_usd in (
+        (cur, aws, None),
+        (focus, exported, {"x_BilledCostInUsd": "2.5"}),
+        (cost, details, {"costInUsd": "2.5"}),
+        (detailed, google, {"currency_conversion_rate": "0.8"}),
+    ):
+        with pytest.raises(
+            ValueError, match=r"its cost is in (CNY|EUR), and bills are compared in USD"
+        ):
+            layout.charge(row)
+        if in_usd:
+            charge = layout.charge(row | in_usd)
+            assert (charge.cost, charge.ties()) == (Decimal("2.5"), True)
+        dollars = {name: "USD" if value in ("CNY", "EUR") else value for name, value in row.items()}
+        assert layout.charge(dollars).cost == 2
+    assert cur.charge(aws | {"line_item_product_code": "AmazonEC2"}).kind == "elsewhere"

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.ledger.currency import USD
 from gateway.reporting.bills import aws, azure, google
 from gateway.reporting.bills.charge import (
     ADJUSTMENT,
@@ -57,6 +58,22 @@ _AI: Final = re.compile(
 )
 
 
+def _in_usd(charge: Charge, currency: str, cost: Decimal | None = None) -> Charge:
+    """A row whose amounts are USD: as it is where its currency is, else with ``cost``, in USD by the provider itself.
+
+    Its unit price is then of another currency, and ties to nothing. Raises ValueError where the row names another
+    currency and no amount in USD: taken for dollars it would be a difference nobody finds.
+    """
+    if currency in ("", USD) or charge.kind == ELSEWHERE:
+        return charge
+    if cost is None:
+        raise ValueError(
+            f"its cost is in {currency}, and bills are compared in USD: "
+            "export it with the amounts in USD, or a bill of a billing account in USD"
+        )
+    return msgspec.structs.replace(charge, cost=cost, unit_price=None)
+
+
 def _cur(cells: Cells) -> Charge:
     quantity = number(cells.get("line_item_usage_amount", ""))
     product = _product(cells.get("product", ""))
@@ -66,7 +83,7 @@ def _cur(cells: Cells) -> Charge:
     code = cells.get("line_item_product_code", "")
     # A marketplace model has a code of its own: only its name says what it is sold through.
     inference = code in _CODES or _is_ai(f"{code} {name}")
-    return Charge(
+    made = Charge(
         kind=kind if inference else ELSEWHERE,
         account=cells.get("line_item_usage_account_id", ""),
         day=cells.get("line_item_usage_start_date", "")[:_DAY],
@@ -79,6 +96,7 @@ def _cur(cells: Cells) -> Charge:
         tokens=(quantity or Decimal(0)) * _block(first(cells, "pricing_unit", "product_unit"), described),
         cost=amount(cells.get("line_item_unblended_cost", "")),
     )  # fmt: skip
+    return _in_usd(made, cells.get("line_item_currency_code", ""))
 
 
 @lru_cache(maxsize=_PRODUCTS_MAX)
@@ -103,8 +121,7 @@ def _focus(cells: Cells) -> Charge:
     service = " ".join(
         (cells.get("ServiceName", ""), cells.get("x_SkuMeterCategory", ""), cells.get("ServiceSubcategory", ""))
     )  # fmt: skip
-    cost = amount(first(cells, "ContractedCost", "BilledCost", "EffectiveCost"))
-    return Charge(
+    made = Charge(
         kind=kind if _is_ai(service) else ELSEWHERE,
         account=first(cells, "SubAccountId", "BillingAccountId").rsplit("/", 1)[-1],
         day=cells.get("ChargePeriodStart", "")[:_DAY],
@@ -116,8 +133,12 @@ def _focus(cells: Cells) -> Charge:
         unit_price=number(first(cells, "ContractedUnitPrice", "x_EffectiveUnitPrice", "ListUnitPrice")),
         # Already in single tokens; the block size belongs to the price only: never multiply again.
         tokens=amount(cells.get("ConsumedQuantity", "")),
-        cost=cost,
+        cost=amount(first(cells, "ContractedCost", "BilledCost", "EffectiveCost")),
     )  # fmt: skip
+    dollars = number(
+        first(cells, "x_ContractedCostInUsd", "x_BilledCostInUsd", "x_EffectiveCostInUsd")
+    )
+    return _in_usd(made, cells.get("BillingCurrency", ""), dollars)
 
 
 def _azure_cost(given: Cells) -> Charge:
@@ -125,7 +146,7 @@ def _azure_cost(given: Cells) -> Charge:
     quantity = number(cells.get("quantity", ""))
     kind = _CATEGORIES.get(cells.get("chargetype", "usage").lower(), ADJUSTMENT)
     is_ai = _is_ai(f"{cells.get('metercategory', '')} {cells.get('consumedservice', '')}")
-    return Charge(
+    made = Charge(
         kind=kind if is_ai else ELSEWHERE,
         account=first(cells, "subscriptionid", "subscriptionguid"),
         day=_iso_day(first(cells, "date", "usagedate")),
@@ -136,8 +157,10 @@ def _azure_cost(given: Cells) -> Charge:
         quantity=quantity,
         unit_price=number(first(cells, "effectiveprice", "unitprice")),
         tokens=(quantity or Decimal(0)) * block(cells.get("unitofmeasure", "")),
-        cost=amount(first(cells, "costinusd", "costinbillingcurrency", "cost", "pretaxcost")),
+        cost=amount(first(cells, "costinbillingcurrency", "cost", "pretaxcost", "costinusd")),
     )
+    currency = first(cells, "billingcurrency", "billingcurrencycode", "currency")
+    return _in_usd(made, currency, number(cells.get("costinusd", "")))
 
 
 def _google_detailed(cells: Cells) -> Charge:
@@ -145,7 +168,7 @@ def _google_detailed(cells: Cells) -> Charge:
         first(cells, "cost_type") or "regular", ADJUSTMENT
     )  # fmt: skip
     service = first(cells, "service.description", "service_description", "Service description")
-    return Charge(
+    made = Charge(
         kind=kind if _is_ai(service) else ELSEWHERE,
         account=first(cells, "project.id", "project_id", "Project ID"),
         day=first(cells, "usage_start_time", "Usage start date")[:_DAY],
@@ -159,6 +182,8 @@ def _google_detailed(cells: Cells) -> Charge:
         tokens=amount(first(cells, "usage.amount", "usage_amount", "Usage amount")),
         cost=amount(first(cells, "cost", "Cost ($)")),
     )  # fmt: skip
+    rate = number(cells.get("currency_conversion_rate", ""))  # units of it for one USD
+    return _in_usd(made, cells.get("currency", ""), made.cost / rate if rate else None)
 
 
 def _is_ai(service: str) -> bool:
