@@ -44,7 +44,7 @@ def repriced(
     derive from the row, what it is charged by, and how often it was corrected: run twice, they are booked once.
     They are of the row's own day and period; the ledger moves them where that takes no more rows.
     """
-    if not row.lines or any(one.kind is EntryKind.REVERSAL for one in corrections):
+    if any(one.kind is EntryKind.REVERSAL for one in corrections):
         return ()
     ordered = sorted(corrections, key=lambda one: (one.booked_us, one.id))
     facts = facts_of(row, corrections)

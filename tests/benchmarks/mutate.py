@@ -43,10 +43,11 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "ledger": (
         "rollup", "adjust", "statement", "period", "reprice", "currency", "closing", "validity",
-        "missing",
+        "missing", "parts",
     ),
     "exchange": ("booking",),
-    "quota": ("gcra", "amount", "counters"),
+    "quota": ("gcra", "amount", "counters", "demand", "forecast", "alert", "window"),
+    "reporting": ("amounts", "allocation", "fixed", "reconciliation"),
 }  # fmt: skip
 FILES: Final = tuple(f"gateway/{room}/{name}.py" for room, names in ROOMS.items() for name in names)
 TOLD_EVERY: Final = 100  # mutants, where no bar can be drawn

@@ -16,6 +16,7 @@ from gateway.ledger.validity import problem, total
 from gateway.metering.usage import Component
 from gateway.pricing.book import Book
 from gateway.pricing.contract import Contract, Contracts, Term
+from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.rate import rate_components
 from gateway.pricing.row import Row
 
@@ -167,6 +168,89 @@ def test_the_same_correction_has_the_same_id_and_another_tariffs_another() -> No
     assert once == again != other
 
 
+def test_two_contracts_over_one_book_make_two_corrections() -> None:
+    base = booked(Tariff(book({})), [Component("main", {"input_text": 5})])
+    ids = {
+        repriced(base, [], Tariff(FULL, agreed), 1)[0].id
+        for agreed in (
+            Contracts(),
+            Contracts([Contract(name="c", terms=(Term(discount_bp=5),))]),
+            Contracts([Contract(name="c", terms=(Term(discount_bp=6),))]),
+        )
+    }
+    assert len(ids) == 3
+
+
+def test_the_contract_is_the_one_of_the_rows_organisation_and_team() -> None:
+    base = booked(Tariff(FULL), [Component("main", {"input_text": 1_000})])
+    terms = (Term(discount_bp=5_000),)
+    ours = Contracts([Contract(name="c", org="org-1", team="team-1", until_us=6, terms=terms)])
+    (made,) = repriced(base, [], Tariff(FULL, ours), NOW_US)
+    assert (made.list_pico, made.net_pico) == (0, -1_000)
+    for changes in ({"org": "team-1", "team": "org-1"}, {"occurred_us": 6}):
+        other = msgspec.structs.replace(base, **changes)
+        assert repriced(other, [], Tariff(FULL, ours), NOW_US) == ()
+
+
+def test_a_price_that_is_gone_is_taken_back_and_its_lack_is_told() -> None:
+    base = booked(Tariff(FULL), [Component("main", {"input_text": 1_000, "output_text": 10})])
+    less = Tariff(book({"input_text": 2_000}))
+    amounts, lack = repriced(base, [], less, NOW_US)
+    assert (amounts.list_pico, amounts.flags) == (-90, ("partial",))
+    assert (lack.list_pico, lack.flags, lack.price_status) == (None, (), "free")
+    # Priced again, the first of them is what the row was last told to be.
+    again = repriced(base, [amounts, lack], Tariff(FULL), NOW_US + 1)
+    assert again[0].flags == ("adjusts_unpriced",)
+
+
+def test_a_model_learnt_without_the_price_moves_the_unpriced_lines_in_one_correction() -> None:
+    base = booked(Tariff(book({})), [Component("main", {"input_text": 1_000})])
+    unknown = msgspec.structs.replace(base, model=None, served_model="model-a-2026-10-01")
+    (made,) = repriced(unknown, [], Tariff(book({"output_text": 1})), NOW_US)
+    assert [(one.model, one.quantity) for one in made.lines] == [(None, 1_000), ("", -1_000)]
+    assert (made.model, made.price_status) == ("model-a", "unpriced")
+
+
+def test_a_row_says_under_what_it_is_priced() -> None:
+    tariff = Tariff(FULL, spill={("", "cloud-eu"): "spilt"})
+    one = msgspec.structs.replace(BLANK, geo="eu", region="paris", tier="batch")
+    assert circumstances_of(one, tariff) == Circumstances(
+        provider="cloud", model="model-a", scope="global", at_us=5, geo="eu", region="paris",
+        tier="batch", provisioned=None, shadow_scope="spilt",
+    )  # fmt: skip
+    for changes, provisioned in (
+        ({"price_status": "zero_marginal"}, True),
+        ({"flags": ("spilled_over",)}, False),
+        ({"price_status": "zero_marginal", "flags": ("spilled_over",)}, True),
+    ):
+        changed = msgspec.structs.replace(BLANK, **changes)
+        assert circumstances_of(changed, tariff).provisioned is provisioned
+
+
+def test_an_estimate_of_another_model_is_charged_by_the_truth_too() -> None:
+    z = row("input_text", 700, terms=("cloud", "model-z", "global", "", "", "standard"))
+    old = Tariff(Book.compile([row("input_text", 100), z]))
+    estimate = booked(
+        old, [Component("main", {"input_text": 900})], kind=EntryKind.INTERRUPTED, model="model-z"
+    )
+    truth = booked(old, [Component("main", {"input_text": 1_000})])
+    adjusted = adjustment(estimate, msgspec.structs.replace(truth, id=estimate.id))
+    (made,) = repriced(estimate, [adjusted], Tariff(FULL), NOW_US)
+    assert [(one.unit, one.quantity, one.list_pico, one.model) for one in made.lines] == [
+        ("input_text", 0, 1_900, None)
+    ]
+
+
+def test_a_row_that_told_nothing_is_charged_by_the_truth_that_came_later() -> None:
+    old, new = Tariff(book({"input_text": 100})), Tariff(FULL)
+    silent = msgspec.structs.replace(BLANK, kind=EntryKind.INTERRUPTED)
+    truth = booked(old, [Component("main", {"input_text": 1_000})])
+    adjusted = adjustment(silent, msgspec.structs.replace(truth, id=silent.id))
+    (made,) = repriced(silent, [adjusted], new, NOW_US)
+    assert (made.list_pico, made.net_pico) == (1_900, 1_900)
+    assert repriced(silent, [adjusted, made], new, NOW_US + 1) == ()
+
+
 def test_a_model_the_book_learns_later_is_found_by_its_names() -> None:
     base = booked(Tariff(book({})), [Component("main", {"input_text": 1_000})])
     unknown = msgspec.structs.replace(base, model=None, served_model="model-a-2026-10-01")
@@ -240,6 +324,8 @@ def test_deferred_work_is_charged_by_the_contract_of_whom_it_is_charged_to() -> 
     assert theirs.contract is not None
     assert theirs.contract.startswith("c@")
     assert by_contract(theirs, tariff) is theirs
+    silent = msgspec.structs.replace(asked, team="team-2", lines=())
+    assert by_contract(silent, tariff) is silent
     back = by_contract(msgspec.structs.replace(theirs, team="team-1"), tariff)
     assert (back.net_pico, back.contract) == (2_000, None)
     assert problem(theirs) is None

@@ -1,4 +1,4 @@
-"""Alerts and forecasts of one counter: when they are due, and that looking only where it may be due misses none."""
+"""Alerts of one counter: when they are due, and that looking only where one may be due misses none."""
 
 from typing import Any
 
@@ -8,15 +8,13 @@ from gateway.kernel.clock import epoch_us, instant
 from gateway.quota.alert import due, least_posted
 from gateway.quota.budget import Budget, Scope
 from gateway.quota.counters import Counter
-from gateway.quota.forecast import forecast, least_for
 from gateway.quota.hold import CounterKey
 from gateway.quota.standing import Standing, standing
-from gateway.quota.window import ENDLESS, Span, window_of
+from gateway.quota.window import window_of
 
 NOW_US = 1_795_392_000_000_000  # 2026-11-23T00:00:00Z
 DAY_US = 86_400_000_000
 HOUR_US = DAY_US // 24
-WHOLE = Span(1000, 1000 + DAY_US)
 
 
 def budget(**changes: Any) -> Budget:
@@ -34,37 +32,6 @@ def at(one: Budget, posted: int, at_us: int = NOW_US, pending: int = 0) -> Stand
 
 def told(one: Standing) -> list[tuple[str, int]]:
     return [(alert.kind, alert.percent) for alert in due(one)]
-
-
-def test_a_forecast_is_what_was_used_scaled_to_the_whole_window() -> None:
-    assert forecast(100, WHOLE, WHOLE.start_us + DAY_US // 2) == 200
-    assert forecast(100, WHOLE, WHOLE.start_us + DAY_US) == 100
-    assert forecast(100, WHOLE, WHOLE.start_us + 2 * DAY_US) == 100
-    assert forecast(0, WHOLE, WHOLE.start_us + DAY_US // 2) == 0
-
-
-def test_no_forecast_is_given_before_a_fifth_of_the_window_is_over_nor_of_what_never_ends() -> None:
-    assert forecast(100, WHOLE, WHOLE.start_us) is None
-    assert forecast(100, WHOLE, WHOLE.start_us + DAY_US // 5 - 1) is None
-    assert forecast(100, WHOLE, WHOLE.start_us + DAY_US // 5) == 500
-    assert forecast(100, ENDLESS, NOW_US) is None
-
-
-@given(st.integers(-10, 10**18), st.integers(1, 2 * DAY_US))
-def test_a_forecast_is_never_less_than_what_is_posted(posted: int, elapsed_us: int) -> None:
-    found = forecast(posted, WHOLE, WHOLE.start_us + elapsed_us)
-    assert found is None or found >= posted
-
-
-@given(st.integers(1, 10**18), st.integers(DAY_US // 5, DAY_US))
-def test_the_least_for_a_forecast_is_the_least(amount: int, elapsed_us: int) -> None:
-    at_us = WHOLE.start_us + elapsed_us
-    least = least_for(amount, WHOLE, at_us)
-    assert least is not None
-    reached, missed = forecast(least, WHOLE, at_us), forecast(least - 1, WHOLE, at_us)
-    assert reached is not None
-    assert missed is not None
-    assert reached >= amount > missed
 
 
 def test_an_alert_is_due_from_its_percentage_on() -> None:

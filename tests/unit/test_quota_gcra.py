@@ -37,6 +37,8 @@ def test_what_is_larger_than_the_burst_passes_only_when_nothing_else_is_running(
 def test_idle_time_saves_nothing_up() -> None:
     assert take(1, NOW_US, 4, EVEN) == (NOW_US + 4 * SECOND_US, 0)
     assert left(1, NOW_US, EVEN) == left(NOW_US, NOW_US, EVEN) == 10
+    quick = Rate(per_minute=2 * MINUTE_US, burst=10)  # two a microsecond
+    assert left(NOW_US - 1, NOW_US, quick) == left(NOW_US, NOW_US, quick) == 10
 
 
 @given(amounts, amounts, rates, lags)
