@@ -34,7 +34,7 @@ class Request(msgspec.Struct, frozen=True):
     stored          the provider keeps the answer, to be had again under its id
     works_on        the id of the kept file that deferred work reads
     named           of an uploaded input file: the models its lines name; None where it is none
-    refers          ids of kept things that an uploaded file's lines name
+    refers, brings  ids of kept things that an uploaded file's lines name, or bring something of
     sealed          characters of thoughts that the provider handed out sealed, sent back to be read again
     media_bytes     the size of what came with it as files, 0 where it is not known
     is_tied         it continues or reads what one place keeps (an earlier response, an explicit cache), so
@@ -58,6 +58,7 @@ class Request(msgspec.Struct, frozen=True):
     works_on: str | None = None
     named: tuple[str, ...] | None = None
     refers: frozenset[str] = frozenset()
+    brings: frozenset[str] = frozenset()
     sealed: int = 0
     media_bytes: int = 0
     is_tied: bool = False

@@ -13,7 +13,7 @@ from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object, string
 from gateway.wire.messages import Head
 from gateway.wire.multipart import MalformedForm, fields, file_span
-from gateway.wire.references import TooManyReferences, references
+from gateway.wire.references import References, TooManyReferences, references
 
 MODELS_MAX: Final = 64  # of one file; a batch is one model's, as a rule
 REFERENCES_MAX: Final = 4_096  # of one file
@@ -39,15 +39,19 @@ class _Upload(DocumentDialect, frozen=True):
             return Request()
         models: dict[str, None] = {}
         refers: set[str] = set()
+        brings: set[str] = set()
         for number, line in _lines(body, span):
             model, named = _line(number, line)
             models[model] = None
-            refers |= named
-            if len(models) > MODELS_MAX or len(refers) > REFERENCES_MAX:
+            refers |= named.named
+            brings |= named.brought
+            if len(models) > MODELS_MAX or len(refers) + len(brings) > REFERENCES_MAX:
                 raise MalformedBody(
                     f"a batch file may name {MODELS_MAX} models and {REFERENCES_MAX} kept things: split it"
                 )
-        return Request(named=tuple(models), refers=frozenset(refers))
+        return Request(
+            named=tuple(models), refers=frozenset(refers), brings=frozenset(brings - refers)
+        )
 
 
 def _lines(body: bytes, span: tuple[int, int]) -> Iterator[tuple[int, bytes]]:
@@ -64,7 +68,7 @@ def _lines(body: bytes, span: tuple[int, int]) -> Iterator[tuple[int, bytes]]:
         start = stop + 1
 
 
-def _line(number: int, line: bytes) -> tuple[str, frozenset[str]]:
+def _line(number: int, line: bytes) -> tuple[str, References]:
     """The model that a line names, and the ids of kept things."""
     try:
         parse_object(line, ("body", "url", "method"))

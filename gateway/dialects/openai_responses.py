@@ -27,7 +27,9 @@ from gateway.wire.jsondoc import Json, arr, obj, string
 from gateway.wire.messages import Head
 from gateway.wire.sse import error_event
 
-ITEMS_KEPT_MAX: Final = 64  # items of an answer that can be referred to later, each by its own id
+MADE_MAX: Final = (
+    4_096  # ids of an answer that can be referred to later: what is beyond is nobody's
+)
 _WRITTEN: Final = "container_file_citation"  # other citations name files that are there already
 ROLE_IMAGE_GEN: Final = "tool_image_gen"
 _READ_TOOLS: Final = frozenset({"image_gen", "web_search"})
@@ -102,6 +104,7 @@ class _Reader:
         kind = string(value, "type")
         if kind in _ITEM_TURNS:
             self.written = _ITEM_TURNS[kind]
+            self._make(value.get("item"))  # it is kept although the stream is cut
         delta = _DELTAS.get(kind or "")
         if delta is not None:
             self._wrote = True
@@ -134,6 +137,12 @@ class _Reader:
             made=tuple(self._made),
         )
 
+    def _make(self, *kept: Json) -> None:
+        for each in kept:
+            for made in _kept(each, stored=self._stored):
+                if len(self._made) < MADE_MAX:
+                    self._made[made] = None
+
     def _response(self, response: dict[str, Json]) -> None:
         self._model = self._model or string(response, "model") or None
         self._tier = string(response, "service_tier") or self._tier
@@ -144,21 +153,20 @@ class _Reader:
         self._tool_usage = obj(response, "tool_usage") or self._tool_usage
         self._failed = self._failed or response.get("error") is not None
         items = arr(response, "output") if self._ended else []
-        self._made.update((each, None) for each in _kept(response, items, stored=self._stored))
+        self._make(response, *items)
         self._hosted |= {_HOSTED.get(string(item, "type") or "", "") for item in items} - {""}
         if not self._wrote:
             for place, item in enumerate(items):
                 _ITEMS.get(string(item, "type") or "", _unread)(self._transcript, place, item)
 
 
-def _kept(response: dict[str, Json], items: list[Json], *, stored: bool) -> Iterator[str]:
-    """Ids of what the provider keeps: the stored answer and its items, containers, files written in them."""
-    for each in (response, *items[:ITEMS_KEPT_MAX]):
-        yield from _texts(string(each, "id") if stored else None, string(each, "container_id"))
-        for part in arr(each, "content"):
-            for note in arr(part, "annotations")[:ITEMS_KEPT_MAX]:
-                if string(note, "type") == _WRITTEN:
-                    yield from _texts(string(note, "container_id"), string(note, "file_id"))
+def _kept(each: Json, *, stored: bool) -> Iterator[str]:
+    """Ids of what the provider keeps of a stored answer or an item: itself, its container, files written in that."""
+    yield from _texts(string(each, "id") if stored else None, string(each, "container_id"))
+    for part in arr(each, "content"):
+        for note in arr(part, "annotations"):
+            if string(note, "type") == _WRITTEN:
+                yield from _texts(string(note, "container_id"), string(note, "file_id"))
 
 
 def _texts(*said: str | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ naming a thing: wire.references (in bodies), the group ``resource`` of a provide
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -37,7 +37,7 @@ from gateway.pricing.rate import Status
 from gateway.providers.contract import Call, Kind, Provider, Served, Upstream
 from gateway.wire.jsondoc import MalformedJson
 from gateway.wire.messages import Inbound
-from gateway.wire.references import TooManyReferences, may_refer, references
+from gateway.wire.references import References, TooManyReferences, may_refer, references
 
 WALKED_INLINE_BYTES_MAX: Final = 64 * 1024
 # A provider forgets stored answers after 30 days; files and batches stay until they are deleted.
@@ -87,12 +87,11 @@ class Owning:
             _require_all(call, principal, admitted.upstream)
         names, body = _named_beside(call, request), inbound.body
         if body and body[0] in _JSON_STARTS and may_refer(body):
-            names |= await _named(body)
-        if not names and not call.reserved:
+            found = await _named(body)
+            names = References(names.named | found.named, names.brought | found.brought)
+        if not (any(names) or call.reserved):
             return _tied(admitted, ())
-        claims = await self._resources.find([_key(call, name) for name in sorted(names)])
-        for name in sorted(names):
-            self._require(name, claims.get(_key(call, name)), principal, admitted.upstream)
+        claims = await self._claimed(call, names, principal, admitted.upstream)
         claim = claims.get(_key(call, call.resource or request.works_on or ""))
         if call.reserved:
             self._require_models(provider, admitted, claim, at_us)
@@ -104,6 +103,19 @@ class Owning:
                 f"{claim.resource[:120]!r} is kept at upstream {claim.upstream!r}, which is not configured any more"
             )
         return replace(admitted, upstream=upstream, owner=None if call.resource is None else claim)
+
+    async def _claimed(
+        self, call: Call, names: References, principal: Principal, first: Upstream
+    ) -> Mapping[str, Claim]:
+        """The claims there are of what a call names. Raises UnknownResource."""
+        sought = sorted(names.named | names.brought)
+        claims = await self._resources.find([_key(call, name) for name in sought])
+        for name in sought:
+            claim = claims.get(_key(call, name))
+            # What a conversation that nobody keeps brings back is nobody's.
+            if claim is not None or name in names.named:
+                self._require(name, claim, principal, first)
+        return claims
 
     def _require(
         self, name: str, claim: Claim | None, principal: Principal, first: Upstream
@@ -245,16 +257,16 @@ def _require_all(call: Call, principal: Principal, upstream: Upstream) -> None:
         )
 
 
-def _named_beside(call: Call, request: Request) -> frozenset[str]:
+def _named_beside(call: Call, request: Request) -> References:
     """The ids that a call names elsewhere than in a JSON body: in its path, in a file it uploads or works on."""
     named = request.refers
     for name in (call.resource, request.works_on):
         if name:
             named |= {name}
-    return named
+    return References(named, request.brings)
 
 
-async def _named(body: bytes) -> frozenset[str]:
+async def _named(body: bytes) -> References:
     """The ids that a JSON body names. Raises MalformedBody where they are too many, or nobody can tell."""
     try:
         if len(body) <= WALKED_INLINE_BYTES_MAX:

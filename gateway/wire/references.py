@@ -1,14 +1,17 @@
 """The ids of kept things that a body names: files, responses, conversations, containers, vector stores, caches.
 
 One walk over the whole document, wherever an id stands; what a user's own tools take and give is stepped over.
-To follow another member: its name in ``_ONE`` (a text), ``_MANY`` (a list of texts) or ``_EITHER`` (a text, or an
-object with ``id``); another item that may be named by its id alone: one line in ``_BRINGS``.
+Some items come back with what the client was shown of them and an id under which the provider keeps the rest (what
+a search found, what a tool answered): ``brought``. A conversation that nobody keeps brings them too.
+To follow another member: its name in ``_ONE`` (a text), ``_MANY`` (a list of texts), ``_EITHER`` (a text, or an
+object with ``id``) or ``_ASKED``; another item that may be named by its id alone: one line in ``_BRINGS``; one that
+keeps nothing back: ``_WHOLE``.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.wire.jsondoc import MalformedJson, parse
 
@@ -32,6 +35,7 @@ _ONE: Final = frozenset(
 )
 _MANY: Final = frozenset({"file_ids", "vector_store_ids"})
 _EITHER: Final = frozenset({"container", "conversation"})
+_ASKED: Final = "approval_request_id"  # of an item of an earlier answer, which may stand beside it
 _ITEM: Final = "item_reference"  # {"type": "item_reference", "id": …}
 _ITEMS: Final = "input"
 _SOUND: Final = "audio"  # of an earlier answer: {"id": …}
@@ -43,7 +47,36 @@ _BRINGS: Final[dict[object, frozenset[str]]] = {
     _ITEM: frozenset(),
     "reasoning": frozenset({"content", "encrypted_content"}),
     "image_generation_call": frozenset({"result"}),
+    "web_search_call": frozenset({"action"}),
+    "file_search_call": frozenset({"queries", "results"}),
+    "code_interpreter_call": frozenset({"code", "outputs"}),
+    "mcp_list_tools": frozenset({"tools"}),
+    "mcp_call": frozenset({"name", "arguments", "output"}),
+    "mcp_approval_request": frozenset({"name", "arguments"}),
 }
+# Items that hold all there is of them: the provider keeps nothing more under their id.
+_WHOLE: Final = frozenset(
+    {
+        None,
+        "",
+        "message",
+        "reasoning",
+        "image_generation_call",
+        "compaction",
+        *(
+            f"{call}{output}"
+            for call in (
+                "function_call",
+                "custom_tool_call",
+                "computer_call",
+                "local_shell_call",
+                "shell_call",
+                "apply_patch_call",
+            )
+            for output in ("", "_output")
+        ),
+    }
+)
 # What is the user's own: arguments and results of tools, schemas, labels.
 _OWN: Final = frozenset(
     {
@@ -68,7 +101,9 @@ _TOOL_USE: Final = "tool_use"  # its ``input`` is the user's own as well
 # A remote file is a reference only where it is kept behind the same credential.
 _REMOTE: Final = re.compile(r"(?:https?://[^/]+/[^/]+/)?(files/[^/?#]+)")
 # One search each, led by a quote, which a body has far fewer of than letters: that is what makes it quick.
-_NAMES: Final = b"|".join([name.encode() for name in sorted((*_ONE, *_MANY, *_EITHER, _ITEM))])
+_NAMES: Final = b"|".join(
+    [name.encode() for name in sorted((*_ONE, *_MANY, *_EITHER, _ASKED, _ITEM))]
+)
 _NAMED_SO: Final = re.compile(rb'"(?:%b)"' % _NAMES)
 _SAYS_ID: Final = re.compile(rb'"(?:%b|id)"' % _NAMES)
 _ESCAPED: Final = re.compile(rb"\\u00[2-7]")  # a name may be written in escapes
@@ -77,6 +112,17 @@ _LISTED: Final = re.compile(rb'"input"\s*:\s*\[|"audio"\s*:\s*\{')
 
 class TooManyReferences(ValueError):
     """A body that names more than ``REFERENCES_MAX`` ids, or one that is no id."""
+
+
+class References(NamedTuple):
+    """Ids of kept things that a body names.
+
+    named    what is looked up by its id: it has to be the caller's own
+    brought  ids of items that bring what the client saw of them: another's they must not be
+    """
+
+    named: frozenset[str] = frozenset()
+    brought: frozenset[str] = frozenset()
 
 
 class _Members(list[tuple[str, object]]):
@@ -106,28 +152,30 @@ def is_named(members: Iterable[tuple[str, object]]) -> bool:
     )
 
 
-def references(body: bytes) -> frozenset[str]:
+def references(body: bytes) -> References:
     """Every id that a JSON body names. Raises TooManyReferences, and MalformedJson where it is no JSON."""
     if not may_refer(body):
-        return frozenset()
+        return References()
     parse(body)  # strictly, and with a bound on its depth
     try:
         waiting: list[object] = [json.loads(body, object_pairs_hook=_Members)]
     except (ValueError, RecursionError) as error:
         raise MalformedJson("not a JSON document that can be looked into") from error
     found: set[str] = set()
+    brought: set[str] = set()
     while waiting:
         value = waiting.pop()
         if isinstance(value, _Members):
             found.update(_named(value))
+            brought.update(_texts(_brought(value)))
             waiting.extend(_walked(value))
         elif isinstance(value, list):
             waiting.extend(value)
-        if len(found) > REFERENCES_MAX:
+        if len(found) + len(brought) > REFERENCES_MAX:
             raise TooManyReferences(
                 f"a request may name {REFERENCES_MAX} files and other kept things"
             )
-    return frozenset(found)
+    return References(frozenset(found), frozenset(brought - found))
 
 
 def _walked(members: _Members) -> Iterator[object]:
@@ -166,6 +214,23 @@ def _looked_up(name: str, value: object) -> Iterator[object]:
     for item in value if isinstance(value, list) else ():
         if isinstance(item, _Members) and is_named(item):
             yield from _ids(item)
+
+
+def _brought(members: _Members) -> Iterator[object]:
+    """The ids of items of an input that are kept and bring something, and of what was asked in one."""
+    for written, value in members:
+        name = written.lower()
+        if name == _ASKED:
+            yield value
+        elif name == _ITEMS and isinstance(value, list):
+            for item in value:
+                if isinstance(item, _Members) and not _is_whole(item):
+                    yield from _ids(item)
+
+
+def _is_whole(item: _Members) -> bool:
+    kinds = [value for name, value in item if name.lower() == "type"] or [None]
+    return all(isinstance(kind, str | None) and kind in _WHOLE for kind in kinds)
 
 
 def _ids(members: _Members) -> list[object]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gateway.dialects.openai_responses import RESPONSES
+from gateway.dialects.openai_responses import MADE_MAX, RESPONSES
 from gateway.kernel.errors import MalformedBody, OperationRefused
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Image, Schema, ToolCall, Turn
@@ -329,3 +329,25 @@ def test_what_was_made_is_the_stored_answer_its_items_and_what_code_wrote() -> N
 
     assert made({"store": False}) == ("cntr_1", "cfile_1")
     assert made({}) == ("resp_1", "ci_1", "cntr_1", "msg_1", "cfile_1")
+
+
+def test_of_many_items_each_is_made_up_to_a_bound() -> None:
+    for count in (1_000, MADE_MAX + 10):
+        items = [{"type": "web_search_call", "id": f"ws_{number}"} for number in range(count)]
+        meter = RESPONSES.meter(asked(RESPONSES, {}), head())
+        meter.feed(whole({"id": "resp_1", "status": "completed", "output": items}))
+        made = meter.read().made
+        assert made[:2] == ("resp_1", "ws_0")
+        assert len(set(made)) == len(made) == min(count + 1, MADE_MAX)
+
+
+def test_an_item_of_a_stream_that_is_cut_is_made() -> None:
+    item = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    meter = RESPONSES.meter(asked(RESPONSES, {"stream": True}), head(SSE))
+    meter.feed(
+        events(
+            {"type": "response.created", "response": {"id": "resp_1", "status": "in_progress"}},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+        )
+    )
+    assert meter.read().made == ("resp_1", "ws_1")

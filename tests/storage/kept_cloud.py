@@ -23,6 +23,7 @@ class KeepingCloud:
         self.seen: list[str] = []
         self.bodies: list[bytes] = []
         self.deleted: set[str] = set()
+        self.searches = 0  # of every answer
         self._prefix = prefix
         self._numbers = itertools.count(1)
         self._kept: dict[str, dict[str, Any]] = {}
@@ -115,11 +116,19 @@ class KeepingCloud:
             }
             document = {
                 "id": f"resp_{self._prefix}{number}", "object": "response", "created_at": 1, "model": MODEL,
-                "status": "completed", "output": [message], "usage": USAGE, "parallel_tool_calls": True,
+                "status": "completed", "output": [message, *self._searched(number)], "usage": USAGE, "parallel_tool_calls": True,
                 "tool_choice": "auto", "tools": [],
             }  # fmt: skip
         self._kept[document["id"]] = document
         return document
+
+    def _searched(self, number: int) -> list[dict[str, Any]]:
+        kind = {
+            "type": "web_search_call",
+            "status": "completed",
+            "action": {"type": "search", "query": "q"},
+        }
+        return [{"id": f"ws_{self._prefix}{number}_{at}", **kind} for at in range(self.searches)]
 
     def _grown(self, batch: dict[str, Any]) -> dict[str, Any]:
         document = {**batch, "status": self.status}

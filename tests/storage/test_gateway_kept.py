@@ -120,6 +120,20 @@ def test_what_one_team_made_is_not_there_for_another(two: Two) -> None:
     assert ours.files.delete(file).deleted
 
 
+def test_what_a_hosted_tool_found_for_one_team_is_not_there_for_another(two: Two) -> None:
+    two.cloud.searches = 200
+    found = two.ours.responses.create(model="gpt-4o", input="weigh").output[-1].model_dump()
+    assert found["type"] == "web_search_call"
+    for item in (found, {"type": "web_search_call", "id": found["id"]}):
+        with pytest.raises(openai.NotFoundError, match=found["id"]):
+            two.theirs.responses.create(model="gpt-4o", input=[item])
+        assert two.ours.responses.create(model="gpt-4o", input=[item]).id
+    # An answer that nobody keeps is nobody's: its conversation goes on as the client has it.
+    kept_by_nobody = two.theirs.responses.create(model="gpt-4o", input="weigh", store=False)
+    item = kept_by_nobody.output[-1].model_dump()
+    assert two.theirs.responses.create(model="gpt-4o", input=[item], store=False).id
+
+
 def test_a_listing_of_everybodys_things_needs_a_key_that_may(two: Two) -> None:
     uploaded(two.ours)
     for refuses in (two.ours.files.list, two.ours.batches.list, two.ours.chat.completions.list):

@@ -25,6 +25,12 @@ NAMING: list[tuple[str, Any]] = [
 ]
 
 
+def found_in(document: Any) -> tuple[set[str], set[str]]:
+    """What is named by its id, and what is brought."""
+    named, brought = references(json.dumps(document).encode())
+    return set(named), set(brought)
+
+
 @given(
     naming=st.sampled_from(NAMING),
     path=st.lists(st.sampled_from(["content", "input", "tools", "messages", 0]), max_size=5),
@@ -37,7 +43,7 @@ def test_an_id_is_found_at_any_depth_in_any_case(
     document: Any = {written(name): value}
     for step in path:
         document = [document] if step == 0 else {"type": "message", step: document}
-    assert references(json.dumps(document).encode()) == {"a1"}
+    assert found_in(document) == ({"a1"}, set())
 
 
 @pytest.mark.parametrize(
@@ -80,7 +86,44 @@ def test_an_id_is_found_at_any_depth_in_any_case(
     ],
 )
 def test_twins_escapes_items_and_remote_files_are_read(body: bytes, named: set[str]) -> None:
-    assert references(body) == named
+    assert references(body).named == named
+
+
+HOSTED: dict[str, dict[str, Any]] = {
+    "web_search_call": {"action": {"type": "search", "query": "q"}},
+    "file_search_call": {"queries": ["q"], "results": None},
+    "code_interpreter_call": {"code": "1", "container_id": "c"},
+    "mcp_call": {"name": "n", "arguments": "{}", "server_label": "s", "output": "o"},
+    "mcp_list_tools": {"server_label": "s", "tools": [{"name": "n", "input_schema": {}}]},
+    "mcp_approval_request": {"name": "n", "arguments": "{}", "server_label": "s"},
+}
+
+
+@pytest.mark.parametrize("kind", HOSTED)
+def test_an_item_of_a_hosted_tool_is_brought_and_by_its_id_alone_it_is_named(kind: str) -> None:
+    def found(**item: Any) -> tuple[set[str], set[str]]:
+        return found_in({"input": [{"id": "i", **item}]})
+
+    shown = {"type": kind, "status": "completed", **HOSTED[kind]}
+    assert found(**shown) == ({"c"} if "container_id" in shown else set(), {"i"})
+    assert found(type=kind, status="completed") == ({"i"}, set())
+    assert found(**shown, Type="message")[1] == {"i"}
+    assert found(type="a_tool_of_tomorrow", anything=1) == (set(), {"i"})
+
+
+def test_what_keeps_nothing_back_is_not_looked_up() -> None:
+    items: list[dict[str, Any]] = [
+        {"type": "message", "id": "a", "role": "assistant", "content": [{"text": "t"}]},
+        {"type": "function_call", "id": "b", "call_id": "c", "name": "n", "arguments": "{}"},
+        {"type": "function_call_output", "id": "d", "call_id": "c", "output": "o"},
+        {"type": "reasoning", "id": "e", "encrypted_content": "sealed"},
+    ]
+    assert found_in({"input": items}) == (set(), set())
+
+
+def test_an_approval_names_the_item_that_asked_for_it() -> None:
+    asked = {"type": "mcp_approval_response", "approval_request_id": "r", "approve": True}
+    assert found_in({"input": [asked]}) == (set(), {"r"})
 
 
 @pytest.mark.parametrize(
@@ -95,7 +138,7 @@ def test_twins_escapes_items_and_remote_files_are_read(body: bytes, named: set[s
     ],
 )
 def test_what_is_the_users_own_names_nothing(document: Any) -> None:
-    assert references(json.dumps(document).encode()) == frozenset()
+    assert found_in(document) == (set(), set())
 
 
 def test_what_cannot_be_looked_into_is_refused() -> None:
