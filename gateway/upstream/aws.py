@@ -51,6 +51,9 @@ class AwsCredential:
             now_us=outbound.now_us,
         )
 
+    def standing(self, key_header: bytes) -> Headers | None:
+        return None  # every request has its own signature
+
     async def run(self) -> None:
         await self._keys.run()
 

@@ -86,6 +86,7 @@ class Connections:
         self._sweep_s = sweep_s
         self._interval_s = sweep_s
         self._timer: asyncio.TimerHandle | None = None
+        self._attended: Limits | None = None  # the timer runs, and looks often enough for these
         self._idle: dict[Origin, list[Connection]] = {}
         self._live: set[Connection] = set()
         self._connecting: dict[asyncio.Task[None], _Connecting] = {}
@@ -106,6 +107,13 @@ class Connections:
         )
 
     # Lending.
+
+    def idle(self, origin: Origin, limits: Limits) -> Connection | None:
+        """An idle connection to an origin, where there is one: borrowed without waiting."""
+        if self._closed:
+            return None
+        self._attend(limits)
+        return self._pop(origin)
 
     async def borrow(self, origin: Origin, limits: Limits, *, fresh: bool = False) -> Connection:
         """A connection to an origin, idle or new; ``fresh``: new in any case.
@@ -265,8 +273,11 @@ class Connections:
 
     def _attend(self, limits: Limits) -> None:
         """Make sure somebody looks often enough for these limits."""
+        if limits is self._attended:
+            return
         interval_s = self._look_after_s(limits.shortest_s)
         if self._timer is not None and interval_s >= self._interval_s:
+            self._attended = limits
             return
         self.now = self._clock.ticks_ns() / _NS
         self._arm(interval_s)
@@ -277,11 +288,12 @@ class Connections:
     def _arm(self, interval_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._attended = None
         self._interval_s = interval_s
         self._timer = asyncio.get_running_loop().call_later(interval_s, self._sweep)
 
     def _sweep(self) -> None:
-        self._timer = None
+        self._timer = self._attended = None
         self.now = now = self._clock.ticks_ns() / _NS
         shortest_s = min(
             self._sweep_calls(now), self._sweep_connecting(now), self._sweep_waiting(now)
@@ -332,7 +344,7 @@ class Connections:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer = self._attended = None
         for waiter in tuple(self._waiting):
             self._refuse(waiter, httpx.ConnectError("the transport is closed"))
         tasks = tuple(self._connecting)

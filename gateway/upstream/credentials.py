@@ -39,6 +39,13 @@ class Credential(Protocol):
         """
         ...
 
+    def standing(self, key_header: bytes) -> Headers | None:
+        """What it adds to every request as of now; None where that depends on the request, or has to be fetched.
+
+        Names are set, whatever stood under them before. ``key_header``: where the provider wants an API key.
+        """
+        ...
+
     async def run(self) -> None:
         """Refresh before expiry, until cancelled; returns at once where nothing expires."""
         ...

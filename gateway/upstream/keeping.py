@@ -57,11 +57,17 @@ class Kept(Generic[T]):
         self._failed_us = 0
         self._renew_us = 0
 
+    @property
+    def kept(self) -> T | None:
+        """The value while it is good, else None."""
+        dated = self._dated
+        return dated.value if dated is not None and self._good(dated) else None
+
     async def value(self) -> T:
         """The value, from memory while it is good. Raises UpstreamFailed where it cannot be had."""
-        dated = self._dated
-        if dated is not None and self._good(dated):
-            return dated.value
+        kept = self.kept
+        if kept is not None:
+            return kept
         failure = self._failure
         if failure is not None and self._clock.wall_us() - self._failed_us < COOL_DOWN_US:
             raise UpstreamFailed(failure.message) from failure

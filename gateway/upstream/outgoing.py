@@ -6,7 +6,6 @@ become two is refused. To allow another framing of the body: a branch in ``encod
 
 import re
 from collections.abc import AsyncGenerator
-from functools import lru_cache
 from typing import Final
 
 import httpx
@@ -25,8 +24,6 @@ _LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.1\r\n")
 _FIELDS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)+")
 _HEAD: Final = re.compile(_LINE.pattern + _FIELDS.pattern + rb"\r\n")
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
-# Heads of clients, 32 KiB at most each; those in use are a few per kind of client.
-LINES_KEPT_MAX: Final = 512
 _LENGTH: Final = b"content-length"
 _LENGTH_SIZE: Final = len(_LENGTH)
 _CODING: Final = b"transfer-encoding"
@@ -122,30 +119,32 @@ def encode(request: httpx.Request) -> Outgoing:
     return Outgoing(head, body, source, chunked=chunked, length=length)
 
 
-def written(method: bytes, target: bytes, fields: Headers, body: bytes | None) -> Outgoing:
-    """A request whose body is in hand; None: it has none, and no length. ``fields`` name neither length nor coding.
+def written(method: bytes, target: bytes, fields: bytes, body: bytes | None) -> Outgoing:
+    """A request whose body is in hand; None: it has none, and no length. ``fields``: as ``lines`` writes them.
 
-    The lines of the fields are remembered: calls of one client differ in path and body only.
     Raises httpx.LocalProtocolError as ``encode`` does.
     """
     line = b"%b %b HTTP/1.1\r\n" % (method, target)
     if _LINE.fullmatch(line) is None:
         raise httpx.LocalProtocolError("the request line holds bytes that do not belong there")
     if body is None:
-        return Outgoing(b"%b%b\r\n" % (line, _lines(fields)), b"", None, chunked=False, length=0)
+        return Outgoing(b"%b%b\r\n" % (line, fields), b"", None, chunked=False, length=0)
     length = len(body)
-    head = b"%b%bcontent-length: %d\r\n\r\n" % (line, _lines(fields), length)
+    head = b"%b%bcontent-length: %d\r\n\r\n" % (line, fields, length)
     return Outgoing(head, body, None, chunked=False, length=length)
 
 
-@lru_cache(maxsize=LINES_KEPT_MAX)
-def _lines(fields: Headers) -> bytes:
-    lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-    if lines.count(b"\n") != len(fields) or _FIELDS.fullmatch(lines) is None:
+def lines(fields: Headers) -> bytes:
+    """Fields written out; they name neither length nor coding of the body. To be kept: calls of one client share them.
+
+    Raises httpx.LocalProtocolError as ``encode`` does.
+    """
+    written_out = b"".join([b"%b: %b\r\n" % field for field in fields])
+    if written_out.count(b"\n") != len(fields) or _FIELDS.fullmatch(written_out) is None:
         raise httpx.LocalProtocolError("the request head holds bytes that do not belong there")
     if any(name.lower() in _FRAMING for name, _ in fields):
         raise httpx.LocalProtocolError("the framing of a body in hand is ours to say")
-    return lines
+    return written_out
 
 
 def _framing(fields: list[tuple[bytes, bytes]], body: bytes | None) -> tuple[bool, int]:

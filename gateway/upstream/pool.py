@@ -19,8 +19,9 @@ from gateway.upstream.addresses import Address, Addresses
 from gateway.upstream.connections import Statistics
 from gateway.upstream.credentials import Credential, Outbound
 from gateway.upstream.deadlines import Deadlines
-from gateway.upstream.outgoing import written
+from gateway.upstream.outgoing import lines, written
 from gateway.upstream.stock import LEAVING, StockTransport
+from gateway.upstream.tokens import with_headers
 from gateway.upstream.transport import (
     CONNECTIONS_MAX,
     RelayStream,
@@ -102,23 +103,34 @@ class UpstreamPool:
         UpstreamMalformed, or UpstreamFailed (the connection broke); BadRequest for a location that is none.
         """
         address = self._addresses.of(upstream)
+        if not target.path_and_query.startswith(b"/"):
+            raise BadRequest("the path must start with '/'")
+        relay, added = self._relays.get(upstream.name), None
+        if relay is not None:
+            added = self._credentials[upstream.name].standing(target.key_header)
+        if relay is None or added is None:
+            return await self._authenticated(upstream, address, target, leaving)
+        try:
+            # What calls of one client have in common, which is all but path and body, is written out once.
+            fields = _lines(address.host, target.headers, added)
+            return await self._relayed(upstream.name, address, target, fields, leaving)
+        except httpx.TransportError as error:
+            raise self._walls[upstream.name].ours(error) from error
+
+    async def _authenticated(
+        self, upstream: Upstream, address: Address, target: Target, leaving: Callable[[], None]
+    ) -> "UpstreamResponse":
+        """Send with headers of its own: a signature, a token that is fetched first; or by httpx's transport."""
+        name = upstream.name
         outbound = self._outbound(address, target)
         try:
-            headers = await self._credentials[upstream.name].headers(outbound)
+            headers = await self._credentials[name].headers(outbound)
         except UpstreamFailed as error:
             raise UpstreamUnreachable(error.message) from error
-        has_body = bool(target.body) or target.method not in _WITHOUT_BODY
-        wall = self._walls[upstream.name]
-        relay = self._relays.get(upstream.name)
-        if relay is not None:
-            with wall:
-                body = target.body if has_body else None
-                outgoing = written(target.method, outbound.path_and_query, headers, body)
-                stream = await relay.send(
-                    address.origin, outgoing, leaving, bodiless=target.method == b"HEAD"
-                )
-            return UpstreamResponse(Head(stream.status, tuple(stream.headers)), stream, wall)
-        if has_body:
+        if name in self._relays:
+            with self._walls[name]:
+                return await self._relayed(name, address, target, lines(headers), leaving)
+        if _has_body(target):
             headers = (*headers, (b"content-length", b"%d" % len(target.body)))
         request = httpx.Request(
             target.method.decode("ascii"),
@@ -128,7 +140,27 @@ class UpstreamPool:
             # The bytes of the path as they came: a URL would be normalised on its way.
             extensions={"target": outbound.path_and_query, LEAVING: leaving},
         )
-        return await self._sent(upstream.name, request, leaving)
+        return await self._sent(name, request, leaving)
+
+    async def _relayed(
+        self,
+        name: str,
+        address: Address,
+        target: Target,
+        fields: bytes,
+        leaving: Callable[[], None],
+    ) -> "UpstreamResponse":
+        """Send by our own transport."""
+        body = target.body if _has_body(target) else None
+        path = address.path + target.path_and_query
+        stream = await self._relays[name].send(
+            address.origin,
+            written(target.method, path, fields, body),
+            leaving,
+            bodiless=target.method == b"HEAD",
+        )
+        head = Head(stream.status, tuple(stream.headers))
+        return UpstreamResponse(head, stream, self._walls[name])
 
     async def _sent(
         self, name: str, request: httpx.Request, leaving: Callable[[], None]
@@ -144,8 +176,6 @@ class UpstreamPool:
         return UpstreamResponse(head, response.stream, wall)
 
     def _outbound(self, address: Address, target: Target) -> Outbound:
-        if not target.path_and_query.startswith(b"/"):
-            raise BadRequest("the path must start with '/'")
         return Outbound(
             method=target.method,
             path_and_query=address.path + target.path_and_query,
@@ -174,10 +204,19 @@ class UpstreamPool:
             await transport.aclose()
 
 
-@lru_cache(maxsize=HEADERS_KEPT_MAX)
+def _has_body(target: Target) -> bool:
+    return bool(target.body) or target.method not in _WITHOUT_BODY
+
+
 def _stated(host: bytes, headers: Headers) -> Headers:
-    """The headers that leave, but for length and credential; remembered, since calls of one client share them."""
+    """The headers that leave, but for length and credential."""
     return ((b"host", host), *without(headers, _OURS), _IDENTITY)
+
+
+@lru_cache(maxsize=HEADERS_KEPT_MAX)
+def _lines(host: bytes, headers: Headers, added: Headers) -> bytes:
+    """The same with a standing credential, written out; remembered, since calls of one client share them."""
+    return lines(with_headers(_stated(host, headers), added))
 
 
 class UpstreamResponse:

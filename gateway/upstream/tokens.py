@@ -19,15 +19,27 @@ class FixedCredential:
     def __init__(self, *, key: str | None = None, bearer: str | None = None) -> None:
         self._key = None if key is None else key.encode("ascii")
         self._bearer = None if bearer is None else b"Bearer " + bearer.encode("ascii")
+        self._standing: dict[
+            bytes, Headers
+        ] = {}  # by the providers' key headers, which are a handful
 
     async def headers(self, outbound: Outbound) -> Headers:
+        return with_headers(outbound.headers, self.standing(outbound.key_header))
+
+    def standing(self, key_header: bytes) -> Headers:
+        standing = self._standing.get(key_header)
+        if standing is None:
+            standing = self._standing[key_header] = self._added(key_header)
+        return standing
+
+    def _added(self, key_header: bytes) -> Headers:
         if self._bearer is not None:
-            return with_header(outbound.headers, _AUTHORIZATION, self._bearer)
+            return ((_AUTHORIZATION, self._bearer),)
         if self._key is None:
-            return outbound.headers
-        if outbound.key_header.lower() == _AUTHORIZATION:
-            return with_header(outbound.headers, _AUTHORIZATION, b"Bearer " + self._key)
-        return with_header(outbound.headers, outbound.key_header, self._key)
+            return ()
+        if key_header.lower() == _AUTHORIZATION:
+            return ((_AUTHORIZATION, b"Bearer " + self._key),)
+        return ((key_header, self._key),)
 
     async def run(self) -> None:
         """Nothing to renew."""
@@ -43,10 +55,10 @@ class TokenCredential:
         self._token = token
 
     async def headers(self, outbound: Outbound) -> Headers:
-        headers = outbound.headers
-        for name, value in await self._token.value():
-            headers = with_header(headers, name, value)
-        return headers
+        return with_headers(outbound.headers, await self._token.value())
+
+    def standing(self, key_header: bytes) -> Headers | None:
+        return self._token.kept
 
     async def run(self) -> None:
         await self._token.run()
@@ -55,6 +67,8 @@ class TokenCredential:
         await self._token.aclose()
 
 
-def with_header(headers: Headers, name: bytes, value: bytes) -> Headers:
-    """The list with one header set, whatever stood under its name before."""
-    return (*without(headers, frozenset({name.lower()})), (name, value))
+def with_headers(headers: Headers, added: Headers) -> Headers:
+    """The list with some headers set, whatever stood under their names before."""
+    for name, value in added:
+        headers = (*without(headers, frozenset({name.lower()})), (name, value))
+    return headers

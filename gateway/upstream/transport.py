@@ -98,7 +98,9 @@ class RelayTransport(httpx.AsyncBaseTransport):
         Raises what ``handle_async_request`` raises.
         """
         limits = limits or self._limits
-        connection = await self._connections.borrow(origin, limits)
+        connection = self._connections.idle(origin, limits)
+        if connection is None:
+            connection = await self._connections.borrow(origin, limits)
         used, began_ns = connection.used, self._clock.ticks_ns()
         leaving()
         try:
@@ -125,7 +127,12 @@ class RelayTransport(httpx.AsyncBaseTransport):
         connection.begin(limits, bodiless=bodiless)
         answered = False
         try:
-            await _upload(connection, outgoing)
+            packet = outgoing.packet
+            if packet is None:
+                await _upload(connection, outgoing)
+            else:
+                connection.write(packet)
+                connection.uploaded(whole=True)
             while not connection.head:
                 if connection.error is not None:
                     raise connection.error
@@ -141,12 +148,7 @@ class RelayTransport(httpx.AsyncBaseTransport):
 
 
 async def _upload(connection: Connection, outgoing: Outgoing) -> None:
-    """Write the request; stop where an answer or an error has made the rest pointless."""
-    packet = outgoing.packet
-    if packet is not None:
-        connection.write(packet)
-        connection.uploaded(whole=True)
-        return
+    """Write the request in parts; stop where an answer or an error has made the rest pointless."""
     connection.write(outgoing.head)
     async with aclosing(outgoing.parts()) as parts:
         async for part in parts:

@@ -45,5 +45,9 @@ class Wall:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, httpx.TransportError):
-            ours = next(_OURS[parent] for parent in type(error).__mro__ if parent in _OURS)
-            raise ours(f"upstream {self._name!r}: {error}") from error
+            raise self.ours(error) from error
+
+    def ours(self, error: httpx.TransportError) -> UpstreamFailed:
+        """The kernel's error, to be raised from httpx's."""
+        kind = next(_OURS[parent] for parent in type(error).__mro__ if parent in _OURS)
+        return kind(f"upstream {self._name!r}: {error}")

@@ -198,6 +198,54 @@ def test_a_returned_connection_of_another_origin_makes_room_for_the_first_in_lin
     run(main())
 
 
+def test_only_an_idle_connection_is_had_without_waiting() -> None:
+    async def main() -> None:
+        async with serving(hold) as stage, pool(2) as connections:
+            assert connections.idle(at(stage), EASY) is None
+            held = await connections.borrow(at(stage), EASY)
+            assert connections.idle(at(stage), EASY) is None
+            complete(held)
+            connections.give_back(held)
+            assert connections.idle((b"http", b"127.0.0.2", stage.port), EASY) is None
+            assert connections.idle(at(stage), EASY) is held
+            assert connections.statistics().idle == 0
+            complete(held)
+            connections.give_back(held)
+            await connections.aclose()
+            assert connections.idle(at(stage), EASY) is None
+
+    run(main())
+
+
+def test_a_call_in_more_haste_than_the_last_is_looked_at_in_time() -> None:
+    """Limits that were looked after once are not asked again: other ones are."""
+
+    async def main() -> None:
+        async with serving(hold) as stage:
+            connections = Connections(
+                clock=SystemClock(), tls=TLS, connections_max=2, keepalive_s=60, sweep_s=30
+            )
+            held = await connections.borrow(at(stage), EASY)
+            for _ in range(2):
+                complete(held)
+                connections.give_back(held)
+                assert connections.idle(at(stage), EASY) is held
+            complete(held)
+            connections.give_back(held)
+            hasty = Limits.of(Deadlines(head_s=0.1).extension())
+            assert connections.idle(at(stage), hasty) is held
+            held.begin(hasty, bodiless=False)
+            held.uploaded(whole=True)
+            for _ in range(100):
+                await asyncio.sleep(0.02)
+                if held.error is not None:
+                    break
+            assert isinstance(held.error, httpx.ReadTimeout)
+            await connections.aclose()
+
+    run(main())
+
+
 def test_the_hottest_idle_connection_is_used_and_cold_ones_expire() -> None:
     async def main() -> None:
         async with serving(hold) as stage, pool(3, keepalive_s=0.2) as connections:

@@ -72,6 +72,7 @@ def test_static_keys_sign_and_need_no_keeper() -> None:
         await credential.run()
         headers = dict(await credential.headers(OUTBOUND))
         assert headers[b"authorization"].startswith(b"AWS4-HMAC-SHA256 Credential=AKIA/")
+        assert credential.standing(b"x-api-key") is None
         await credential.aclose()
 
     run(main())

@@ -19,12 +19,13 @@ from gateway.kernel.errors import (
 from gateway.providers.contract import Target, Upstream
 from gateway.upstream.credentials import Outbound
 from gateway.upstream.deadlines import Deadlines
+from gateway.upstream.keeping import Dated, Kept
 from gateway.upstream.pool import UpstreamPool
-from gateway.upstream.tokens import FixedCredential
+from gateway.upstream.tokens import FixedCredential, TokenCredential
 from gateway.upstream.transport import nobody
 from gateway.wire.headers import first
 from gateway.wire.messages import Headers
-from tests.upstream.scripted import Peer, Play, Stage, answer, echo, run, serving
+from tests.upstream.scripted import Hands, Peer, Play, Stage, answer, echo, run, serving
 
 BOTH = pytest.mark.parametrize("stock", [False, True])
 KEY = "k-0123456789"
@@ -93,6 +94,31 @@ def test_the_target_leaves_with_host_length_identity_and_key_and_nothing_else(
                 (b"api-key", KEY.encode()),
                 (b"content-length", b"7"),
             ]
+
+    run(main())
+
+
+@BOTH
+def test_a_renewed_token_is_sent_from_the_next_request_on(*, stock: bool) -> None:
+    async def main() -> None:
+        async with serving(echo) as stage:
+            hands, given = Hands(), 0
+
+            async def fetch() -> Dated[Headers]:
+                nonlocal given
+                given += 1
+                return Dated(((b"authorization", b"Bearer %d" % given),), hands.us + 60_000_000)
+
+            upstream = Upstream(name="east", provider="p", base_url=stage.url)
+            token = TokenCredential(Kept(fetch, clock=hands, what="it"))
+            pool = UpstreamPool([upstream], {"east": token}, clock=SystemClock(), stock=stock)
+            for _ in range(3):
+                for _ in range(2):
+                    await read(pool, upstream, target(b"{}", (b"x-a", b"1")))
+                hands.advance(60)
+            sent = [first(received.headers, b"authorization") for received in stage.received]
+            assert sent == [b"Bearer 1"] * 2 + [b"Bearer 2"] * 2 + [b"Bearer 3"] * 2
+            await pool.aclose()
 
     run(main())
 
@@ -255,6 +281,9 @@ def test_a_credential_that_cannot_be_had_is_nothing_sent(*, stock: bool) -> None
     class Locked(FixedCredential):
         async def headers(self, outbound: Outbound) -> Headers:
             raise UpstreamFailed("the credential of 'east' cannot be had: do this")
+
+        def standing(self, key_header: bytes) -> Headers | None:  # type: ignore[override]  # none yet
+            return None
 
     async def main() -> None:
         async with serving(echo) as stage:

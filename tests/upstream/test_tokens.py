@@ -36,6 +36,7 @@ def test_the_key_goes_where_the_provider_says_and_a_token_to_authorization(
     credential: FixedCredential, key_header: bytes, added: tuple[bytes, bytes]
 ) -> None:
     headers = run(credential.headers(outbound(key_header)))
+    assert credential.standing(key_header) == (added,)
     assert headers[:2] == HEADERS[:2]
     assert headers[-1] == added
     names = [name.lower() for name, _value in headers]
@@ -44,6 +45,7 @@ def test_the_key_goes_where_the_provider_says_and_a_token_to_authorization(
 
 def test_no_credential_changes_nothing() -> None:
     assert run(FixedCredential().headers(outbound())) == HEADERS
+    assert FixedCredential().standing(b"api-key") == ()
 
 
 def test_a_kept_token_brings_all_its_headers() -> None:
@@ -58,7 +60,25 @@ def test_a_kept_token_brings_all_its_headers() -> None:
             (b"authorization", b"Bearer t"),
             (b"x-goog-user-project", b"p"),
         )
+        assert credential.standing(b"api-key") == headers[2:]
         await credential.run()
         await credential.aclose()
+
+    run(main())
+
+
+def test_a_token_stands_from_its_first_fetch_to_its_end() -> None:
+    async def main() -> None:
+        hands = Hands()
+
+        async def fetch() -> Dated[Headers]:
+            return Dated(((b"authorization", b"Bearer t"),), hands.us + 3_600_000_000)
+
+        credential = TokenCredential(Kept(fetch, clock=hands, what="it"))
+        assert credential.standing(b"api-key") is None
+        await credential.headers(outbound())
+        assert credential.standing(b"api-key") == ((b"authorization", b"Bearer t"),)
+        hands.advance(3_600)
+        assert credential.standing(b"api-key") is None
 
     run(main())
