@@ -8,9 +8,9 @@ let something else vary: it must be a value that no check but its own looks at, 
 import re
 from typing import Any, Final
 
-from gateway.wire.messages import Header, Headers
+from gateway.wire.messages import Facts, Header, Headers
 
-# In a scope: its head came before, and its body, which is all there, is in no coding.
+# In a scope, the facts of its head: that came before, and its body, which is all there, is in no coding.
 PLAIN_KEY: Final = "weighbridge.plain"
 # So few that no limit but that of the body depends on them.
 DIGITS_MAX: Final = 8
@@ -63,4 +63,9 @@ def seen_head(octets: bytes, scope: dict[str, Any]) -> SeenHead | None:
         return None
     start, end = found.span(1)
     after = octets[end : octets.find(_END, end) + len(_END)]
-    return SeenHead(octets[:start], after, scope | {PLAIN_KEY: True}, names.index(_NAME))
+    return SeenHead(
+        octets[:start],
+        after,
+        scope | {PLAIN_KEY: Facts(tuple(scope["headers"]))},
+        names.index(_NAME),
+    )

@@ -42,6 +42,7 @@ async def read_inbound(
         query=scope["query_string"],
         headers=headers,
         body=await _read_body(receive, body_bytes_max),
+        facts=scope.get(PLAIN_KEY),
     )
 
 

@@ -16,7 +16,7 @@ from gateway.exchange.routing import Candidate, Canonical, Routes
 from gateway.identity import sigv4
 from gateway.identity.claim import Claim
 from gateway.identity.keys import KEY_PREFIX
-from gateway.identity.presented import presented
+from gateway.identity.presented import Presented, presented
 from gateway.identity.principal import Principal
 from gateway.kernel.errors import (
     BadRequest,
@@ -251,7 +251,7 @@ class Admission:
 
     def principal(self, provider: Provider, inbound: Inbound, at_us: int) -> Principal:
         """Who is calling: a bearer key, or a verified SigV4 signature."""
-        principal, signed = self.claimed(inbound.headers, at_us)
+        principal, signed = self._claimed(inbound.told(_shown), inbound.headers, at_us)
         if signed is not None:
             credential, secret = signed
             sigv4.verify(
@@ -271,7 +271,11 @@ class Admission:
 
         Needs no body: a stranger is refused before anything large of his is read. Raises Unauthenticated.
         """
-        shown = presented(headers, KEY_PREFIX)
+        return self._claimed(_shown(headers), headers, at_us)
+
+    def _claimed(
+        self, shown: Presented, headers: Headers, at_us: int
+    ) -> tuple[Principal, tuple[sigv4.Credential, str] | None]:
         if shown.key is not None:
             return self._keys.by_key(shown.key, at_us), None
         credential = sigv4.parse_authorization(headers)
@@ -285,10 +289,14 @@ class Admission:
         """What the body asks for; a large one is read in a thread, so that nobody else waits for it."""
         if call.dialect is None or inbound.method == b"GET":
             return _FREE_REQUEST
-        content_type = header_lists.first(inbound.headers, b"content-type") or b""
+        content_type = inbound.told(header_lists.content_type)
         if len(inbound.body) <= READ_INLINE_BYTES_MAX:
             return call.dialect.read_request(inbound.body, content_type)
         return await asyncio.to_thread(call.dialect.read_request, inbound.body, content_type)
+
+
+def _shown(headers: Headers) -> Presented:
+    return presented(headers, KEY_PREFIX)
 
 
 def _unpriced(status: Status, under: Circumstances, wire_model: str | None) -> Unpriced | None:

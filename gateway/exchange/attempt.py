@@ -28,7 +28,7 @@ from gateway.pricing.book import Book
 from gateway.providers.contract import Call, Deployment, Kind, Provider, Served
 from gateway.wire import headers as header_lists
 from gateway.wire.encoding import Decoded
-from gateway.wire.messages import Head, Headers
+from gateway.wire.messages import Head, Inbound
 
 # Named once: looking a member up in its enum is a call, and these are looked up on every request.
 _METERED, _DEFERRED = Kind.METERED, Kind.DEFERRED
@@ -60,7 +60,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     provider: Provider
     call: Call
-    headers: Headers
+    inbound: Inbound
     request_id: UUID
     started_us: int
     started_ns: int
@@ -126,7 +126,7 @@ class Attempt:
             day, period = self._recording.zone(admitted.principal.org, started_us)
             stamp = entries.Stamp(self.id, asked.request_id, started_us, day, period, self.number)
             self._frame = entries.frame(
-                stamp, asked.provider, admitted, asked.headers, stream=self.streams
+                stamp, asked.provider, admitted, asked.inbound, stream=self.streams
             )
         return self._frame
 

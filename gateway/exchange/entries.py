@@ -14,7 +14,7 @@ from gateway.metering.usage import Provenance
 from gateway.pricing.rate import Charge
 from gateway.providers.contract import Provider, Served
 from gateway.wire import headers as header_lists
-from gateway.wire.messages import Headers
+from gateway.wire.messages import Inbound
 
 TEXT_CHARS_MAX: Final = (
     512  # of a name that a client or provider chose; the longest real ones have 200
@@ -57,11 +57,11 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 def frame(
-    stamp: Stamp, provider: Provider, admitted: Admitted, headers: Headers, *, stream: bool
+    stamp: Stamp, provider: Provider, admitted: Admitted, inbound: Inbound, *, stream: bool
 ) -> Entry:
     """The part of the entry that is known before anything is sent."""
     principal, deployment, counts = admitted.principal, admitted.deployment, admitted.counts
-    call_id, attempt = header_lists.client_attempt(headers)
+    call_id, attempt = inbound.told(header_lists.client_attempt)
     return Entry(
         id=stamp.id,
         request_id=stamp.request_id,

@@ -116,7 +116,7 @@ class Exchange:
         self._asked = Asked(
             provider,
             call,
-            inbound.headers,
+            inbound,
             request_id,
             shared.clock.wall_us(),
             shared.clock.ticks_ns(),

@@ -176,7 +176,7 @@ class AzureOpenAI:
 
     def recognise(self, inbound: Inbound) -> Call:
         call = _call(inbound.method, inbound.raw_path)
-        if header_lists.first(inbound.headers, b"upgrade") is not None:
+        if inbound.told(header_lists.upgrades):
             raise OperationRefused(
                 "WebSockets do not pass this gateway yet: use the HTTP form of responses (stream=true)"
             )
@@ -207,7 +207,7 @@ class AzureOpenAI:
         return Target(
             method=inbound.method,
             path_and_query=path_for(_ROUTES, inbound.method, call.path, deployment) + query,
-            headers=header_lists.forwardable(inbound.headers),
+            headers=inbound.told(header_lists.forwardable),
             body=body,
             key_header=_KEY_HEADER,
         )

@@ -31,7 +31,7 @@ from gateway.providers.contract import (
     spoken,
 )
 from gateway.wire import headers as header_lists
-from gateway.wire.messages import Head, Inbound
+from gateway.wire.messages import Head, Headers, Inbound
 from gateway.wire.refusals import SHAPES
 
 _NAME: Final = "bedrock"
@@ -147,7 +147,7 @@ class Bedrock:
             streams=route.streams,
             shape=route.shape,
             resource=resource,
-            guarded=header_lists.first(inbound.headers, _GUARDRAIL) is not None,
+            guarded=inbound.told(_is_guarded),
         )
 
     def operations(self) -> dict[str, Dialect]:
@@ -186,14 +186,14 @@ class Bedrock:
         return Target(
             method=inbound.method,
             path_and_query=path_for(_ROUTES, inbound.method, call.path, deployment) + query,
-            headers=header_lists.forwardable(inbound.headers),
+            headers=inbound.told(header_lists.forwardable),
             body=body,
             key_header=_BEARER,
             signing=Signing(_SIGNING[call.service], region),
         )
 
     def asked_tier(self, call: Call, inbound: Inbound, request: Request) -> str:
-        header = header_lists.text(inbound.headers, b"x-amzn-bedrock-service-tier")
+        header = inbound.told(_asked_tier)
         return _tier(header or request.tier)
 
     def served(self, call: Call, upstream: Upstream, head: Head, reading: Reading) -> Served:
@@ -267,6 +267,15 @@ def _shape_of(raw_path: bytes) -> str:
     if path.startswith(b"/anthropic/"):
         return "anthropic"
     return "openai" if path.startswith((b"/openai/", b"/v1/")) else "aws"
+
+
+def _is_guarded(headers: Headers) -> bool:
+    """Whether a guardrail is attached by header."""
+    return header_lists.first(headers, _GUARDRAIL) is not None
+
+
+def _asked_tier(headers: Headers) -> str | None:
+    return header_lists.text(headers, b"x-amzn-bedrock-service-tier")
 
 
 def _tier(word: str | None) -> str:

@@ -207,13 +207,13 @@ class Google:
         return Target(
             method=inbound.method,
             path_and_query=path + query,
-            headers=_without_family(header_lists.forwardable(inbound.headers)),
+            headers=inbound.told(_forwardable),
             body=body,
             key_header=_KEY_HEADER,
         )
 
     def asked_tier(self, call: Call, inbound: Inbound, request: Request) -> str:
-        shared = header_lists.text(inbound.headers, b"x-vertex-ai-llm-shared-request-type")
+        shared = inbound.told(_asked_shared)
         return _tier(shared or request.tier)
 
     def served(self, call: Call, upstream: Upstream, head: Head, reading: Reading) -> Served:
@@ -287,11 +287,16 @@ def _placed(path: bytes, upstream: Upstream) -> bytes:
     return b"/%b/projects/%b/locations/%b/%b" % (version, project, location, rest)
 
 
-def _without_family(headers: Headers) -> Headers:
+def _asked_shared(headers: Headers) -> str | None:
+    return header_lists.text(headers, b"x-vertex-ai-llm-shared-request-type")
+
+
+def _forwardable(headers: Headers) -> Headers:
+    """The headers that go upstream; of the family's own only that of its telemetry."""
     return tuple(
         [
             header
-            for header in headers
+            for header in header_lists.forwardable(headers)
             if not header[0].startswith(b"x-goog-") or header[0] == _TELEMETRY
         ]
     )

@@ -38,6 +38,16 @@ def first(headers: Iterable[Header], name: bytes) -> bytes | None:
     return None
 
 
+def content_type(headers: Headers) -> bytes:
+    """What the body is said to be; b"" where nothing is."""
+    return first(headers, b"content-type") or b""
+
+
+def upgrades(headers: Headers) -> bool:
+    """Whether another protocol is asked for."""
+    return first(headers, b"upgrade") is not None
+
+
 def text(headers: Iterable[Header], name: bytes) -> str | None:
     """The first value of a header as text (latin-1), or None."""
     value = first(headers, name)
