@@ -22,9 +22,10 @@ from gateway.exchange.routing import Canonical, Routes
 from gateway.kernel.clock import NS_PER_MS, Clock
 from gateway.kernel.errors import GatewayError
 from gateway.ledger.entry import Entry, EntryKind, Outcome
-from gateway.metering.meter import Filter, Glancing, Meter, Reading
+from gateway.metering.meter import Filter, Meter, Reading, can_glance
 from gateway.metering.usage import Source
 from gateway.pricing.book import Book
+from gateway.pricing.dimensions import Circumstances
 from gateway.providers.contract import Call, Deployment, Kind, Provider, Served
 from gateway.wire import headers as header_lists
 from gateway.wire.encoding import Decoded
@@ -36,6 +37,7 @@ _USAGE = EntryKind.USAGE
 _BY_PROVIDER = Source.PROVIDER
 _SILENT = Reading(source=Source.NONE, final=False, complete=False)
 _ERROR = Reading(source=Source.NONE, final=True)
+_UNSERVED = Served()
 _NS_PER_US = 1_000
 
 Zone = Callable[[str, int], tuple[str, int]]
@@ -135,8 +137,7 @@ class Attempt:
         assert self.response is not None
         head = self.response.head
         self.meter = self._meter_of(head)
-        meter: object = self.meter
-        if self.streams and isinstance(meter, Glancing):
+        if self.streams and can_glance(self.meter):
             self._pace = Pace(self._recording.clock.ticks_ns())
         encoding = header_lists.first(head.headers, b"content-encoding")
         if encoding is not None and encoding.strip().lower() != b"identity":
@@ -164,7 +165,7 @@ class Attempt:
     def _record_progress(self) -> None:
         """Say in the journal what a worker that dies now will have used."""
         meter: object = self.meter
-        assert isinstance(meter, Glancing)
+        assert can_glance(meter)
         reading, counts = meter.glance(), self.admitted.counts
         if counts is not None:
             counts = Counts(counts.input, self._recording.counting.roughly(reading.observed))
@@ -195,21 +196,17 @@ class Attempt:
     def entry(self, reading: Reading, counts: Counts | None, outcome: Outcome) -> Entry:
         """What it is booked as."""
         asked, admitted, shared = self._asked, self.admitted, self._recording
-        name = asked.provider.name
-        head = None if self.response is None else self.response.head
-        served = Served()
-        if head is not None:
-            served = asked.provider.served(asked.call, admitted.upstream, head, reading)
-        deployment, flags = booking.served_deployment(
-            name, admitted.deployment or self._deployment_of(served), served, shared.canonical
-        )
-        tier, doubts = booking.tier_of(served.tier, admitted.tier)
-        flags = (*flags, *doubts) if head is not None else flags
-        under = booking.circumstances(name, deployment, served, tier, asked.started_us)
-        used = booking.used(reading, self.status, counts)
-        unseen = booking.unseen(used, admitted.model or "")
+        provider, response = asked.provider, self.response
+        status, served = 0, _UNSERVED
+        if response is not None:
+            head = response.head
+            status = head.status
+            served = provider.served(asked.call, admitted.upstream, head, reading)
+        under, flags = self._circumstances(served)
+        used = booking.used(reading, status, counts)
+        flags = (*flags, *booking.unseen(used, admitted.model or ""))
         kind = _USAGE
-        if head is None and outcome is Outcome.UPSTREAM_FAILED:
+        if response is None and outcome is Outcome.UPSTREAM_FAILED:
             # Sent, and nothing came back: whether the provider bills it only its invoice can tell.
             kind, used = EntryKind.UNCONFIRMED, booking.Used((), used.provenance)
         if counts is not None and reading.source is _BY_PROVIDER:
@@ -220,18 +217,32 @@ class Attempt:
         ending = entries.Ending(
             kind=kind,
             outcome=outcome,
-            status=self.status,
+            status=status,
             reading=reading,
             counts=counts,
             served=served,
             used=used,
             rated=booking.charged(shared.book(), under, used, admitted.bargain),
-            flags=(*self.flags, *(self._decoded.flags if self._decoded else ()), *flags, *unseen),
+            flags=(*self.flags, *(self._decoded.flags if self._decoded else ()), *flags),
             first_byte_ms=None if first_ns is None else (first_ns - self.begun_ns) // NS_PER_MS,
             total_us=(now_ns - self.begun_ns) // _NS_PER_US,
             booked_us=asked.started_us + (now_ns - asked.started_ns) // _NS_PER_US,
         )
         return entries.ended(self.frame, ending)
+
+    def _circumstances(self, served: Served) -> tuple[Circumstances, tuple[str, ...]]:
+        """Under what it is charged, and what is odd about that."""
+        asked, admitted, name = self._asked, self.admitted, self._asked.provider.name
+        deployment, flags = booking.served_deployment(
+            name,
+            admitted.deployment or self._deployment_of(served),
+            served,
+            self._recording.canonical,
+        )
+        tier, doubts = booking.tier_of(served.tier, admitted.tier)
+        if doubts and self.response is not None:
+            flags = (*flags, *doubts)
+        return booking.circumstances(name, deployment, served, tier, asked.started_us), flags
 
     def _deployment_of(self, served: Served) -> Deployment | None:
         """A finished batch names its model only: priced as the deployments of that model, if they agree."""

@@ -35,7 +35,7 @@ _KNOWN = {
 
 # Named once: looking a member up in its enum is a call, and these are looked up on every request.
 _BY_PROVIDER = Source.PROVIDER
-_REPORTED = Provenance.REPORTED
+_REPORTED, _ESTIMATED = Provenance.REPORTED, Provenance.ESTIMATED
 _COMPLETE = Outcome.COMPLETE
 _CLIENT_LEFT = Outcome.CLIENT_LEFT
 
@@ -71,9 +71,11 @@ def used(reading: Reading, status: int, counts: Counts | None) -> Used:
     """
     if status >= NOT_AN_ANSWER:
         return _refused(reading, counts)
-    if reading.source is _BY_PROVIDER or reading.source in _KNOWN:
-        return Used(reading.components, _KNOWN.get(reading.source, _REPORTED))
-    if reading.source is Source.PARTIAL:
+    source = reading.source
+    if source is _BY_PROVIDER or source in _KNOWN:
+        how = _REPORTED if source is _BY_PROVIDER else _KNOWN[source]
+        return Used(reading.components, how)
+    if source is Source.PARTIAL:
         return Used(_with_output(reading.components, counts), Provenance.PARTIAL)
     if reading.final or counts is None:
         return Used((), Provenance.REPORTED)
@@ -152,7 +154,7 @@ def circumstances(
 
 def unseen(used_: Used, model: str) -> tuple[str, ...]:
     """A flag where our count misses by its nature what may be the most of an answer: what the model thought."""
-    misses = used_.provenance is Provenance.ESTIMATED and family_of(model).reasoning
+    misses = used_.provenance is _ESTIMATED and family_of(model).reasoning
     return ("reasoning_unseen",) if misses else ()
 
 

@@ -146,24 +146,21 @@ def ended(framed: Entry, ending: Ending) -> Entry:
         count_confidence=None if counts is None else str(counts.confidence()),
         provider_total=booking.main_total(ending.used.components),
         usage_raw=raw,
-        flags=tuple(dict.fromkeys((*_flags(ending), *dropped))),
+        flags=_flags(ending, dropped),
         first_byte_ms=ending.first_byte_ms,
         total_ms=ending.total_us // 1000,
         provider_request_id=_storable(ending.served.provider_request_id),
     )
 
 
-def _flags(ending: Ending) -> tuple[str, ...]:
-    """Everything that was odd, in the order in which it was found."""
+def _flags(ending: Ending, dropped: tuple[str, ...]) -> tuple[str, ...]:
+    """Everything that was odd, in the order in which it was found, each once."""
     reading = ending.reading
-    unbalanced = () if reading.balances() else ("unbalanced",)
-    return (
-        *ending.flags,
-        *reading.flags,
-        *ending.served.flags,
-        *unbalanced,
-        *ending.rated.flags,
-    )
+    found = (*ending.flags, *reading.flags, *ending.served.flags)
+    if not reading.balances():
+        found = (*found, "unbalanced")
+    found = (*found, *ending.rated.flags, *dropped)
+    return tuple(dict.fromkeys(found)) if found else ()
 
 
 def _storable(said: str | None) -> str | None:
@@ -191,21 +188,15 @@ def _kept(raw: bytes | None) -> tuple[str | None, tuple[str, ...]]:
 
 
 def lines(charge: Charge) -> tuple[Line, ...]:
-    """The charge's lines as the ledger keeps them."""
-    return tuple(
-        [
-            Line(
-                line.unit,
-                line.quantity,
-                line.price_id,
-                line.list_pico,
-                line.net_pico,
-                line.role,
-                _storable(line.model),
-            )
-            for line in charge.lines
-        ]
-    )
+    """The charge's lines as the ledger keeps them: where a provider named a line's model, in words that fit it."""
+    for line in charge.lines:
+        if line.model is not None:
+            return tuple([_named(each) for each in charge.lines])
+    return charge.lines
+
+
+def _named(line: Line) -> Line:
+    return msgspec.structs.replace(line, model=_storable(line.model))
 
 
 def created(entry: Entry, settles: str) -> Entry:

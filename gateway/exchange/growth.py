@@ -11,7 +11,7 @@ from typing import Final
 from gateway.dialects.contract import Dialect
 from gateway.exchange.counting import Counting
 from gateway.exchange.holding import Held
-from gateway.metering.meter import Filter, Glancing, Meter
+from gateway.metering.meter import Filter, Meter, can_glance
 from gateway.wire.eventstream import FrameSplitter, encode
 from gateway.wire.headers import first
 from gateway.wire.messages import Head
@@ -116,7 +116,7 @@ class Growth:
 
 def written_by(meter: Meter, counting: Counting) -> int:
     """How many tokens a stream has written, by length; of what cannot be looked into in the middle: too many."""
-    if not isinstance(meter, Glancing):
+    if not can_glance(meter):
         return UNKNOWN_TOKENS
     return counting.roughly(meter.glance().observed).tokens
 

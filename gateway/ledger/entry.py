@@ -1,13 +1,14 @@
 """The entry: one immutable row per upstream attempt."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from gateway.metering.units import UNITS
 from gateway.metering.usage import MAIN
+from gateway.pricing.rate import PROMPT, ChargeLine
 
 FAILED_OVER: Final = "failed_over"  # flag: another attempt of the same request follows
 FAIL_OPEN: Final = "fail_open"  # flag: passed while the store of budgets could not be asked
@@ -37,16 +38,8 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-class Line(msgspec.Struct, frozen=True):
-    """A charge line. Amounts are pico-USD; None where no price row covers the unit (never zero)."""
-
-    unit: str
-    quantity: int
-    price_id: str | None
-    list_pico: int | None
-    net_pico: int | None
-    role: str = "main"
-    model: str | None = None
+Line: TypeAlias = ChargeLine
+"""A line of a row is a line of its charge, as it was rated: None where no price row covers the unit (never zero)."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +104,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()  # 'name=value' of the key, sorted
     catalog: str | None = None  # the version of the price book it was charged by
     contract: str | None = None  # the name of the contract its net is by
+
+
+def reported_input(entry: Entry) -> int:
+    """Input tokens the provider reported for the call itself."""
+    tokens = 0
+    for line in entry.lines:
+        if line.unit in PROMPT and line.role == MAIN and line.model is None:
+            tokens += line.quantity
+    return tokens
 
 
 def reported_tokens(entry: Entry) -> tuple[int, int]:

@@ -119,11 +119,9 @@ def _stands(facts: Entry, entries: Iterable[Entry]) -> Entry:
 
 
 def _charged(facts: Entry, model: str | None, charge: Charge) -> Entry:
-    lines = tuple(
-        Line(line.unit, line.quantity, line.price_id, line.list_pico, line.net_pico, line.role, line.model)
-        for line in charge.lines
-    )  # fmt: skip
-    return msgspec.structs.replace(facts, model=model, lines=lines, price_status=str(charge.status))
+    return msgspec.structs.replace(
+        facts, model=model, lines=charge.lines, price_status=str(charge.status)
+    )
 
 
 def _difference(

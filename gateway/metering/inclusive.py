@@ -63,11 +63,11 @@ def read_inclusive(
     total = count_of(usage.get("total_tokens"))
     if into is None and out is None:
         return None
-    reasoning, outside = _reasoning(usage, into, out, total)
+    details = _first_object(usage, _OUTPUT_DETAILS)
+    reasoning, outside = _reasoning(details, into, out, total)
     counts = _carve_input(into or 0, _first_object(usage, _INPUT_DETAILS) or {}, input_rest)
-    details = _first_object(usage, _OUTPUT_DETAILS) or {}
     inside = 0 if outside else reasoning
-    counts.update(_carve_output(out or 0, details, output_rest, inside))
+    counts.update(_carve_output(out or 0, details or {}, output_rest, inside))
     if outside:
         counts["output_reasoning"] = reasoning
     # Embeddings have no output side: their total says so.
@@ -77,9 +77,9 @@ def read_inclusive(
 
 def _first_count(usage: Mapping[str, Json], names: tuple[str, ...]) -> int | None:
     for name in names:
-        count = count_of(usage.get(name))
+        count = usage.get(name)
         if count is not None:
-            return count
+            return count_of(count)
     return None
 
 
@@ -106,14 +106,13 @@ def _part(details: Mapping[str, Json], name: str) -> int:
 
 
 def _reasoning(
-    usage: Mapping[str, Json], into: int | None, out: int | None, total: int | None
+    details: Mapping[str, Json] | None, into: int | None, out: int | None, total: int | None
 ) -> tuple[int, bool]:
     """Reasoning tokens, and whether they stand outside the output total.
 
     The total decides. Where a server gives no output details at all, what its total adds to both sides is
     reasoning it does not name (recorded from compatible endpoints).
     """
-    details = _first_object(usage, _OUTPUT_DETAILS)
     beyond = 0 if total is None else total - (into or 0) - (out or 0)
     if details is None:
         has_both = into is not None and out is not None

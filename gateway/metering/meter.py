@@ -1,6 +1,6 @@
 """Meters: sans-I/O readers of a response. A dialect makes one per response; the relay feeds it after sending."""
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 import msgspec
 
@@ -67,7 +67,6 @@ class Meter(Protocol):
         ...
 
 
-@runtime_checkable
 class Finishing(Protocol):
     """A meter, or its reader, that can tell when a stream has only its own bookkeeping left to say."""
 
@@ -77,7 +76,6 @@ class Finishing(Protocol):
         ...
 
 
-@runtime_checkable
 class Glancing(Protocol):
     """A meter that can be asked in the middle: for the journal, and for what a running stream has used."""
 
@@ -87,8 +85,13 @@ class Glancing(Protocol):
 
 
 def has_written(meter: object) -> bool:
-    """Whether a meter or reader can tell, and says so."""
-    return isinstance(meter, Finishing) and meter.written
+    """Whether a meter or reader is Finishing, and says so."""
+    return bool(getattr(meter, "written", False))
+
+
+def can_glance(meter: object) -> TypeGuard[Glancing]:
+    """Whether a meter is Glancing, told without the many steps in which a Protocol tells it."""
+    return hasattr(meter, "glance")
 
 
 class Filter(Protocol):

@@ -17,6 +17,7 @@ REMEMBERED_CHARS_MIN: Final = 256  # below it encoding is as quick as hashing
 REMEMBERED_MAX: Final = 4096
 DIGEST_BYTES: Final = 16
 CHARS_PER_TOKEN: Final = 4
+_TEXTS: Final = blake2b(digest_size=DIGEST_BYTES, person=b"text")  # copied, never fed
 
 
 class Encoder(Protocol):
@@ -70,7 +71,7 @@ class Tally:
         if size > self._left:
             return self._beyond(text)
         self._left -= size
-        tokens = self._whole(text) if size < REMEMBERED_CHARS_MIN else self._long(text)
+        tokens = self._piece(text) if size < REMEMBERED_CHARS_MIN else self._long(text)
         self._chars += size
         self._tokens += tokens
         return tokens
@@ -92,8 +93,9 @@ class Tally:
         return tokens
 
     def _long(self, text: str) -> int:
-        encoded = text.encode("utf-8", "surrogatepass")
-        digest = blake2b(encoded, digest_size=DIGEST_BYTES, person=b"text").digest()
+        state = _TEXTS.copy()
+        state.update(text.encode("utf-8", "surrogatepass"))
+        digest = state.digest()
         tokens = self._memory.get(digest)
         if tokens is None:
             guessed_before, self.guessed = self.guessed, False

@@ -50,16 +50,12 @@ class Transcript:
         """Everything collected so far; ``choices``: how many alternatives were seen."""
         if not (self._text or self._reasoning or self._calls):
             return NOTHING_OBSERVED
-        return Observed(
-            text=_joined(self._text),
-            reasoning=_joined(self._reasoning),
-            tool_calls=tuple(
-                ToolCall(_joined(name), _joined(arguments))
-                for name, arguments in self._calls.values()
-            ),
-            choices=max(choices, 1),
-            clipped=self.clipped,
-        )
+        calls: tuple[ToolCall, ...] = ()
+        if self._calls:
+            pairs = self._calls.values()
+            calls = tuple([ToolCall(_joined(name), _joined(said)) for name, said in pairs])
+        reasoning = _joined(self._reasoning) if self._reasoning else ""
+        return Observed(_joined(self._text), reasoning, calls, max(choices, 1), self.clipped)
 
     def _fitting(self, text: str) -> str:
         """The part of a piece that is still within the bound."""
@@ -73,6 +69,8 @@ class Transcript:
 
 def _joined(pieces: list[str]) -> str:
     text = "".join(pieces)
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:  # an emoji cut in two by the provider is whole again once joined

@@ -7,7 +7,7 @@ To add a dimension see ``dimensions``; to add prices, add rows.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Final
 
@@ -30,7 +30,7 @@ from gateway.pricing.dimensions import (
 from gateway.pricing.ladder import Ladder, ladder_of
 from gateway.pricing.resolve import Names, canonical
 from gateway.pricing.row import BookInvalid, Row, complaints
-from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Span, Whereabouts, shelf_of
+from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Span, Stand, Whereabouts, shelf_of
 
 CATALOG_CHARS: Final = 16  # of a version, as rows and people name it
 _PLACES_MAX: Final = 4096  # keys times places in use; beyond it the oldest are worked out anew
@@ -72,7 +72,7 @@ class Book:
         self._names = names
         # A pure function of few arguments (configured places), asked for on every request.
         self._whereabouts = lru_cache(maxsize=_PLACES_MAX)(self._look_around)
-        self._stands: dict[Standing, tuple[Shelf, Callable[[], Whereabouts]]] = {}
+        self._stands: dict[Standing, Stand] = {}
         self._ladders: dict[Standing, Ladder] = {}
         self._canonical = lru_cache(maxsize=_PLACES_MAX)(self._named)
 
@@ -136,6 +136,10 @@ class Book:
 
     def quotes(self, at: Circumstances, context_tokens: int) -> Quotes:
         """The prices of a request whose prompt has so many tokens."""
+        return self.stand(at).quotes(at.at_us, context_tokens)
+
+    def stand(self, at: Circumstances) -> Stand:
+        """The prices of all requests like this one, whenever and however long."""
         standing = standing_of(at)
         found = self._stands.get(standing)
         if found is None:
@@ -143,9 +147,8 @@ class Book:
             look = partial(self._whereabouts, key, at.provider, place_of(at))
             if len(self._stands) >= _PLACES_MAX:
                 self._stands.clear()
-            found = self._stands[standing] = self._shelf(key), look
-        shelf, look_around = found
-        return Quotes(shelf, at.at_us, context_tokens, look_around)
+            found = self._stands[standing] = Stand(self._shelf(key), look)
+        return found
 
     def span(self, at: Circumstances, unit: str) -> Span:
         """Within what time and prompt size a unit's price at the lowest context tier does not change."""

@@ -7,6 +7,7 @@ model's prices, say so in ``ROLES``.
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -93,9 +94,7 @@ def rate(
 
     Raises ValueError on a negative count.
     """
-    tally = _Tally(bargain, zero_marginal=at.zero_marginal())
-    tally.add(book, at, counts, MAIN, None)
-    return tally.charge()
+    return rate_components(book, at, (Component(MAIN, dict(counts)),), bargain)
 
 
 def rate_components(
@@ -109,71 +108,62 @@ def rate_components(
     A component whose model the book does not know has NULL lines: it never gets the call's own price.
     ``at.context_tokens`` speaks for the main components only. Raises ValueError on a negative count.
     """
-    tally = _Tally(bargain, zero_marginal=at.zero_marginal())
+    lines: list[ChargeLine] = []
+    ambiguous = False
     for part in components:
         own = part.role == MAIN and part.model is None
         under = at if own else _under(book, at, part)
-        tally.add(book, under, part.counts, part.role, part.model)
-    return tally.charge()
+        if _add(lines, book, under, part, bargain):
+            ambiguous = True
+    if not lines:
+        return FREE
+    charge = _charge(lines, ambiguous=ambiguous)
+    return _paid(charge) if at.zero_marginal() else charge
 
 
-class _Tally:
-    """The lines of one charge as they are found."""
+def _add(
+    lines: list[ChargeLine],
+    book: Book,
+    at: Circumstances,
+    part: Component,
+    bargain: Bargain | None,
+) -> bool:
+    """One line per unit of a component; a miss stays NULL. Whether one missed because the place is not known."""
+    counts, role, model = part.counts, part.role, part.model
+    stand = book.stand(at)
+    quotes = stand.quotes(at.at_us, _context(at, counts) if stand.has_tiers else 0)
+    agreed = None if bargain is None else partial(bargain.figure, key_of(at))
+    ambiguous = False
+    for unit, quantity in counts.items():
+        if quantity < 0:
+            raise ValueError(f"{unit}: a count is never negative")
+        if quantity:
+            found = quotes.price(unit)
+            if type(found) is Price:
+                net = amount = charge_of(quantity, found.pico, found.per)
+                if agreed is not None:
+                    net = charge_of(quantity, *agreed(unit, found))
+                lines.append(ChargeLine(unit, quantity, found.id, amount, net, role, model))
+            else:
+                ambiguous = ambiguous or found is not None
+                lines.append(ChargeLine(unit, quantity, None, None, None, role, model))
+    return ambiguous
 
-    __slots__ = ("_ambiguous", "_bargain", "_lines", "_missing", "_net", "_total", "_zero_marginal")
 
-    def __init__(self, bargain: Bargain | None, *, zero_marginal: bool) -> None:
-        self._bargain = None if zero_marginal else bargain
-        self._zero_marginal = zero_marginal
-        self._lines: list[ChargeLine] = []
-        self._missing = 0
-        self._total = 0
-        self._net = 0
-        self._ambiguous = False
+def _charge(lines: list[ChargeLine], *, ambiguous: bool) -> Charge:
+    """The lines, their sums where every line has one, and how they are known."""
+    listed = [line.list_pico for line in lines if line.list_pico is not None]
+    if len(listed) == len(lines):
+        net = [line.net_pico for line in lines if line.net_pico is not None]
+        return Charge(tuple(lines), sum(listed), sum(net), _PRICED)
+    status = Status.PARTIAL if listed else Status.UNPRICED
+    return Charge(tuple(lines), None, None, Status.AMBIGUOUS if ambiguous else status)
 
-    def add(
-        self, book: Book, at: Circumstances, counts: Mapping[str, int], role: str, model: str | None
-    ) -> None:
-        """One line per unit of a component; a miss stays NULL."""
-        quotes = book.quotes(at, _context(at, counts))
-        bargain = self._bargain
-        key = () if bargain is None else key_of(at)
-        for unit, quantity in counts.items():
-            if quantity < 0:
-                raise ValueError(f"{unit}: a count is never negative")
-            if quantity:
-                found = quotes.price(unit)
-                price_id = amount = net = None
-                if type(found) is Price:
-                    price_id, amount = found.id, charge_of(quantity, found.pico, found.per)
-                    self._total += amount
-                    net = amount
-                    if bargain is not None:
-                        net = charge_of(quantity, *bargain.figure(key, unit, found))
-                    self._net += net
-                else:
-                    self._missing += 1
-                    self._ambiguous = self._ambiguous or found is not None
-                if self._zero_marginal:
-                    net = 0
-                self._lines.append(ChargeLine(unit, quantity, price_id, amount, net, role, model))
 
-    def charge(self) -> Charge:
-        """The lines, their sums where every line has one, and how they are known."""
-        if not self._lines:
-            return FREE
-        lines = tuple(self._lines)
-        total = None if self._missing else self._total
-        if self._zero_marginal:
-            return Charge(lines, total, 0, Status.ZERO_MARGINAL)
-        return Charge(lines, total, None if self._missing else self._net, self._status())
-
-    def _status(self) -> Status:
-        if not self._missing:
-            return _PRICED
-        if self._ambiguous:
-            return Status.AMBIGUOUS
-        return Status.UNPRICED if self._missing == len(self._lines) else Status.PARTIAL
+def _paid(charge: Charge) -> Charge:
+    """The same, of capacity that is paid for already: at no net, whatever the list says."""
+    free = tuple([msgspec.structs.replace(line, net_pico=0) for line in charge.lines])
+    return Charge(free, charge.list_pico, 0, Status.ZERO_MARGINAL)
 
 
 class Steady(msgspec.Struct, frozen=True, gc=False):

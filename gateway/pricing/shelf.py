@@ -5,6 +5,7 @@ fall back to a lower context tier, except for counted units, which have none. To
 date is matched, change ``Quotes``.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -87,12 +88,14 @@ class Shelf(msgspec.Struct, frozen=True):
     tiers   context tiers of its token units as (context_gt, since, until), highest first
     places  every place its rows name
     shapes  which open terms those places name, most specific first
+    edges   every instant at which one of its prices begins or ends, in order
     """
 
     racks: dict[str, Rack]
     tiers: tuple[tuple[int, int, int], ...]
     places: tuple[tuple[str, ...], ...]
     shapes: tuple[tuple[bool, ...], ...]
+    edges: tuple[int, ...]
 
     def tier(self, context_tokens: int, at_us: int) -> int:
         """The context tier of a whole request: the highest threshold strictly exceeded, else 0."""
@@ -128,48 +131,73 @@ class Shelf(msgspec.Struct, frozen=True):
         )
 
 
-NOTHING: Final = Shelf({}, (), (), ())
+NOTHING: Final = Shelf({}, (), (), (), ())
+
+
+class Stand:
+    """A shelf as it is seen from one place: by all requests that differ in nothing but their instant and their size.
+
+    No price begins or ends between two neighbouring edges of a shelf, and whoever is in one context tier is charged
+    alike: quotes once made serve every request of that span and tier. ``has_tiers``: whether the size matters at all.
+    """
+
+    __slots__ = ("_look_around", "_quotes", "_shelf", "has_tiers")
+
+    def __init__(self, shelf: Shelf, look_around: Callable[[], Whereabouts]) -> None:
+        self.has_tiers = bool(shelf.tiers)
+        self._shelf = shelf
+        self._look_around = look_around
+        self._quotes: dict[tuple[int, int], Quotes] = {}
+
+    def quotes(self, at_us: int, context_tokens: int) -> "Quotes":
+        """The prices of a request at that instant whose prompt has so many tokens."""
+        shelf = self._shelf
+        slot = bisect_right(shelf.edges, at_us), shelf.tier(context_tokens, at_us)
+        found = self._quotes.get(slot)
+        if found is None:
+            found = Quotes(shelf, at_us, context_tokens, self._look_around)
+            self._quotes[slot] = found
+        return found
 
 
 class Quotes:
     """The prices of one request: shelf, place, context tier and instant fixed, units asked one by one.
 
     ``look_around`` tells where the request may have been served; asked only where a price depends on it.
+    What was asked once is remembered: the same question always has the same answer here.
     """
 
-    __slots__ = ("_at_us", "_look_around", "_shelf", "_tier", "_whereabouts")
+    __slots__ = ("_at_us", "_found", "_look_around", "_shelf", "_tier", "_whereabouts")
 
     def __init__(
         self, shelf: Shelf, at_us: int, context_tokens: int, look_around: Callable[[], Whereabouts]
     ) -> None:
         self._shelf = shelf
         self._at_us = at_us
-        self._tier = shelf.tier(context_tokens, at_us) if shelf.tiers else 0
+        self._tier = shelf.tier(context_tokens, at_us)
         self._look_around = look_around
         self._whereabouts: Whereabouts | None = None
+        self._found: dict[str, Price | Ambiguous | None] = {}
 
     def price(self, unit: str) -> Price | Ambiguous | None:
         """The one price of a unit; None where there is none; ``AMBIGUOUS`` where places disagree."""
+        if unit in self._found:
+            return self._found[unit]
         rack = self._shelf.racks.get(unit)
-        if rack is None:
+        if rack is None:  # nor remembered: of units that are nowhere there is no end
             return None
+        found = self._found[unit] = self._price_of(rack)
+        return found
+
+    def _price_of(self, rack: Rack) -> Price | Ambiguous | None:
         if rack.anywhere is not None:
-            return self._valid(rack, rack.anywhere)
+            return rack.valid(rack.anywhere, self._tier, self._at_us)
         if self._whereabouts is None:
             self._whereabouts = self._look_around()
         first = self._nearest(rack, self._whereabouts.spots[0])
         if len(self._whereabouts.spots) == 1 or (first is None and self._whereabouts.named):
             return first
         return self._agreed(rack, self._whereabouts)
-
-    def _valid(self, rack: Rack, prices: tuple[Price, ...]) -> Price | None:
-        first = prices[0]
-        if (
-            first.context_gt == self._tier  # nearly every unit has one price, and it is this one
-            and first.since_us <= self._at_us < first.until_us
-        ):
-            return first
-        return rack.valid(prices, self._tier, self._at_us)
 
     def _agreed(self, rack: Rack, whereabouts: Whereabouts) -> Price | Ambiguous | None:
         found: dict[tuple[int, int], Price] = {}
@@ -184,7 +212,7 @@ class Quotes:
     def _nearest(self, rack: Rack, spots: tuple[Place, ...]) -> Price | None:
         for spot in spots:
             prices = rack.places.get(spot)
-            price = None if prices is None else self._valid(rack, prices)
+            price = None if prices is None else rack.valid(prices, self._tier, self._at_us)
             if price is not None:
                 return price
         return None
@@ -204,12 +232,14 @@ def shelf_of(offers: Iterable[Offer]) -> Shelf:
     }
     places = {offer.place: None for group in by_unit.values() for offer in group}
     shapes = {tuple([bool(term) for term in place]) for place in places}
+    prices = [offer.price for group in by_unit.values() for offer in group]
     return Shelf(
         racks={unit: _rack(unit, group) for unit, group in by_unit.items()},
         tiers=tuple(sorted(tiers, reverse=True)),
         places=tuple(places),
         # The later a dimension stands among the open ones, the more specific it is.
         shapes=tuple(sorted(shapes, key=lambda shape: shape[::-1], reverse=True)),
+        edges=tuple(sorted({edge for each in prices for edge in (each.since_us, each.until_us)})),
     )
 
 

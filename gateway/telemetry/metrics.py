@@ -1,6 +1,5 @@
 """Counters and gauges in memory, rendered as Prometheus text. To add one: a line in ``METRICS`` and a call."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -65,19 +64,34 @@ METRICS: Final = {
 Labels = tuple[tuple[str, str], ...]
 
 
+class Figure:
+    """One counter under one set of labels. Who counts often keeps it, and adds to ``value``."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
 class Metrics:
     """A process's figures. Labels are small closed sets; no user, team or model ever becomes one."""
 
     def __init__(self) -> None:
-        self._counters: Counter[tuple[str, Labels]] = Counter()
+        self._counters: dict[tuple[str, Labels], Figure] = {}
         self._gauges: dict[str, Callable[[], int]] = {}
 
     def add(self, name: str, labels: Labels = (), amount: int = 1) -> None:
-        """Add to a counter. Raises KeyError on a name that is not registered."""
+        """Add to a counter, whose name must be registered."""
+        self.counter(name, labels).value += amount
+
+    def counter(self, name: str, labels: Labels = ()) -> Figure:
+        """A counter to be kept; it is shown from now on. Its name must be registered."""
         assert name in METRICS, name
         key = (name, labels)
-        # Not Counter's own +=: it looks for a missing key in Python, on every single one.
-        self._counters[key] = self._counters.get(key, 0) + amount
+        found = self._counters.get(key)
+        if found is None:
+            found = self._counters[key] = Figure()
+        return found
 
     def gauge(self, name: str, read: Callable[[], int]) -> None:
         """Register where a gauge is read from."""
@@ -91,8 +105,9 @@ class Metrics:
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
             if name in self._gauges:
                 lines.append(f"{name} {int(self._gauges[name]())}")
-            for (counter, labels), value in sorted(self._counters.items()):
+            for counter, labels in sorted(self._counters):
                 if counter == name:
+                    value = self._counters[counter, labels].value
                     lines.append(f"{name}{_labels(labels)} {value}")
         return "\n".join(lines) + "\n"
 

@@ -9,12 +9,12 @@ import sys
 import msgspec
 
 from gateway.kernel.clock import Clock, instant
-from gateway.ledger.entry import Entry, reported_tokens
+from gateway.ledger.entry import Entry, reported_input
 from gateway.quota.alert import Alert
 from gateway.quota.budget import Budget
 from gateway.quota.demand import limit_at
 from gateway.quota.form import amount_text
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Figure, Metrics
 
 _LOGGER = logging.getLogger("weighbridge")
 
@@ -25,42 +25,59 @@ class Telemetry:
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self.metrics = metrics
         self._clock = clock
+        # Kept once they are counted in: what is settled is settled on every request. Labels are small closed sets.
+        self._entries: dict[tuple[str, str, str], Figure] = {}
+        self._net: dict[str, Figure] = {}
+        self._inputs: dict[str, tuple[Figure, Figure]] = {}
 
     def settled(self, entry: Entry) -> None:
         """Count an entry; say so where it has no whole price or is flagged."""
-        labels = (
-            ("outcome", str(entry.outcome)),
-            ("provenance", entry.provenance),
-            ("provider", entry.provider),
-        )
-        self.metrics.add("weighbridge_entries_total", labels)
+        provider = entry.provider
+        kind = (str(entry.outcome), entry.provenance, provider)
+        entries = self._entries.get(kind)
+        if entries is None:
+            labels = tuple(zip(("outcome", "provenance", "provider"), kind, strict=True))
+            entries = self.metrics.counter("weighbridge_entries_total", labels)
+            self._entries[kind] = entries
+        entries.value += 1
         if entry.net_pico is None:
             self.metrics.add(
                 "weighbridge_unpriced_entries_total", (("status", entry.price_status),)
             )
         else:
-            amount = entry.net_pico
-            self.metrics.add(
-                "weighbridge_net_pico_usd_total", (("provider", entry.provider),), amount
+            net = self._net.get(provider)
+            if net is None:
+                labels = (("provider", provider),)
+                net = self.metrics.counter("weighbridge_net_pico_usd_total", labels)
+                self._net[provider] = net
+            net.value += entry.net_pico
+        if entry.counted_input and entry.provenance == "reported":
+            self._compare(entry, entry.counted_input)
+        if entry.flags:
+            self._flagged(entry)
+
+    def _compare(self, entry: Entry, counted: int) -> None:
+        """Reported against counted input: the quotient of both counters is the drift watch's ratio."""
+        figures = self._inputs.get(entry.provider)
+        if figures is None:
+            name, provider = "weighbridge_input_tokens_total", ("provider", entry.provider)
+            figures = (
+                self.metrics.counter(name, (("by", "reported"), provider)),
+                self.metrics.counter(name, (("by", "counted"), provider)),
             )
-        self._compared(entry)
+            self._inputs[entry.provider] = figures
+        figures[0].value += reported_input(entry)
+        figures[1].value += counted
+
+    def _flagged(self, entry: Entry) -> None:
         for flag in entry.flags:
             self.metrics.add("weighbridge_flagged_entries_total", (("flag", flag),))
-        if entry.flags:
-            self.log(
-                "entry_flagged",
-                entry=str(entry.id),
-                model=entry.model or "",
-                flags=" ".join(entry.flags),
-            )
-
-    def _compared(self, entry: Entry) -> None:
-        """Reported against counted input: the quotient of both counters is the drift watch's ratio."""
-        if entry.counted_input and entry.provenance == "reported":
-            provider = ("provider", entry.provider)
-            reported, _ = reported_tokens(entry)
-            for by, tokens in (("reported", reported), ("counted", entry.counted_input)):
-                self.metrics.add("weighbridge_input_tokens_total", (("by", by), provider), tokens)
+        self.log(
+            "entry_flagged",
+            entry=str(entry.id),
+            model=entry.model or "",
+            flags=" ".join(entry.flags),
+        )
 
     def refused(self, provider: str, code: str) -> None:
         """Count a refusal."""

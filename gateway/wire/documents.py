@@ -26,6 +26,7 @@ from gateway.wire.sse import SseDecoder, SseEvent
 
 DOCUMENT_BYTES_MAX: Final = BODY_BYTES_MAX  # an image and the usage may share one event
 _DONE: Final = b"[DONE]"
+_JSON: Final = b"application/json"  # told at once: nearly every answer that is no stream says so
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -77,7 +78,10 @@ def documents(
     ``salvaged`` names the objects worth finding in a body or an SSE event beyond its bound; each becomes a
     member of one last document, wherever in the body or event it stood.
     """
-    kind = (first(head.headers, b"content-type") or b"").split(b";", 1)[0].strip().lower()
+    label = first(head.headers, b"content-type")
+    if label is None or label == _JSON:
+        return _Unframed(salvaged, document_bytes_max)
+    kind = label.split(b";", 1)[0].strip().lower()
     if kind == b"text/event-stream":
         return _Unframed(salvaged, document_bytes_max, events=True)
     if kind == b"application/vnd.amazon.eventstream":
@@ -87,11 +91,17 @@ def documents(
 
 def _decode(raw: bytes, seen: Seen, event: str = "", *, intact: bool = True) -> list[Document]:
     """One document, or none where the bytes are no object."""
+    value = _value(raw, seen)
+    return [] if value is None else [Document(value, event, intact)]
+
+
+def _value(raw: bytes, seen: Seen) -> dict[str, Json] | None:
+    """The object that the bytes are; None where they are none."""
     try:
         value = parse(raw)
     except MalformedJson:
         value = _lenient(raw, seen)
-    return [Document(value, event, intact)] if isinstance(value, dict) else []
+    return value if isinstance(value, dict) else None
 
 
 def _lenient(raw: bytes, seen: Seen) -> Json:
@@ -133,11 +143,12 @@ class _Sse:
     def _documents(self, events: list[SseEvent]) -> list[Document]:
         found: list[Document] = []
         for event in events:
-            if event.data[:6] == _DONE:
+            data = event.data
+            if data[:6] == _DONE:
                 self.seen.whole = True
-            elif event.data:
+            elif data and (value := _value(data, self.seen)) is not None:
                 name = event.event.decode("latin-1") if event.event else ""
-                found += _decode(event.data, self.seen, name)
+                found.append(Document(value, name))
         return found
 
 

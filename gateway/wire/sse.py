@@ -116,11 +116,7 @@ class SseDecoder:
         self._splitter = RawSseSplitter(event_bytes_max)
         self._idle = True  # nothing of an event is held
         self._started = False
-
-    @property
-    def overflowed(self) -> int:
-        """How many events were passed over for their size."""
-        return self._splitter.overflowed
+        self.overflowed = 0  # how many events were passed over for their size
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that this chunk completes; never raises."""
@@ -136,6 +132,7 @@ class SseDecoder:
             return self._read_all(chunk.split(b"\n\n"))
         oversized = self._splitter.oversized
         blocks = self._splitter.feed(chunk)
+        self.overflowed = self._splitter.overflowed
         # Pieces of an event too large stand first (it ends here) and last (it goes on).
         pieces = [oversized and bool(blocks), self._splitter.oversized]
         whole = blocks[pieces[0] : len(blocks) - 1 if pieces[1] else len(blocks)]

@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 
 from gateway.pricing.atlas import Region
 from gateway.pricing.book import _PLACES_MAX, Alias, Book
@@ -65,7 +66,7 @@ def test_a_place_that_is_not_known_is_no_answer_where_places_disagree() -> None:
     assert find(PLACED, geo="us") == 1  # paris lies elsewhere, and no row names a place in it
 
 
-@settings(max_examples=50)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(
@@ -73,21 +74,37 @@ def test_a_place_that_is_not_known_is_no_answer_where_places_disagree() -> None:
             st.sampled_from([None, "paris", "ohio", "tokyo"]),
             st.sampled_from(["global", "provisioned", "regional"]),
             st.sampled_from(["global", "regional"]),
-            st.sampled_from([4, 5]),
+            st.sampled_from([-1, 0, 4, 5, 8, 9, 10]),
+            st.sampled_from([0, 100, 101, 200, 201]),
         ),
         min_size=2,
-        max_size=6,
+        max_size=12,
     )
 )
 def test_a_book_answers_as_if_it_had_never_been_asked_before(
-    asked: list[tuple[str | None, str | None, str, str, int]],
+    asked: list[tuple[str | None, str | None, str, str, int, int]],
 ) -> None:
-    rows = [row(1), row(2, geo="eu", until_us=5), row(3, region="paris"), row(4, geo="gov")]
+    rows = [
+        *(row(1), row(2, geo="eu", until_us=5), row(3, region="paris"), row(4, geo="gov")),
+        *(row(6, context_gt=100, since_us=4), row(7, context_gt=200, until_us=9)),
+        *(row(8, unit="output_text", until_us=9), row(9, unit="output_text", since_us=9)),
+        row(5, unit="web_search_requests", region="paris", since_us=5),
+    ]
     warm = Book.compile(rows, regions=REGIONS)
-    for geo, region, scope, shadow, at_us in asked:
+    for geo, region, scope, shadow, at_us, size in asked:
         at = Circumstances("cloud", "m", scope, at_us, geo, region, shadow_scope=shadow)
         fresh = Book.compile(rows, regions=REGIONS)
-        assert warm.quotes(at, 0).price("input_text") == fresh.quotes(at, 0).price("input_text")
+        for unit in ("input_text", "output_text", "web_search_requests", "moonbeams"):
+            assert warm.quotes(at, size).price(unit) == fresh.quotes(at, size).price(unit)
+
+
+def test_quotes_serve_every_request_between_two_changes_of_price_and_none_beyond() -> None:
+    book = Book.compile([row(1, until_us=5), row(2, since_us=5), row(3, context_gt=100)])
+    at = Circumstances("cloud", "m", "global", 1)
+    first = book.quotes(at, 0)
+    assert book.quotes(replace(at, at_us=4), 100) is first
+    for other, size in ((at, 101), (replace(at, at_us=5), 0), (replace(at, geo="eu"), 0)):
+        assert book.quotes(other, size) is not first
 
 
 def test_what_a_book_remembers_is_bounded_and_is_remembered() -> None:

@@ -1,15 +1,21 @@
 """Rating by law: exact, monotone, additive; a miss is NULL and never somebody else's price."""
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 
+from gateway.metering.units import UNITS
 from gateway.metering.usage import Component
 from gateway.pricing.book import Book
+from gateway.pricing.contract import Bargain, Contract, Term
 from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.rate import (
     FREE,
+    ChargeLine,
     Status,
     charge_of,
     context_tokens,
@@ -355,3 +361,95 @@ def test_a_steady_price_ends_where_any_place_has_another() -> None:
 )
 def test_what_has_no_one_price_per_quantity_is_not_steady(at: Circumstances) -> None:
     assert steady(BOOK, at, "input_text", None) is None
+
+
+# ── what is remembered between requests ──────────────────────────────────────────────────────────
+
+ROWS = (
+    row("input_text", 3_000, until_us=50),
+    row("input_text", 2_000, since_us=50),
+    row("input_text", 5_000, context_gt=100, since_us=20),
+    row("input_text", 9_000, context_gt=200, until_us=90),
+    row("output_text", 15_000, until_us=90),
+    row("output_text", 30_000, context_gt=100),
+    row("web_search_requests", 7, per=2),
+    row("input_text", 4_000, tier="batch"),
+)
+CONTRACT = Contract(
+    name="ours",
+    margin_bp=250,
+    terms=(
+        Term(unit="output*", discount_bp=1_000),
+        Term(unit="web*", pico=5, per=3, tier="standard"),
+        Term(tier="batch", discount_bp=3_333),
+    ),
+)
+
+
+def plainly(at: Circumstances, unit: str, quantity: int, size: int) -> ChargeLine:
+    """A line by a look at every row: nothing is remembered, and nothing is looked up."""
+    fitting = [
+        each
+        for each in ROWS
+        if each.terms == ("cloud", at.model, at.scope, "", "", at.tier)
+        and each.since_us <= at.at_us < each.until_us
+    ]
+    thresholds = [each.context_gt for each in fitting if UNITS[each.unit].is_token]
+    tier = max((each for each in thresholds if each < size), default=0)
+    wanted = tier if UNITS[unit].is_token else 0
+    found = [each for each in fitting if (each.unit, each.context_gt) == (unit, wanted)]
+    if not found:
+        return ChargeLine(unit, quantity, None, None, None)
+    (price,) = found
+    exact = Fraction(quantity * price.pico, price.per)
+    for term in CONTRACT.terms:
+        if fnmatchcase(unit, term.unit) and term.tier in {None, at.tier}:
+            net = exact if term.pico is None else Fraction(quantity * term.pico, term.per)
+            net *= Fraction(10_000 - term.discount_bp, 10_000)
+            break
+    else:
+        net = exact
+    net *= Fraction(10_000 + CONTRACT.margin_bp, 10_000)
+    half = Fraction(1, 2)
+    return ChargeLine(unit, quantity, price.price_id(), int(exact + half), int(net + half))
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 19, 20, 49, 50, 89, 90, 91]),
+            st.sampled_from(["standard", "batch", "priority"]),
+            st.dictionaries(
+                st.sampled_from(
+                    ["input_text", "output_text", "web_search_requests", "input_audio"]
+                ),
+                st.sampled_from([1, 3, 100, 101, 200, 201, 10**9 + 7]),
+                min_size=1,
+            ),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_a_book_that_has_rated_before_rates_as_if_it_looked_at_every_row(
+    calls: list[tuple[int, str, dict[str, int]]],
+) -> None:
+    book, bargain = Book.compile(ROWS), Bargain(CONTRACT)
+    for at_us, tier, usage in calls:
+        at = here(at_us=at_us, tier=tier)
+        size = 0 if tier == "batch" else usage.get("input_text", 0) + usage.get("input_audio", 0)
+        lines = tuple(plainly(at, unit, quantity, size) for unit, quantity in usage.items())
+        net = rate(book, at, usage, bargain)
+        assert net.lines == lines
+        listed = rate(book, at, usage)
+        assert listed.lines == tuple(replace(line, net_pico=line.list_pico) for line in lines)
+        is_whole = all(line.list_pico is not None for line in lines)
+        assert net.list_pico == (sum(line.list_pico or 0 for line in lines) if is_whole else None)
+        assert net.net_pico == (sum(line.net_pico or 0 for line in lines) if is_whole else None)
+
+
+def test_a_line_without_a_price_says_what_it_is_of() -> None:
+    part = Component("tool", {"images_out": 3}, "nobody")
+    (line,) = rate_components(BOOK, here(), (part,)).lines
+    assert line == ChargeLine("images_out", 3, None, None, None, "tool", "nobody")

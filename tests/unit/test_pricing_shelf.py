@@ -107,3 +107,15 @@ def test_the_place_is_looked_for_once_and_only_where_a_price_depends_on_it() -> 
 
 def test_an_empty_shelf_has_no_price() -> None:
     assert Quotes(NOTHING, 0, 10**9, nowhere).price("input_text") is None
+
+
+def test_edges_are_where_a_price_begins_or_ends() -> None:
+    rows = [row("input_text", 1, until_us=5), row("input_text", 2, "eu", since_us=7, until_us=9)]
+    assert shelf(*rows).edges == (0, 5, 7, 9)
+
+
+def test_a_price_is_looked_up_once_and_a_unit_without_any_is_not_remembered() -> None:
+    quotes = Quotes(TIERED, 60, 0, nowhere)
+    assert quotes.price("input_text") is quotes.price("input_text") is not None
+    assert quotes.price("moonbeams") is None
+    assert quotes._found.keys() == {"input_text"}
