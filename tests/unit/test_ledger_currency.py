@@ -51,6 +51,10 @@ def test_the_smallest_rate_is_one_pico_unit() -> None:
     assert checked("EUR", "0.000000000001") == 1
 
 
+def test_the_largest_rate_is_a_thousand_million_for_a_dollar() -> None:
+    assert checked("EUR", "1000000000") == 10**21
+
+
 def test_currencies_are_the_active_ones_of_the_standard() -> None:
     assert {len(code) for code in CODES} == {3}
     assert {"EUR", "CHF", "JPY", "CLF", "XOF", "XCG", "ZWG"} <= CODES

@@ -1,5 +1,7 @@
 """Contracts: list and net side by side; a discount never raises, a bound stays a bound, nothing is a float."""
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -19,9 +21,9 @@ from gateway.pricing.contract import (
     ContractsInvalid,
     Term,
 )
-from gateway.pricing.dimensions import Circumstances
+from gateway.pricing.dimensions import Circumstances, key_of
 from gateway.pricing.rate import Charge, Status, rate, rate_components
-from gateway.pricing.row import Row
+from gateway.pricing.row import FOREVER, Row
 
 UNITS = ("input_text", "cache_read_text", "output_text")
 AT = Circumstances("cloud", "model-a", "global", 1_000)
@@ -129,12 +131,50 @@ def test_two_in_force_for_the_same_are_refused_by_name() -> None:
         Contracts([one, Contract(name="b", team="t", since_us=9)])
     with pytest.raises(ContractsInvalid, match="a: two contracts have this name"):
         Contracts([one, Contract(name="a", org="o")])
-    Contracts([one, Contract(name="b", team="t", since_us=10)])
+    later = Contract(name="b", team="t", since_us=10)
+    for both in ([one, later], [later, one]):
+        assert Contracts(both).all == tuple(both)
+    with pytest.raises(ContractsInvalid) as raised:
+        Contracts([one, one, Contract(name="b", team="t", since_us=9)])
+    assert str(raised.value) == "\n".join(raised.value.problems)
+    assert len(raised.value.problems) == 3
+
+
+def test_of_what_a_contract_does_not_say_it_agrees_nothing() -> None:
+    bare = Contract(name="c")
+    assert (bare.margin_bp, bare.since_us, bare.until_us, bare.terms) == (0, 0, FOREVER, ())
+    assert (bare.org, bare.team, bare.currency) == (None, None, "USD")
+    whole = Term()
+    assert (whole.discount_bp, whole.pico, whole.per) == (0, None, 1_000_000)
+    assert nets(rate(BOOK, AT, USAGE, Bargain(bare))) == [
+        line.list_pico for line in rate(BOOK, AT, USAGE).lines
+    ]
+
+
+def test_a_line_of_no_known_model_fits_what_is_said_of_every_model() -> None:
+    nameless = msgspec.structs.replace(AT, model=None)
+    assert Term().fits(key_of(nameless), "input_text")
+    assert not Term(model="model-*").fits(key_of(nameless), "input_text")
+
+
+def test_a_ladder_of_net_figures_is_made_once_and_is_never_the_lists() -> None:
+    agreed = bargain(Term(discount_bp=5_000))
+    of_list = BOOK.ladder(AT)
+    first, again = (agreed.ladder(of_list, key_of(AT)) for _ in range(2))
+    assert first is again
+    for step, listed in zip(first.steps, of_list.steps, strict=True):
+        assert step.context_gt == listed.context_gt
+        assert set(step.prices) == set(listed.prices) == set(UNITS)
+        for unit, price in step.prices.items():
+            other = listed.prices[unit]
+            assert 2 * price.pico * other.per == other.pico * price.per
+    other_book = book(1, 2, 3).ladder(AT)
+    assert agreed.ladder(other_book, key_of(AT)) is not first
 
 
 def test_what_is_agreed_is_in_the_name_that_rows_keep() -> None:
     one, other = bargain(Term(discount_bp=1)), bargain(Term(discount_bp=2))
-    assert one.id.startswith("c@")
+    assert re.fullmatch(r"c@[0-9a-f]{8}", one.id)
     assert one.id != other.id
     assert one.id == bargain(Term(discount_bp=1)).id
 

@@ -100,6 +100,14 @@ def test_what_lacks_a_price_is_told_from_its_first_time_until_a_price_begins() -
     assert found(10, 20, (5, 15)) == (15, None)
     assert found(10, 20, (5, 15), (18, 40)) == (15, 18)
     assert found(10, 20, (5, 21)) is None
+    assert found(10, 20, (5, 20)) == (20, None)
+
+
+def test_a_lack_begins_once_however_often_other_prices_of_the_model_change() -> None:
+    others = [row("input_text", since_us=since, until_us=since + 5) for since in (0, 5, 10, 15, 20)]
+    book = Book.compile([*others, row("output_text", since_us=22)])
+    at = msgspec.structs.replace(cloud(), at_us=7)
+    assert lacking(book, at, 20, "output_text") == (7, 22)
 
 
 def test_a_cure_that_ends_says_so() -> None:

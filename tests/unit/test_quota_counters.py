@@ -214,6 +214,18 @@ def test_a_rolling_line_is_refunded_what_it_did_not_use() -> None:
     assert books.counters[key] == Counter(0, 0, NOW_US + 4 * SECOND_US)
 
 
+def test_a_refusal_to_grow_tells_how_long_to_wait() -> None:
+    books = Counters()
+    made = reserved(books, line("r", 8, rate=EVEN))
+    verdict = books.grow(made.request_id, [line("r", 12, rate=EVEN)], NOW_US)
+    assert verdict == Exhausted((Balance(made.lines[0].key, 0, 8, 10, 2 * SECOND_US),))
+
+
+def test_at_first_everything_is_at_nothing() -> None:
+    assert Counter() == Counter(posted=0, pending=0, tat_us=0)
+    assert Counters().version == 0
+
+
 def test_a_shadow_rate_is_taken_beyond_its_burst() -> None:
     books = Counters()
     reserved(books, line("r", 10, rate=EVEN))

@@ -77,6 +77,86 @@ def test_another_currency_needs_the_months_rate() -> None:
         shared(cost, [], {}, 202609)
 
 
+def test_a_cost_per_seat_in_another_currency_is_that_of_all_seats() -> None:
+    seat = msgspec.structs.replace(
+        POOL, rule="seat", pico=10 * USD, per_seat=True, currency="EUR", capacity=3
+    )
+    assert shared(seat, [], {"a": 2}, 202611, USD // 2).pico == 60 * USD
+
+
+def test_a_weight_by_list_cost_is_rounded_up_to_the_micro_dollar() -> None:
+    usage = [used("a", 1), used("b", 1_000_000), used("c", 1_000_000), used("c", 1), used("d", 0)]
+    assert shared(POOL, usage, {}, 202611).shares == {"a": 1, "b": 1, "c": 2}
+
+
+def test_tokens_of_all_kinds_weigh_and_other_units_do_not() -> None:
+    tokens = msgspec.structs.replace(POOL, rule="tokens")
+    usage = [used("a", 9, 5), used("a", 9, 7), *(
+        Used(centre, {}, unit, 3, 9)
+        for centre, unit in (("a", "output_text"), ("b", "web_search_requests"), ("c", "unheard_of"))
+    )]  # fmt: skip
+    assert shared(tokens, usage, {}, 202611).shares == {"a": 15}
+
+
+def test_how_a_cost_is_shared_is_said_in_words() -> None:
+    seats = {"a": 1}
+    said = {}
+    for rule in RULES:
+        cost = msgspec.structs.replace(POOL, rule=rule, shares={"x": 1}, capacity=7)
+        made = shared(cost, [used("b", USD)], seats, 202611)
+        said[rule] = (made.rule, made.unit, made.capacity, made.shares)
+        assert made.name == "ptu"
+        assert made.basis
+    assert said == {
+        "direct": ("fixed", "shares", 7, {"x": 1}),
+        "even": ("fixed", "shares", 7, {"b": 1}),
+        "seat": ("fixed", "seats", 7, {"a": 1}),
+        "tokens": ("fixed", "tokens", 7, {"b": 1}),
+        "list_cost": ("fixed", "list cost", 7_000_000, {"b": 1_000_000}),
+    }
+
+
+def test_the_first_and_the_last_month_are_paid() -> None:
+    cost = msgspec.structs.replace(POOL, first=202611, last=202701)
+    months = (202610, 202611, 202612, 202701, 202702)
+    assert [cost.is_due(month) for month in months] == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "lorry"}, "--kind: expected one of ptu"),
+        ({"rule": "fair"}, "--rule: expected one of direct"),
+        ({"pool": {"colour": "red", "app": "x"}}, "--pool: expected provider"),
+        ({"rule": "direct"}, "--cost-centre: the rule direct names at least one"),
+        ({"shares": {"x": 1}}, "--cost-centre: the rule direct names at least one"),
+        ({"last": 202610}, "--to: expected a month not before"),
+        ({"capacity": 0}, "--capacity: expected a figure from 1"),
+        ({"per_seat": True}, "--per-seat: only with --rule seat"),
+        ({"source": ""}, "--source: expected where"),
+        ({"name": ""}, "NAME: expected a name"),
+    ],
+)
+def test_one_mistake_is_one_problem(changes: dict[str, object], said: str) -> None:
+    (problem,) = check(msgspec.structs.replace(POOL, **changes))
+    assert problem.startswith(said)
+
+
+def test_what_lies_on_a_bound_is_no_mistake() -> None:
+    for changes in (
+        {"last": 202611}, {"capacity": 1}, {"pico": 0}, {"rule": "seat", "per_seat": True},
+        {"pool": {"app": "x"}},
+    ):  # fmt: skip
+        assert check(msgspec.structs.replace(POOL, **changes)) == []
+
+
+def test_a_row_without_a_name_is_of_no_pool_that_asks_for_one() -> None:
+    cost = msgspec.structs.replace(POOL, pool={"app": "chat*"})
+    assert [serves(cost, names) for names in ({"app": "chat-1"}, {"app": "x"}, {})] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
 def test_a_cost_is_of_its_months_only() -> None:
     until = msgspec.structs.replace(POOL, name="a", last=202701)
     assert [c.name for c in due([POOL, until], 202611)] == ["a", "ptu"]
