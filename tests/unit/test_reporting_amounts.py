@@ -80,6 +80,7 @@ def test_cents_in_words(cents: int, words: str) -> None:
         (-1, 10_000, "0.0 %"),  # no minus before nothing
         (-1, 1_000, "-0.1 %"),
         (0, -5, "0.0 %"),
+        (5, -1, "-500.0 %"),
         (5, 0, ""),
     ],
 )
@@ -121,6 +122,6 @@ def test_a_period_in_words_and_in_days() -> None:
     assert [month_name(period) for period in (202601, 202610, 202612)] == [
         "January 2026", "October 2026", "December 2026",
     ]  # fmt: skip
-    assert [days_of(period) for period in (202601, 202602, 202802, 202604, 202612)] == [
-        31, 28, 29, 30, 31,
+    assert [days_of(period) for period in (202601, 202602, 202802, 202604, 202612, 208002)] == [
+        31, 28, 29, 30, 31, 29,
     ]  # fmt: skip
