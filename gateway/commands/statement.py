@@ -10,7 +10,7 @@ from rich.table import Table
 from gateway import app as composition, shipped
 from gateway.commands.chargeback import Wanted, show
 from gateway.commands.output import CONSOLE, emit, shown_usd, stop, table, usd, wide
-from gateway.commands.statement_asked import Asked
+from gateway.commands.statement_asked import Asked, through_of, unbegun
 from gateway.commands.verify import period_of
 from gateway.ledger.statement import Row, Statement
 from gateway.metering.units import UNITS
@@ -47,19 +47,22 @@ def statement(
         async with composition.opened(configured) as database:
             return await Ledger(database).statement(period, team=team)
 
-    made = asyncio.run(run())
+    made, zone = asyncio.run(run()), configured.org.timezone
+    if not made.total.requests and (said := unbegun(period, zone)):
+        stop(said)
+    through = through_of(period, zone)
     if json:
-        _emit(made, month)
+        _emit(made, {"month": month, "through": through or None})
     else:
-        CONSOLE.print(drawn(made, month))
+        CONSOLE.print(drawn(made, f"{month} so far, through {through}" if through else month))
 
 
-def _emit(made: Statement, month: str) -> None:
+def _emit(made: Statement, when: dict[str, str | None]) -> None:
     for row in made.rows:
         emit(
             {
                 "line": "row",
-                "month": month,
+                **when,
                 "team": row.team,
                 "user": row.user,
                 "model": row.model,
@@ -67,8 +70,8 @@ def _emit(made: Statement, month: str) -> None:
             }
         )
     for row in made.teams:
-        emit({"line": "team", "month": month, "team": row.team, **_sums(row)})
-    emit({"line": "total", "month": month, **_sums(made.total)})
+        emit({"line": "team", **when, "team": row.team, **_sums(row)})
+    emit({"line": "total", **when, **_sums(made.total)})
 
 
 def _sums(row: Row) -> dict[str, object]:

@@ -13,9 +13,10 @@ from gateway.commands.output import stop
 from gateway.commands.payers import organisation_of, terms_for
 from gateway.commands.rosters import roster_in
 from gateway.config import Config
+from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.money import PICO_PER_NANO, round_cents
 from gateway.ledger.currency import Rate, standing
-from gateway.ledger.period import previous_period
+from gateway.ledger.period import day_and_period, period_start_us, previous_period
 from gateway.quota.budget import MONEY, Budget, Scope
 from gateway.reporting.compose import Books, Closing, Facts, composed, summarised
 from gateway.reporting.fold import Ledgered, Terms
@@ -149,7 +150,25 @@ async def gathered(database: Database, config: Config, asked: Asked) -> Month:
         documents = await store.documents(asked.period, revision) if revision else {}
         if documents:
             return KeptMonth(asked.period, documents)
-    return await live(database, config, asked)
+    found = await live(database, config, asked)
+    said = unbegun(asked.period, config.org.timezone)
+    if said and not found.summary().requests:
+        stop(said)
+    return found
+
+
+def unbegun(period: int, zone: str) -> str:
+    """That a month lies ahead, '' where it does not: its zeros would look like those of a month without use."""
+    start_us = period_start_us(period, zone)
+    if start_us <= SystemClock().wall_us():
+        return ""
+    return f"{month(period)} has not begun: it begins on {instant(start_us):%Y-%m-%d at %H:%M} UTC"
+
+
+def through_of(period: int, zone: str) -> str:
+    """Today, where it lies in a month, which is then not over; else ''."""
+    day, running = day_and_period(SystemClock().wall_us(), zone)
+    return day if running == period else ""
 
 
 async def live(database: Database, config: Config, asked: Asked) -> LiveMonth:
@@ -229,6 +248,7 @@ def _facts(config: Config, asked: Asked, rates: dict[str, Rate]) -> Facts:
         prices=(f"price book{'s' * (len(asked.books) > 1)} {', '.join(asked.books)}",)
         if asked.books
         else (),
+        through=through_of(asked.period, config.org.timezone),
     )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.commands.output import CONSOLE, table
-from gateway.reporting.amounts import days_of, in_words, month_name, percent, tokens
+from gateway.reporting.amounts import in_words, month_name, percent, span, tokens
 from gateway.reporting.statement import Part, Statement, Summary, Use
 from gateway.reporting.style import SAID
 
@@ -61,7 +61,7 @@ def _pairs() -> Table:
 
 def _title(found: Statement) -> RenderableType:
     mark = Text.assemble(("▂▅", "bold"), ("█ ", "bold blue"), (found.organisation, "bold"))
-    period = f"1\N{EN DASH}{days_of(found.period)} {month_name(found.period)} ({found.zone})"
+    period = span(found.period, found.zone, found.through)
     return Group(mark, Text("Monthly statement", style="bold"), Text(f"Model inference, {period}", style="dim"))  # fmt: skip
 
 
@@ -223,7 +223,8 @@ def _seal(found: Statement) -> RenderableType:
 def drawn_summary(found: Summary) -> RenderableType:
     """Every cost centre, unallocated last, the total, and what it ties to."""
     hue = _HUES[found.state]
-    title = f"Chargeback {month_name(found.period)}  [{hue}]● {SAID[found.state]}[/]"
+    so_far = f" so far, through {found.through}" if found.through else ""
+    title = f"Chargeback {month_name(found.period)}{so_far}  [{hue}]● {SAID[found.state]}[/]"
     heads = (("cost centre", "left"), ("owner", "left"), ("requests", "right"), ("charged", "right"), ("share", "right"))  # fmt: skip
     shown = table(title, (*heads, ("", "left")))
     shown.box, shown.show_edge = box.SIMPLE_HEAD, False

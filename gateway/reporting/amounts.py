@@ -56,6 +56,13 @@ def month_name(period: int) -> str:
     return f"{calendar.month_name[period % 100]} {period // 100}"
 
 
+def span(period: int, zone: str, through: str = "") -> str:
+    """The days of a period and their zone, for people; ``through``: as of a statement, its last day so far."""
+    last, so_far = (int(through[-2:]), " so far") if through else (days_of(period), "")
+    first = "" if last == 1 else "1\N{EN DASH}"
+    return f"{first}{last} {month_name(period)}{so_far} ({zone})"
+
+
 def days_of(period: int) -> int:
     """How many days a period has."""
     return calendar.monthrange(period // 100, period % 100)[1]

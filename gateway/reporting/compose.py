@@ -44,6 +44,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     rates      by currency, of this month
     prices     the price lists in force, as people name them
     reconciled what the comparison with the providers' invoices found; '' where there was none yet
+    through    the day it is, of a month that is not over; '' of one that is
     """
 
     organisation: str = "Weighbridge"
@@ -55,6 +56,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     prices: tuple[str, ...] = ()
     reconciled: str = ""
     books: Books = Books()
+    through: str = ""
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -101,6 +103,7 @@ def composed(
         ),
         journal=journal(centre, lines, facts.books),
         seal=closing.seal,
+        through=facts.through,
     )
 
 
@@ -114,6 +117,7 @@ def summarised(ledgered: Ledgered, facts: Facts, closing: Closing | None = None)
         state=closing.state,
         revision=closing.revision,
         seal=closing.seal,
+        through=facts.through,
     )
 
 

@@ -7,7 +7,7 @@ people come beside the statement, since they are not part of what is kept.
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from gateway.reporting.amounts import days_of, in_words, month_name, percent, tokens
+from gateway.reporting.amounts import in_words, month_name, percent, span, tokens
 from gateway.reporting.chart import months_chart
 from gateway.reporting.statement import Seal, Statement, Use
 from gateway.reporting.style import ACCENT, CSS, INK, PILLS, SAID, shade
@@ -61,11 +61,6 @@ def masthead(organisation: str, title: str, said: str) -> str:
     )
 
 
-def span(period: int, zone: str) -> str:
-    """The days of a period and their zone, for people."""
-    return f"1\N{EN DASH}{days_of(period)} {month_name(period)} ({zone})"
-
-
 def _t(text: str) -> str:
     return escape(text, quote=True)
 
@@ -84,7 +79,7 @@ def _head(made: Statement) -> str:
     ]
     if made.seal.posted_at:
         facts.append(("Posting date", _t(made.seal.posted_at[:10])))
-    said = f"Model inference, {span(made.period, made.zone)}"
+    said = f"Model inference, {span(made.period, made.zone, made.through)}"
     return head(masthead(made.organisation, "Monthly statement", said), made.state, facts)
 
 

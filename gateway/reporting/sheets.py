@@ -94,6 +94,7 @@ def _walk(made: Statement) -> Sheet:
         ("Cost centre", made.title),
         ("Owner", made.centre.owner),
         ("Month", month(made.period)),
+        *([("So far, through", made.through)] if made.through else []),
         ("Currency", "USD"),
     ]
     if made.converted is not None:

@@ -93,6 +93,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     ``lines`` sum to ``cents``, ``uses`` and people with others to ``metered_cents``, journal debits to credits.
     counted  provenance → requests whose tokens have no final report of the provider
     months   (period, cents) oldest first, this one last
+    through  of a month that is not over the day it was made on (ISO), which is in it; '' of one that is
     """
 
     number: str
@@ -118,6 +119,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     method: tuple[str, ...] = ()
     journal: tuple[JournalLine, ...] = ()
     seal: Seal = Seal()
+    through: str = ""
 
     @property
     def title(self) -> str:
@@ -150,7 +152,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Every cost centre of a period: largest first, the platform's own and unallocated last.
 
     The shares sum to ``cents``, and so do ``parts`` (ledger, shared cost, markup, tax); ``teams`` and ``providers``
-    each sum to the ledger's part.
+    each sum to the ledger's part. ``through`` as of a statement.
     """
 
     period: int
@@ -166,3 +168,4 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     teams: tuple[Part, ...] = ()
     providers: tuple[Part, ...] = ()
     seal: Seal = Seal()
+    through: str = ""

@@ -6,8 +6,8 @@ To add a section: a function from a summary to HTML, named in ``summary_page``.
 from collections.abc import Sequence
 from html import escape
 
-from gateway.reporting.amounts import in_words, month_name, percent
-from gateway.reporting.page import foot, head, masthead, sheet, span
+from gateway.reporting.amounts import in_words, month_name, percent, span
+from gateway.reporting.page import foot, head, masthead, sheet
 from gateway.reporting.statement import Part, Share, Summary
 from gateway.reporting.style import ACCENT, GRID
 
@@ -23,7 +23,7 @@ def summary_page(made: Summary, faces: str = "") -> str:
         ("Cost centres", f"{len(made.shares):,}"),
         ("Requests", f"{made.requests:,}"),
     ]
-    title = masthead(made.organisation, "Chargeback", f"Model inference, {span(made.period, made.zone)}")  # fmt: skip
+    title = masthead(made.organisation, "Chargeback", f"Model inference, {span(made.period, made.zone, made.through)}")  # fmt: skip
     amount = (
         f'<section class="less"><p class="soft">All cost centres</p><p class="total">{in_words(made.cents)}</p>'
         f'<p class="soft">US dollars, {made.requests:,} requests</p></section>'

@@ -13,7 +13,7 @@ from gateway.reporting.statement import Part, Statement, Summary, Use
 COLUMNS: Final = (
     "line", "statement", "revision", "status", "cost_centre", "month", "text", "note", "application", "provider", "model",
     "user", "name", "requests", "uncached_input", "cache_read", "cache_write", "output", "unpriced_requests", "usd",
-    "debit_usd", "credit_usd", "account", "currency", "amount",
+    "debit_usd", "credit_usd", "account", "currency", "amount", "through",
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _MONEY: Final = frozenset({"usd", "debit_usd", "credit_usd", "amount"})
@@ -39,6 +39,7 @@ def records(made: Statement, names: Mapping[str, str] = NO_NAMES) -> Iterator[Re
         "status": made.state,
         "cost_centre": made.centre.code,
         "month": month(made.period),
+        "through": made.through or None,
     }
     for record in _parts(made, names):
         line = record.pop("line")
@@ -106,6 +107,7 @@ def summary_records(made: Summary) -> Iterator[Record]:
         "month": month(made.period),
         "status": made.state,
         "revision": made.revision,
+        "through": made.through or None,
     }
     for share in made.shares:
         yield {

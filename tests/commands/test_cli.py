@@ -260,4 +260,27 @@ def test_rows_and_statement_of_a_served_request(run: Run, tmp_path: Path) -> Non
     assert [line["line"] for line in lines] == ["row", "team", "total"]
     assert {line["net_usd"] for line in lines} == {"0.0001475"}
     assert "core" in run("statement", month, "--config", config).out
+    through = {line["through"] for line in lines}  # the month may end between the two
+    assert through <= {None, *(f"{month}-{day:02}" for day in range(1, 32))}
+    assert month != datetime.now(UTC).strftime("%Y-%m") or through != {None}
     assert run("statement", "November").status == 2
+
+
+def test_a_month_that_has_not_begun_is_refused_in_words(
+    run: Run, config: str, tmp_path: Path
+) -> None:
+    for ahead in (
+        ("statement", "2099-12"),
+        ("statement", "2099-12", "--team", "core"),
+        ("chargeback", "2099-12"),
+    ):
+        for more in ((), ("--json",)):
+            done = run(*ahead, *more, "--config", config)
+            assert (done.status, done.out) == (2, "")
+            assert "2099-12 has not begun: it begins on 2099-12-01 at 00:00 UTC" in " ".join(
+                done.err.split()
+            )
+    out = str(tmp_path / "j.csv")
+    assert run("journal", "2099-12", "--out", out, "--config", config).status == 2
+    assert run("focus", "2099-12", "--out", out, "--config", config).status == 2
+    assert not Path(out).exists()

@@ -8,11 +8,15 @@ import zipfile
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import openpyxl
 import pypdf
 import pytest
+from rich.console import Console, RenderableType
 
 from gateway.commands import statement_files as files
+from gateway.commands.output import CONSOLE
+from gateway.commands.statement_pictures import drawn, drawn_summary
 from gateway.kernel.money import format_usd
 from gateway.ledger.currency import Rate
 from gateway.reporting.allocation import SharedCost
@@ -20,6 +24,7 @@ from gateway.reporting.compose import Books, Closing, Facts, composed, summarise
 from gateway.reporting.fold import Ledgered, Posting, Terms
 from gateway.reporting.organisation import Assignment, CostCentre, Organisation
 from gateway.reporting.statement import Budgeted, Seal, Statement, Summary
+from gateway.reporting.tabular import summary_records
 
 USD = 10**12
 KNOWN = Organisation(
@@ -332,3 +337,44 @@ def test_names_are_on_the_page_only_where_they_are_given() -> None:
     for suffix in (".html", ".csv", ".json"):
         assert b"Person One" not in files.WRITERS[suffix](MADE, {})
         assert b"Person One" in files.WRITERS[suffix](MADE, names)
+
+
+def test_a_month_that_is_not_over_says_so_far_in_every_form() -> None:
+    running = msgspec.structs.replace(MADE, through="2026-10-14")
+    for made, said in (
+        (MADE, "1\N{EN DASH}31 October 2026 (UTC)"),
+        (running, "1\N{EN DASH}14 October 2026 so far (UTC)"),
+    ):
+        assert said in files.html(made, {}).decode()
+        assert said in plain(drawn(made, {}))
+        rows = list(csv.DictReader(io.StringIO(files.csv(made, {}).decode(), newline="")))
+        assert {row["through"] for row in rows} == {made.through}
+        assert json.loads(files.json(made, {}))["through"] == (made.through or None)
+        sheet = openpyxl.load_workbook(io.BytesIO(files.xlsx(made, {})))["Statement"]
+        told = [row[1] for row in sheet.iter_rows(values_only=True) if row[0] == "So far, through"]
+        assert told == [made.through] * bool(made.through)
+    first = msgspec.structs.replace(MADE, through="2026-10-01")
+    assert "1 October 2026 so far" in files.html(first, {}).decode()
+
+
+def test_the_summary_of_a_month_that_is_not_over_says_so_far() -> None:
+    ledgered = Ledgered(
+        202610, [a_posting(("u", "a", "c", "m"), "input_text", USD)], KNOWN, Terms()
+    )
+    running = summarised(ledgered, Facts(through="2026-10-14"))
+    assert "1\N{EN DASH}14 October 2026 so far" in files.SUMMARY_WRITERS[".html"](running).decode()
+    assert "October 2026 so far, through 2026-10-14" in plain(drawn_summary(running))
+    found = [json.loads(line) for line in json_lines(running)]
+    assert {one["through"] for one in found} == {"2026-10-14"}
+    assert summarised(ledgered, Facts()).through == ""
+
+
+def plain(shown: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=CONSOLE.width, color_system=None)
+    with console.capture() as captured:
+        console.print(shown)
+    return captured.get()
+
+
+def json_lines(made: Summary) -> list[str]:
+    return [json.dumps(record) for record in summary_records(made)]
