@@ -11,6 +11,7 @@ from gateway.ledger.adjust import adjustment
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing.book import Book
+from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.row import Row
 
 ROW = Entry(
@@ -89,6 +90,36 @@ def test_every_circumstance_of_a_price_is_named_and_what_is_not_known_is_empty()
     assert (missed.lines, missed.quantity, missed.first_us, missed.last_us) == (1, 80, 1_000, 1_000)
     ((bare, _),) = gaps([replaced(scope=None)]).found()
     assert bare == Wanted("cloud", "model-a", "", "", "", "standard", "input_text")
+
+
+def test_a_missing_price_is_looked_for_under_what_it_is_missing_under() -> None:
+    whole = Wanted("cloud", "model-a", "global", "eu", "paris", "flex", "input_text")
+    assert whole.circumstances(PRICES, 7) == Circumstances(
+        provider="cloud", model="model-a", scope="global", at_us=7, geo="eu", region="paris",
+        tier="flex",
+    )  # fmt: skip
+    bare = Wanted("cloud", "", "", "", "", "standard", "input_text").circumstances(PRICES, 7)
+    assert (bare.model, bare.scope, bare.geo, bare.region) == (None, None, None, None)
+
+    def model(name: str) -> str | None:
+        return msgspec.structs.replace(whole, model=name).circumstances(PRICES, 7).model
+
+    assert [model(name) for name in ("model-a-2026-10-01", "nobodys")] == ["model-a", "nobodys"]
+
+
+def test_a_corrected_line_of_another_model_is_missing_by_the_prompt_of_its_own_part() -> None:
+    def line(unit: str, quantity: int, pico: int | None) -> Line:
+        return Line(unit, quantity, None if pico is None else "p", pico, pico, model="model-a")
+
+    row = replaced(model="other", lines=(line("input_text", 300_000, 7), line("output_text", 5, 7)))
+    gone = replaced(
+        id=UUID(int=2**127 + 3), kind=EntryKind.REPRICE, ref_id=row.id, model="other",
+        lines=(line("output_text", 5, None), line("output_text", -5, -7)),
+    )  # fmt: skip
+    (found,) = gaps([row], gone).found()
+    assert (found[0].model, found[0].unit, found[0].context_gt) == (
+        "model-a", "output_text", 200_000,
+    )  # fmt: skip
 
 
 def test_the_first_and_the_last_time_are_told_in_whatever_order_rows_come() -> None:

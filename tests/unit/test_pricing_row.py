@@ -1,9 +1,19 @@
 """Rows: stable readable ids, and complaints that name their place."""
 
+import re
+
 import msgspec
 import pytest
 
-from gateway.pricing.row import FOREVER, ID_CHARS_MAX, BookInvalid, Row, complaints
+from gateway.pricing.row import (
+    FIGURE_MAX,
+    FOREVER,
+    ID_CHARS_MAX,
+    BookInvalid,
+    Layer,
+    Row,
+    complaints,
+)
 
 DAY_US = 86_400_000_000
 
@@ -37,6 +47,28 @@ def test_a_long_id_is_cut_and_stays_distinct() -> None:
     assert "~" in row(fits + "m").price_id()
 
 
+@pytest.mark.parametrize("layer", Layer)
+def test_an_id_fits_its_column_whatever_its_layer_adds(layer: Layer) -> None:
+    for length in range(1, 120):
+        made = row("m" * length, layer=layer, issue=7).price_id()
+        assert len(made) <= ID_CHARS_MAX
+        marked = {"shipped": "", "configured": "+configured-", "imported": "+import-7"}[layer]
+        assert marked in made
+
+
+def test_a_configured_rows_id_ends_with_eight_letters_of_its_figure() -> None:
+    one, other = (row(pico=pico, layer=Layer.CONFIGURED).price_id() for pico in (1, 2))
+    assert re.search(r"\+configured-[0-9a-f]{8}$", one)
+    assert one != other
+
+
+def test_the_largest_figures_are_accepted() -> None:
+    for name in ("pico", "per", "context_gt"):
+        assert list(complaints(row(**{name: FIGURE_MAX}))) == []
+        (text,) = complaints(row(**{name: FIGURE_MAX + 1}))
+        assert "are at most" in text
+
+
 def test_ids_and_ends_are_kept_on_ledger_rows_and_never_change() -> None:
     assert FOREVER == 4_611_686_018_427_387_904
     assert row("m" * 90).price_id() == f"cloud/{'m' * 73}~cf138662097c94e5"
@@ -46,6 +78,7 @@ def test_a_row_says_nothing_it_was_not_told() -> None:
     made = Row(terms=(), unit="input_text")
     assert (made.context_gt, made.pico, made.per) == (0, 0, 1_000_000)
     assert (made.as_unit, made.since_us, made.until_us) == ("", 0, FOREVER)
+    assert (made.layer, made.issue) == (Layer.SHIPPED, 0)
 
 
 def test_an_invalid_book_tells_every_problem_on_a_line_of_its_own() -> None:

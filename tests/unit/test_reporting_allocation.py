@@ -60,6 +60,28 @@ def test_seats_are_split_by_those_assigned_and_unused_ones_are_idle() -> None:
     assert (made.parts, made.central, made.idle) == ({"1": 760, "2": 380}, 760, 40)
 
 
+def test_a_central_cost_is_never_shared_however_much_was_used() -> None:
+    made = allocate(SharedCost(name="c", pico=7, rule="central", shares={"1": 1}), {"1": 5})
+    assert (made.parts, made.central, made.idle) == ({}, 7, 0)
+    assert made.note("1") == ""
+
+
+def test_who_has_no_share_has_no_part() -> None:
+    fixed = allocate(SharedCost(name="c", pico=7, rule="fixed", shares={"1": 3, "2": 0}), {})
+    assert (fixed.parts, fixed.used) == ({"1": 7}, {"1": 3})
+    assert by_spend(7, {"1": 0, "2": 1, "3": -1}) == {"2": 7}
+
+
+def test_equal_parts_of_a_capacity_are_one_unit_each_and_the_rest_is_idle() -> None:
+    made = allocate(SharedCost(name="c", pico=100, rule="even", capacity=4), {"1": 9, "2": 1})
+    assert (made.parts, made.central, made.idle) == ({"1": 25, "2": 25}, 50, 2)
+
+
+def test_a_part_is_said_with_its_denominator_and_no_part_is_none_of_it() -> None:
+    made = allocate(SharedCost(name="c", pico=7), {"1": 27, "2": 73})
+    assert (made.note("1"), made.note("3")) == ("27.0 % of the tokens used", "0.0 % of the tokens used")  # fmt: skip
+
+
 def test_what_nobody_used_stays_central() -> None:
     for rule in ("proportional", "even", "central"):
         made = allocate(SharedCost(name="c", pico=7, rule=rule, capacity=9), {"1": 0})

@@ -93,7 +93,7 @@ def test_tokens_of_all_kinds_weigh_and_other_units_do_not() -> None:
     tokens = msgspec.structs.replace(POOL, rule="tokens")
     usage = [used("a", 9, 5), used("a", 9, 7), *(
         Used(centre, {}, unit, 3, 9)
-        for centre, unit in (("a", "output_text"), ("b", "web_search_requests"), ("c", "unheard_of"))
+        for centre, unit in (("a", "output_text"), ("a", "web_search_requests"), ("a", "unheard_of"), ("b", "web_search_requests"), ("c", "unheard_of"))
     )]  # fmt: skip
     assert shared(tokens, usage, {}, 202611).shares == {"a": 15}
 
@@ -181,6 +181,7 @@ def test_every_mistake_is_told_by_its_option() -> None:
     ):
         assert option in said
     assert check(POOL) == []
+    assert (POOL.at_us, POOL.capacity, POOL.last, POOL.per_seat) == (0, None, None, False)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,10 @@ def test_every_mistake_is_told_by_its_option() -> None:
         ({"pico": -1}, "--amount: expected a figure from 0 to 1,000,000,000,000"),
         ({"pico": 10**24 + 1}, "--amount: expected a figure from 0 to"),
         ({"capacity": 10**15 + 1}, "--capacity: expected a figure from 1 to"),
-        ({"rule": "direct", "shares": {"x": 10**15 + 1}}, "--cost-centre: expected weights of at"),
+        (
+            {"rule": "direct", "shares": {"x": 10**15 + 1, "y": 1}},
+            "--cost-centre: expected weights of at",
+        ),
     ],
 )
 def test_a_figure_no_statement_could_hold_is_refused(changes: dict[str, object], said: str) -> None:
