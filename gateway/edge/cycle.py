@@ -8,6 +8,7 @@ another way: ``Cycle._framed``.
 import asyncio
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -21,6 +22,20 @@ _FRAMING: Final = frozenset({_LENGTH, _CODING, _CONNECTION})
 _NO_NAME: Final = re.compile(rb"[\x00-\x20\x7f()<>@,;:\\\[\]={}\"]")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BODILESS: Final = frozenset((204, 304))
+SHAPES_KEPT_MAX: Final = 256  # lists of names: a few per upstream and operation
+
+
+@lru_cache(maxsize=SHAPES_KEPT_MAX)
+def _shape(names: tuple[bytes, ...]) -> tuple[bytes, tuple[tuple[bytes, int], ...]] | None:
+    """Field lines whose values are to be filled in, and where those stand that frame the body.
+
+    None where a name may not be there. Remembered: responses have the same names again and again.
+    """
+    lowered = [name.lower() for name in names]
+    if _NO_NAME.search(b"".join(lowered)):
+        return None
+    lines = b"".join([b"%b: %%b\r\n" % name.replace(b"%", b"%%") for name in lowered])
+    return lines, tuple([(name, at) for at, name in enumerate(lowered) if name in _FRAMING])
 
 
 class Outlet:
@@ -104,20 +119,20 @@ class Cycle(RequestResponseCycle):
     def _start(self, status: int, headers: Any) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        fields = [(name.lower(), value) for name, value in (*self.default_headers, *headers)]
-        names = [name for name, _ in fields]
-        if _NO_NAME.search(b"".join(names)) or _CONTROL.search(b"".join([v for _, v in fields])):
+        fields = [*self.default_headers, *headers]
+        values = tuple([value for _, value in fields])
+        shape = _shape(tuple([name for name, _ in fields]))
+        if shape is None or _CONTROL.search(b"".join(values)):
             raise RuntimeError("a response header holds a character that may not be there")
-        lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % field for field in fields]]
-        framing = [] if _FRAMING.isdisjoint(names) else [f for f in fields if f[0] in _FRAMING]
-        closes = self._framed(framing)
+        lines, framing = shape
+        closes = bool(framing) and self._framed([(name, values[at]) for name, at in framing])
+        head = STATUS_LINE[status] + lines % values
         if not self.keep_alive and not closes:
-            lines.append(b"connection: close\r\n")
+            head += b"connection: close\r\n"
         if self.chunked_encoding is None and self._has_body(status):
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        self.transport.hold(b"".join(lines))
+            head += b"transfer-encoding: chunked\r\n"
+        self.transport.hold(head + b"\r\n")
 
     def _has_body(self, status: int) -> bool:
         return self.scope["method"] != "HEAD" and status not in _BODILESS

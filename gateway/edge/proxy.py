@@ -14,6 +14,7 @@ from gateway.edge.abandon import Abandonment, Policy
 from gateway.edge.inbound import BODY_BYTES_MAX, expects_much, read_inbound
 from gateway.edge.presence import SCOPE_KEY, ClientGone, ClientPresence
 from gateway.edge.relay import Relayed, Way, relay
+from gateway.exchange.attempt import Attempt
 from gateway.exchange.exchange import Exchange, Exchanges
 from gateway.exchange.ports import Observer
 from gateway.kernel.clock import Clock
@@ -137,15 +138,16 @@ class _Request:
         async def settle(relayed: Relayed) -> None:
             await exchange.settle(_OUTCOMES[relayed.outcome], saw_all=not relayed.bytes_late)
 
+        attempt = exchange.attempt
         return Way(
-            tap=exchange.observe,
-            settle=settle,
-            policy=_policy(exchange),
-            outlasts=exchange.outlasts,
-            strip=exchange.filter,
-            bodiless=self._scope["method"] == "HEAD",
-            headers=exchange.headers,
-            growth=exchange.growth,
+            attempt.observe,
+            settle,
+            _policy(attempt),
+            exchange.filter,
+            self._scope["method"] == "HEAD",
+            exchange.outlasts,
+            exchange.headers,
+            exchange.growth,
         )
 
     def _await_head(self, exchange: Exchange) -> None:
@@ -156,7 +158,7 @@ class _Request:
         if self.presence.gone:
             raise ClientGone
         self.presence.disarm()
-        if _policy(exchange) == "cancel" and (task := asyncio.current_task()) is not None:
+        if _policy(exchange.attempt) == "cancel" and (task := asyncio.current_task()) is not None:
             self.presence.arm(task.cancel)
 
     async def _refuse(self, error: GatewayError) -> None:
@@ -176,6 +178,6 @@ class _Request:
         await self._send({"type": "http.response.body", "body": refusal.body})
 
 
-def _policy(exchange: Exchange) -> Policy:
+def _policy(attempt: Attempt) -> Policy:
     """What becomes of the answer when its client leaves; one that is not streamed is read to its end."""
-    return exchange.upstream.abandon if exchange.streams else "finish"
+    return attempt.admitted.upstream.abandon if attempt.streams else "finish"

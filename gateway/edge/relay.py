@@ -11,11 +11,10 @@ a content-length was announced and all of the body is there before anything was 
 the client present), it is looked at and settled first, then head and body go out in one piece. Where it cannot be
 settled nothing was sent, and the client gets an error of its protocol instead of a break.
 
-Where the end does not come, the client sees a truncated message, never a clean end. To change what passes
-in the head, edit ``DROPPED``.
+Where the end does not come, the client sees a truncated message, never a clean end. What passes in the head is
+said in passing.py.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
@@ -23,28 +22,16 @@ import msgspec
 from starlette.types import Send
 
 from gateway.edge.abandon import Abandonment, Departure, Policy
+from gateway.edge.passing import announced, passing_headers, planned
 from gateway.edge.presence import ClientPresence
 from gateway.exchange.growth import Growth
 from gateway.exchange.ports import Response
 from gateway.kernel.errors import UpstreamFailed, UpstreamMalformed
 from gateway.metering.meter import Filter
-from gateway.wire.headers import HOP_BY_HOP, first, named_by_connection, united
-from gateway.wire.messages import Header, Headers
+from gateway.wire.messages import Headers
 
 Outcome = Literal["complete", "client_left", "upstream_failed"]
 
-# Beside the hop's own: statements about the origin, and towards the client the gateway is the origin. Each
-# answer carries our own date once; a cookie, an HSTS or an Alt-Svc of the provider's would bind our host.
-DROPPED: Final = HOP_BY_HOP | {
-    b"date",
-    b"server",
-    b"set-cookie",
-    b"strict-transport-security",
-    b"alt-svc",
-}
-_DROPPED_UNFRAMED: Final = DROPPED | {b"content-length"}
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BODILESS: Final = frozenset((204, 304))
 
 
@@ -93,29 +80,6 @@ class Way(msgspec.Struct, frozen=True):
     growth: Growth | None = None
 
 
-def passing_headers(headers: Headers, *, framed: bool) -> list[Header]:
-    """The response headers that go to the client. ``framed``: the announced length still holds.
-
-    A header that no client could take apart (control characters, a name that is no token) is dropped
-    alone: the answer is worth more than the header.
-    """
-    dropped = united(DROPPED if framed else _DROPPED_UNFRAMED, named_by_connection(headers))
-    passing = [header for header in headers if header[0].lower() not in dropped]
-    names = [name for name, _ in passing]
-    # Looked at as one text each, which nearly always settles it for all of them.
-    if all(names) and _TOKEN.match(b"".join(names)) and not _CONTROL.search(_values(passing)):
-        return passing
-    return [
-        (name, value)
-        for name, value in passing
-        if _TOKEN.match(name) and not _CONTROL.search(value)
-    ]
-
-
-def _values(headers: list[Header]) -> bytes:
-    return b"".join([value for _, value in headers])
-
-
 async def relay(
     response: Response,
     send: Send,
@@ -162,6 +126,7 @@ class _Passage:
         "_bytes_left",
         "_bytes_out",
         "_held",
+        "_plan",
         "_presence",
         "_response",
         "_send",
@@ -174,6 +139,7 @@ class _Passage:
         self._send = send
         self._presence = presence
         self._way = way
+        self._plan = planned(response.head.headers)
         self._bytes_left: int | None = None
         self._bytes_in = 0
         self._bytes_out = 0
@@ -187,10 +153,22 @@ class _Passage:
         Raises UpstreamMalformed where the announced length is no number.
         """
         way = self._way
-        left = self._bytes_left = _announced(self._response, way)
+        left = self._bytes_left = self._announced()
         if not left or self._presence.gone or way.growth is not None:
             return None
         return self._response.whole(left)
+
+    def _announced(self) -> int | None:
+        """How many body bytes the client will be told to expect; None: it is told when they end."""
+        way, head = self._way, self._response.head
+        if way.bodiless or head.status in _BODILESS:
+            return 0
+        length = announced(head.headers, self._plan)
+        if way.strip is not None or length is None:
+            return None
+        if not length.isdigit():
+            raise UpstreamMalformed("the upstream's Content-Length is not a number")
+        return int(length)
 
     async def deliver(self, body: bytes) -> Relayed:
         """A body that came as a whole, and of which nothing was sent: settled, then sent with its head."""
@@ -207,7 +185,7 @@ class _Passage:
     async def _send_head(self) -> None:
         head = self._response.head
         framed = self._way.strip is None and head.status not in _BODILESS
-        headers = passing_headers(head.headers, framed=framed)
+        headers = passing_headers(head.headers, self._plan, framed=framed)
         headers.extend(self._way.headers)
         self._presence.started = True
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
@@ -298,15 +276,3 @@ class _Passage:
             self._bytes_late,
             failure,
         )
-
-
-def _announced(response: Response, way: Way) -> int | None:
-    """How many body bytes the client will be told to expect; None: it is told when they end."""
-    if way.bodiless or response.head.status in _BODILESS:
-        return 0
-    length = first(response.head.headers, b"content-length")
-    if way.strip is not None or length is None:
-        return None
-    if not length.isdigit():
-        raise UpstreamMalformed("the upstream's Content-Length is not a number")
-    return int(length)
