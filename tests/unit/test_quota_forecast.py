@@ -48,4 +48,5 @@ def test_nothing_is_the_least_for_a_forecast_that_cannot_be_told() -> None:
 
 
 def test_what_was_taken_back_below_nothing_is_not_scaled() -> None:
-    assert forecast(-10, WHOLE, WHOLE.start_us + DAY_US // 2) == -10
+    for elapsed_us in (DAY_US // 2, DAY_US, 2 * DAY_US):
+        assert forecast(-10, WHOLE, WHOLE.start_us + elapsed_us) == -10

@@ -275,6 +275,9 @@ def test_a_line_says_both_sides_in_tokens_and_money_and_is_typed_without_spaces(
     cached = msgspec.structs.replace(INPUT, cache="read", key="who knows")
     (unread,) = paired([invoiced("", meter=cached)], []).lines
     assert unread.key == "entra/-/-/input-read/2026-10-01"
+    assert unread.note.startswith("no model is known by the meter 'meter who knows'")
+    (known,) = paired([invoiced()], [counted()], Known(models={"5.4": "gpt-5.4"})).lines
+    assert known == Line(*(getattr(known, name) for name in Line.__struct_fields__[:12]))
 
 
 def test_both_sides_are_summed_where_they_meet() -> None:
@@ -443,6 +446,11 @@ def test_what_was_sent_again_is_of_its_own_model() -> None:
 def test_where_months_are_compared_no_other_day_explains_anything() -> None:
     found = paired([invoiced(tokens=80)], [counted()], daily=False)
     assert found.lines[0].cause == "open"
+    cached = msgspec.structs.replace(INPUT, cache="read")
+    for tokens in (99, 101):
+        both = [invoiced(tokens=tokens), invoiced(tokens=150, meter=cached)]
+        month = paired(both, [counted(), counted(cache="read")], daily=False)
+        assert {line.cause for line in month.lines} == {"open"}
 
 
 def test_the_scope_and_tier_of_each_side_are_weighed() -> None:
