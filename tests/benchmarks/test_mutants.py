@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.mutants import mutants_of, mutated
-from tests.benchmarks.mutate import FILES, REPOSITORY, every_mutant, listed, rounds_of
+from tests.benchmarks.mutants import Mutant, mutants_of, mutated
+from tests.benchmarks.mutate import FILES, REPOSITORY, every_mutant, listed, rounds, rounds_of
+from tests.benchmarks.reach import Place, Reach
 
 
 def changes(source: str) -> list[str]:
@@ -78,6 +79,36 @@ def test_a_mutant_is_the_change_it_says_and_no_other() -> None:
         assert mutant.old in old
         assert mutant.new in new
         assert before.index(old) + 1 == mutant.line
+
+
+OWN, OTHER = "tests/unit/test_ledger_period.py", "tests/unit/test_ledger_rollup.py"
+REACHED = Reach(
+    seconds={f"{OWN}::slow": 2.0, f"{OWN}::fast": 0.1, f"{OTHER}::far": 1.0, f"{OTHER}::deaf": 0.2},
+    tests={
+        Place("gateway/ledger/period.py", "zone"): [
+            f"{OWN}::slow",
+            f"{OTHER}::far",
+            f"{OWN}::fast",
+        ],
+        Place("gateway/ledger/period.py", "early"): [f"{OTHER}::far"],
+    },
+    imported={Place("gateway/ledger/period.py", "early")},
+)
+
+
+def asked(where: str) -> list[tuple[str, ...] | None]:
+    mutant = Mutant("gateway/ledger/period.py", 1, where, "a", "b", 1, 0)
+    return [part.tests for part in rounds(mutant, REACHED)]
+
+
+def test_a_mutant_is_shown_to_the_fastest_that_reach_it_then_to_all_of_its_own_then_to_others() -> None:  # fmt: skip
+    assert asked("zone") == [(f"{OWN}::fast", f"{OWN}::slow"), None, (f"{OTHER}::far",)]
+
+
+@pytest.mark.parametrize("where", ["module", "early", "Class"])
+def test_what_runs_on_import_is_shown_to_every_test(where: str) -> None:
+    everything = [(f"{OWN}::fast", f"{OWN}::slow"), None, (f"{OTHER}::deaf", f"{OTHER}::far")]
+    assert asked(where) == everything
 
 
 def test_every_gated_file_has_its_own_tests() -> None:
