@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, strategies as st
 
 from gateway.kernel.clock import epoch_us, instant
-from gateway.quota.alert import due, least_posted
+from gateway.quota.alert import Alert, due, least_posted
 from gateway.quota.budget import Budget, Scope
 from gateway.quota.counters import Counter
 from gateway.quota.hold import CounterKey
@@ -66,6 +66,28 @@ def test_what_is_held_alone_alerts_nobody() -> None:
 def test_a_budget_of_nothing_has_no_percentages() -> None:
     assert told(at(budget(limit=0), 5)) == []
     assert least_posted(budget(limit=0), window_of(budget(), NOW_US), NOW_US) is None
+
+
+def test_the_least_posted_is_that_of_the_first_alert() -> None:
+    def least(**changes: Any) -> int | None:
+        one = budget(**changes)
+        return least_posted(one, window_of(one, NOW_US), NOW_US)
+
+    assert least(alerts=(80, 50), forecast_alerts=()) == 500
+    assert least(alerts=(100,), forecast_alerts=()) == 991
+    assert least(alerts=(100,), forecast_alerts=(), hard=False) == 1000
+    assert least(alerts=(), forecast_alerts=(100,)) == 734
+    assert least(alerts=(), forecast_alerts=(55,), limit=1001) == 405  # 551 at the end
+    assert least(alerts=(80,), forecast_alerts=(100,)) == 734
+    assert least(alerts=(), forecast_alerts=()) is None
+
+
+def test_an_alert_says_of_which_counter_it_is_and_what_was_used_then() -> None:
+    one = budget(alerts=(50,), forecast_alerts=())
+    (alert,) = due(at(one, 600, pending=100))
+    key = CounterKey("b", "", window_of(one, NOW_US).start_us)
+    assert alert == Alert(key=key, kind="actual", percent=50, at_us=NOW_US, used=600)
+    assert alert.name == (key, "actual", 50)
 
 
 percents = st.lists(st.integers(1, 1000), max_size=4, unique=True).map(tuple)
