@@ -45,6 +45,7 @@ provider = "bedrock"
 service = "runtime"
 base_url = "{upstream}"
 region = "us-east-1"
+object_uris = ["s3://media/"]
 credential = {{ type = "aws_static", access_key_id = "AKIATEST", secret_access_key = "${{env:TEST_CREDENTIAL}}" }}
 
 [upstreams.mantle-test]
@@ -66,6 +67,7 @@ service = "vertex"
 base_url = "{upstream}"
 project = "proj-1"
 region = "us-central1"
+object_uris = ["gs://media/"]
 credential = {{ type = "bearer", token = "${{env:TEST_CREDENTIAL}}" }}
 """
 

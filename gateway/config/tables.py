@@ -144,6 +144,7 @@ class UpstreamTable(msgspec.Struct, frozen=True):
     locations: tuple[str, ...] = ()
     abandon: Literal["drain", "cancel"] | None = None
     single_tenant: bool = False
+    object_uris: tuple[str, ...] = ()
 
 
 class AlternativeTable(msgspec.Struct, frozen=True):

@@ -69,7 +69,25 @@ def _upstream(reader: Reader, name: str, row: UpstreamTable, provider: Provider)
         location=row.region,
         abandon=row.abandon or provider.abandon,
         single_tenant=row.single_tenant,
+        object_uris=_object_uris(reader, row, provider, f"{where}.object_uris"),
     )
+
+
+def _object_uris(
+    reader: Reader, row: UpstreamTable, provider: Provider, where: str
+) -> tuple[str, ...]:
+    """A bucket or a folder in it, with its slash: without one it would be the beginning of others' names too."""
+    schemes = provider.object_schemes
+    for uri in row.object_uris:
+        scheme, found, path = uri.partition("://")
+        if scheme not in schemes or not found or (path and not path.endswith("/")):
+            expected = " or ".join(
+                f"{each}://bucket/ or {each}://bucket/folder/" for each in schemes
+            )
+            reader.problem(
+                where, f"expected {expected or 'none for this provider'}, found {shown(uri)}"
+            )
+    return row.object_uris
 
 
 def _check_url(reader: Reader, url: str, where: str) -> None:

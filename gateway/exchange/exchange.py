@@ -20,6 +20,7 @@ from gateway.exchange.booking import Counts
 from gateway.exchange.counting import Counting
 from gateway.exchange.deferring import Deferring
 from gateway.exchange.failover import Failover
+from gateway.exchange.fetching import readable
 from gateway.exchange.growth import Growth, written_by
 from gateway.exchange.holding import Held
 from gateway.exchange.owning import Owning
@@ -175,6 +176,8 @@ class Exchange:
         admitted = await self._shared.owning.admit(
             self._provider, self._inbound, admitted, asked.started_us
         )
+        if self._provider.object_schemes:
+            admitted = await readable(self._provider, self._inbound.body, admitted)
         if admitted.owner is not None:
             admitted = self._shared.admission.bargained(admitted, asked.started_us)
         self._admitted = admitted

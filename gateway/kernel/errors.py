@@ -3,7 +3,7 @@
 GatewayError
 ├ BadRequest 400            MalformedBody · MissingPath
 ├ Unauthenticated 401       UnknownKey · RevokedKey · BadSignature
-├ Forbidden 403             ModelNotAllowed · OperationRefused · Unpriced
+├ Forbidden 403             ModelNotAllowed · ObjectNotAllowed · OperationRefused · Unpriced
 ├ NotFound 404              UnknownOperation · UnknownDeployment · UnknownResource
 ├ NotYetBooked 409
 ├ PayloadTooLarge 413
@@ -97,6 +97,12 @@ class ModelNotAllowed(Forbidden):
     """The key's model list does not include the model."""
 
     code = "model_not_allowed"
+
+
+class ObjectNotAllowed(Forbidden):
+    """The request names an object in a cloud's store that the owner did not say the gateway may read."""
+
+    code = "object_not_allowed"
 
 
 class OperationRefused(Forbidden):

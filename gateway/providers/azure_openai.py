@@ -170,6 +170,7 @@ class AzureOpenAI:
     abandon: Literal["drain", "cancel"] = "cancel"
     ambient: Literal["entra", "aws", "adc"] = "entra"
     signing_services: frozenset[str] = frozenset()
+    object_schemes: tuple[str, ...] = ()
     services = ("",)
     base_urls = ("",)
     free_names = False

@@ -117,6 +117,7 @@ class Bedrock:
     abandon: Literal["drain", "cancel"] = "drain"
     ambient: Literal["entra", "aws", "adc"] = "aws"
     signing_services: frozenset[str] = frozenset(_SIGNING.values())
+    object_schemes: tuple[str, ...] = ("s3",)
     services = (_RUNTIME, _MANTLE)
     base_urls = (
         "https://bedrock-runtime.{location}.amazonaws.com",

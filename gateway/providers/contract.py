@@ -70,6 +70,7 @@ class Upstream(msgspec.Struct, frozen=True):
     """A configured place to send to. ``base_url`` may hold '{location}'; ``abandon``: drain or cancel.
 
     single_tenant  every key may touch whatever is kept there, whoever made it
+    object_uris    what requests may have read with its credential: URIs begin with one of these
     """
 
     name: str
@@ -81,6 +82,7 @@ class Upstream(msgspec.Struct, frozen=True):
     location: str | None = None
     abandon: Literal["drain", "cancel"] = "drain"
     single_tenant: bool = False
+    object_uris: tuple[str, ...] = ()
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -265,6 +267,11 @@ class Provider(Protocol):
     @property
     def signing_services(self) -> frozenset[str]:
         """The SigV4 service names its SDKs sign for; empty where they do not sign."""
+        ...
+
+    @property
+    def object_schemes(self) -> tuple[str, ...]:
+        """Schemes of URIs in a request that are read with the credential it was sent with: ('s3',)."""
         ...
 
     @property

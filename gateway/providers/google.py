@@ -159,6 +159,7 @@ class Google:
     abandon: Literal["drain", "cancel"] = "drain"
     ambient: Literal["entra", "aws", "adc"] = "adc"
     signing_services: frozenset[str] = frozenset()
+    object_schemes: tuple[str, ...] = ("gs",)
     services = (_GEMINI, _VERTEX)
     base_urls = (
         "https://generativelanguage.googleapis.com",

@@ -227,6 +227,23 @@ def test_a_typed_error_of_upstreams_own(weighing: Weighing, runtime: Runtime) ->
     weighing.booked(status=404, outcome="error", price_status="free")
 
 
+def test_an_object_is_read_only_from_where_the_owner_said(
+    weighing: Weighing, runtime: Runtime
+) -> None:
+    def asked(uri: str) -> Any:
+        picture = {"format": "png", "source": {"s3Location": {"uri": uri, "bucketOwner": "1" * 12}}}
+        content = [{"text": "What is in it? Not s3://theirs/a, surely."}, {"image": picture}]
+        return runtime.converse(modelId=NOVA, messages=[{"role": "user", "content": content}])
+
+    assert asked("s3://media/a.png")["usage"]
+    weighing.booked(provider="bedrock", status=200)
+    for uri in ("s3://theirs/a.png", "s3://media-of-others/a.png"):
+        with pytest.raises(ClientError, match=r"runtime-test\.object_uris") as caught:
+            asked(uri)
+        assert caught.value.response["Error"]["Code"] == "AccessDeniedException"
+    weighing.nothing_booked()
+
+
 def test_what_cannot_be_metered_is_refused_with_a_reason(
     weighing: Weighing, runtime: Runtime
 ) -> None:

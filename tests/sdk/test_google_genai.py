@@ -227,6 +227,31 @@ def test_a_request_without_a_path_is_answered_with_the_cure(
     weighing.nothing_booked()
 
 
+def test_an_object_is_read_only_from_where_the_owner_said(
+    weighing: Weighing, setting: Setting, opened: Opened
+) -> None:
+    def asked(client: Client, uri: str) -> Any:
+        part = types.Part.from_uri(file_uri=uri, mime_type="image/png")
+        return client.models.generate_content(model=FLASH, contents=part)
+
+    def counted(client: Client, uri: str) -> Any:
+        part = types.Part.from_uri(file_uri=uri, mime_type="image/png")
+        return client.models.count_tokens(model=FLASH, contents=part)
+
+    on_gemini = opened(gemini_by_constructor(setting))
+    on_vertex = opened(vertex(setting))  # by an environment that the other would follow too
+    assert asked(on_vertex, "gs://media/a.png").text
+    assert asked(on_gemini, "https://public.invalid/a.png").text
+    assert len(weighing.rows(2)) == 2
+    calls: tuple[Callable[[Client, str], Any], ...] = (asked, counted)
+    for client, uri in ((on_vertex, "gs://theirs/a.png"), (on_gemini, "gs://media/a.png")):
+        for call in calls:
+            with pytest.raises(errors.ClientError, match="object_uris") as caught:
+                call(client, uri)
+            assert (caught.value.code, caught.value.status) == (403, "PERMISSION_DENIED")
+    weighing.nothing_booked()
+
+
 @pytest.mark.parametrize("cached", ["caches", "files", "batches"])
 def test_what_cannot_be_metered_is_refused_with_a_reason(
     cached: str, weighing: Weighing, setting: Setting, opened: Opened

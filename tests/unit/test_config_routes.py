@@ -149,3 +149,24 @@ def test_an_alternative_of_another_model_stops_the_start(tmp_path: Path, book: B
     with pytest.raises(ConfigurationError, match="expected the same model") as raised:
         routes(load(file, installed(), {}), book)
     assert len(raised.value.problems) == 1
+
+
+def test_what_may_be_read_is_a_bucket_or_a_folder_of_the_providers_own_store(
+    tmp_path: Path,
+) -> None:
+    def with_uris(**uris: str) -> None:
+        text = UPSTREAMS
+        for name, uri in uris.items():
+            section = f"[upstreams.{name}]"
+            text = text.replace(section, f'{section}\nobject_uris = ["{uri}"]')
+        file = tmp_path / "w.toml"
+        file.write_text(text)
+        load(file, installed(), {})
+
+    with_uris(aws="s3://media/team-a/", vertex="gs://")
+    with pytest.raises(ConfigurationError) as refused:
+        with_uris(us="https://a/", aws="s3://media", vertex="s3://media/")
+    problems = "\n".join(refused.value.problems)
+    assert "upstreams.us.object_uris: expected none for this provider" in problems
+    assert "upstreams.aws.object_uris: expected s3://bucket/ or s3://bucket/folder/" in problems
+    assert "upstreams.vertex.object_uris: expected gs://bucket/" in problems

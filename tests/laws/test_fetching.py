@@ -1,0 +1,83 @@
+"""Objects that a request has the provider fetch: sent only to places that may, refused where none is left."""
+
+import asyncio
+from typing import Any, Final
+
+import pytest
+
+from gateway.metering.count import Counter
+from gateway.pricing.book import Book
+from gateway.providers.contract import Deployment, Upstream
+from gateway.wire.messages import Head
+from tests.laws.house import House, Script
+
+NOVA: Final = "amazon.nova-pro-v1:0"
+MEDIA: Final = ("s3://media/",)
+
+
+def place(name: str, *uris: str) -> Upstream:
+    url = "https://example.invalid"
+    return Upstream(name, "bedrock", url, "runtime", "us-east-1", object_uris=uris)
+
+
+async def played(counter: Counter, book: Book, path: str, body: Any, *places: Upstream) -> House:
+    first, *others = places
+    also = tuple(Deployment(NOVA, each.name, "nova-pro", "in_region") for each in others)
+    deployed = Deployment(NOVA, first.name, "nova-pro", "in_region", also=also)
+    async with asyncio.TaskGroup() as group:
+        house = House(
+            counter, book, Head(200, ()), [b"{}"], group=group,
+            upstreams=places, deployments=[deployed],
+        )  # fmt: skip
+        house.upstreams.by_name = {each.name: Script(Head(429, ()), [b"{}"]) for each in places}
+        await house.call(path, body)
+    return house
+
+
+def conversing(uri: str, filler: str = "") -> dict[str, Any]:
+    image = {"format": "png", "source": {"s3Location": {"uri": uri}}}
+    return {"messages": [{"role": "user", "content": [{"text": filler}, {"image": image}]}]}
+
+
+@pytest.mark.parametrize("filler", ["", "x" * 100_000])
+def test_an_object_goes_to_the_places_that_may_read_it(
+    counter: Counter, book: Book, filler: str
+) -> None:
+    places = (place("first"), place("second", *MEDIA), place("third", "s3://"))
+
+    def asked(uri: str) -> tuple[int, list[str]]:
+        body = conversing(uri, filler)
+        house = asyncio.run(played(counter, book, f"/bedrock/model/{NOVA}/converse", body, *places))
+        return house.status(), house.upstreams.asked
+
+    assert asked("s3://media/a") == (429, ["second", "third"])
+    assert asked("s3://other/a") == (429, ["third"])
+    assert asked("https://public.invalid/a") == (429, ["first", "second", "third"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "scheme"),
+    [
+        (f"/bedrock/model/{NOVA}/converse", conversing("s3://other/a"), "s3"),
+        (f"/bedrock/model/{NOVA}/count-tokens", {"input": {"converse": conversing("s3://o/a")}}, "s3"),
+        (
+            "/google/v1beta/models/gemini-2.5-flash:generateContent",
+            {"contents": [{"parts": [{"fileData": {"fileUri": "gs://other/a"}}]}]},
+            "gs",
+        ),
+        (
+            "/google/v1beta/models/gemini-2.5-flash:countTokens",
+            {"contents": [{"parts": [{"fileData": {"fileUri": "gs://other/a"}}]}]},
+            "gs",
+        ),
+    ],
+)  # fmt: skip
+def test_where_nobody_said_so_nothing_is_sent(
+    counter: Counter, book: Book, path: str, body: Any, scheme: str
+) -> None:
+    house = asyncio.run(played(counter, book, path, body, place("first", *MEDIA)))
+    assert house.status() == 403
+    assert b"object_uris" in house.body()
+    assert scheme.encode() + b"://o" in house.body()
+    assert house.upstreams.consumed == []
+    assert house.spool.settled == []
