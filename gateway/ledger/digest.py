@@ -40,7 +40,12 @@ def canonical(entry: Entry, version: int = VERSION) -> bytes:
 
 def canonical_values(values: Sequence[object], lines: Iterable[Line], version: int) -> bytes:
     """The same of a row's column values, in the order of ``COLUMNS[version]``, and of its lines."""
-    return _ENCODE((version, *values, sorted(map(_line, lines), key=_line_order)))
+    rows = [_line(line) for line in lines]
+    if len({row[0] for row in rows}) == len(rows):
+        rows.sort()  # no unit comes twice, so that alone decides
+    else:
+        rows.sort(key=_line_order)
+    return _ENCODE((version, *values, rows))
 
 
 def rows_digest(entries: Iterable[Entry]) -> bytes:

@@ -16,6 +16,7 @@ REQUEST: Final = (
 )
 ADJUSTS_UNPRICED: Final = "adjusts_unpriced"  # flag of a correction of a row that had no price
 _MONTH: Final = len("2026-11")
+_USAGE: Final = EntryKind.USAGE
 _REPLACING: Final = frozenset({EntryKind.ADJUSTMENT, EntryKind.REPRICE})
 PRICED: Final = frozenset({"priced", "zero_marginal", "free"})
 
@@ -46,14 +47,21 @@ class Sums(msgspec.Struct):
 
 def roll(entries: Iterable[Entry]) -> dict[Cell, Sums]:
     """Fold entries into cells, each line under its unit and each request's last entry under ``request``."""
-    cells: dict[Cell, Sums] = {}
+    shelves: dict[_Shared, dict[tuple[str, str], Sums]] = {}
     for entry in entries:
+        shelf = shelves.setdefault(_shared(entry), {})
         model = entry.model or ""
         if FAILED_OVER not in entry.flags:
-            _add(cells, _cell(entry, model, REQUEST), Sums(1, unpriced_requests(entry)))
+            sums = _at(shelf, (model, REQUEST))
+            sums.quantity += 1
+            sums.unpriced += unpriced_requests(entry)
         for line in entry.lines:
-            cell = _cell(entry, model if line.model is None else line.model, line.unit)
-            _add(cells, cell, _sums(line))
+            key = (model if line.model is None else line.model, line.unit)
+            _take(_at(shelf, key), line)
+    cells: dict[Cell, Sums] = {}
+    for (day, period, org, team, user, app, provider, kind), shelf in shelves.items():
+        for (model, unit), sums in shelf.items():
+            cells[Cell(day, period, org, team, user, app, provider, model, unit, kind)] = sums
     return cells
 
 
@@ -75,13 +83,17 @@ def merge(into: dict[Cell, Sums], more: dict[Cell, Sums]) -> None:
 def unpriced_requests(entry: Entry) -> int:
     """How many requests without a (full) price the entry adds: 0 or 1, a correction also -1."""
     unpriced = int(entry.price_status not in PRICED)
-    if entry.kind not in _REPLACING:
+    if entry.kind is _USAGE or entry.kind not in _REPLACING:
         return unpriced
     return unpriced - int(ADJUSTS_UNPRICED in entry.flags)
 
 
-def _cell(entry: Entry, model: str, unit: str) -> Cell:
-    return Cell(
+# Of a flush's entries most have all of this in common: they are told apart once per entry, not once per line.
+_Shared = tuple[str, int, str, str, str, str, str, str]
+
+
+def _shared(entry: Entry) -> _Shared:
+    return (
         entry.day,
         entry.period,
         entry.org,
@@ -89,16 +101,24 @@ def _cell(entry: Entry, model: str, unit: str) -> Cell:
         entry.user,
         entry.app or "",
         entry.provider,
-        model,
-        unit,
-        entry.kind.value,
+        str(entry.kind),
     )
 
 
-def _sums(line: Line) -> Sums:
-    is_priced = line.list_pico is not None and line.net_pico is not None
-    unpriced = 0 if is_priced else line.quantity
-    return Sums(line.quantity, unpriced, line.list_pico or 0, line.net_pico or 0)
+def _at(shelf: dict[tuple[str, str], Sums], key: tuple[str, str]) -> Sums:
+    sums = shelf.get(key)
+    if sums is None:
+        sums = shelf[key] = Sums()
+    return sums
+
+
+def _take(sums: Sums, line: Line) -> None:
+    list_pico, net_pico = line.list_pico, line.net_pico
+    sums.quantity += line.quantity
+    if list_pico is None or net_pico is None:
+        sums.unpriced += line.quantity
+    sums.list_pico += list_pico or 0
+    sums.net_pico += net_pico or 0
 
 
 def _add(cells: dict[Cell, Sums], cell: Cell, more: Sums) -> None:

@@ -9,16 +9,18 @@ from gateway.ledger.entry import Entry, EntryKind, Line
 from gateway.metering.units import UNITS
 
 INT64_MAX: Final = 2**63 - 1
+_USAGE: Final = EntryKind.USAGE
 _CORRECTIONS: Final = frozenset({EntryKind.ADJUSTMENT, EntryKind.REVERSAL, EntryKind.REPRICE})
 
 
 def problem(entry: Entry) -> str | None:
     """Why the entry cannot be booked, in one sentence; None where it can."""
+    is_correction = entry.kind is not _USAGE and entry.kind in _CORRECTIONS
     for line in entry.lines:
-        found = _line_problem(line, may_be_negative=entry.kind in _CORRECTIONS)
+        found = _line_problem(line, may_be_negative=is_correction)
         if found:
             return found
-    if entry.kind in _CORRECTIONS and entry.ref_id is None:
+    if is_correction and entry.ref_id is None:
         return f"kind {entry.kind.value} names no entry it corrects (ref_id)"
     return _total_problem("list", [line.list_pico for line in entry.lines], entry.list_pico) or (
         _total_problem("net", [line.net_pico for line in entry.lines], entry.net_pico)

@@ -2,13 +2,15 @@
 
 The transaction began IMMEDIATE, so nobody else writes: what is not there at the look is not there at the
 insert, and plain batches do.
+
+It runs whole on the connection's own thread (Database.in_one_go), statement after statement on sqlite3's own
+connection: the steps are coroutines as Postgres' are, and none of them ever waits.
 """
 
+import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
-
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.digest import GENESIS, link_digest
@@ -19,7 +21,6 @@ from gateway.storage.books import (
     FROZEN_PERIODS,
     Posted,
     hold_lines,
-    posted,
     quoted,
     sums_row,
     upsert_sums,
@@ -58,25 +59,24 @@ _LINK: Final = "INSERT INTO ledger_chain (seq, digest, ids, booked_us) VALUES (?
 class SqliteBooks:
     """Books on a connection whose transaction holds the write lock."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     async def claim(self, claims: Mapping[str, UUID]) -> dict[str, UUID]:
         query = "SELECT settles, entry_id FROM usage_settled WHERE settles IN ({marks})"
-        owners = {row[0]: UUID(bytes=row[1]) for row in await self._among(query, sorted(claims))}
+        owners = {row[0]: UUID(bytes=row[1]) for row in self._among(query, sorted(claims))}
         new = [(key, claims[key].bytes) for key in sorted(claims) if key not in owners]
         if new:
-            await self._connection.exec_driver_sql(_CLAIM, new)
+            self._connection.executemany(_CLAIM, new)
         return {**claims, **owners}
 
     async def insert(self, entries: Sequence[Entry]) -> set[UUID]:
         ids = [entry.id.bytes for entry in entries]
         query = "SELECT id FROM usage_ledger WHERE id IN ({marks})"
-        present = {row[0] for row in await self._among(query, ids)}
+        present = {row[0] for row in self._among(query, ids)}
         new = [entry for entry in entries if entry.id.bytes not in present]
         if new:
-            rows = [tuple(sqlite_values(entry)) for entry in new]
-            await self._connection.exec_driver_sql(_INSERT, rows)
+            self._connection.executemany(_INSERT, map(sqlite_values, new))
         return {entry.id for entry in new}
 
     async def estimates(self, ids: Sequence[UUID]) -> list[Entry]:
@@ -85,35 +85,31 @@ class SqliteBooks:
             f"SELECT {quoted(FIELDS)} FROM usage_ledger "  # noqa: S608 - our own names and kinds
             f"WHERE kind IN ({kinds}) AND id IN ({{marks}})"
         )
-        rows = await self._among(query, [one.bytes for one in ids])
+        rows = self._among(query, [one.bytes for one in ids])
         return [_entry(row) for row in rows]
 
     async def roll(self, cells: dict[Cell, Sums]) -> None:
         for statement, kept in ((_DAYS, cells), (_MONTHS, by_month(cells))):
             if kept:
                 rows = [sums_row(cell, sums) for cell, sums in kept.items()]
-                await self._connection.exec_driver_sql(statement, rows)
+                self._connection.executemany(statement, rows)
 
     async def periods_version(self) -> int:
-        query = "SELECT version FROM directory_version WHERE name = 'periods'"
-        return int((await self._connection.exec_driver_sql(query)).scalar_one())
+        return self._version("periods")
 
     async def frozen_periods(self) -> Sequence[int]:
-        found = await self._connection.exec_driver_sql(FROZEN_PERIODS)
-        return list(found.scalars())
+        return [row[0] for row in self._connection.execute(FROZEN_PERIODS)]
 
     async def budgets_version(self) -> int:
-        query = "SELECT version FROM directory_version WHERE name = 'budgets'"
-        return int((await self._connection.exec_driver_sql(query)).scalar_one())
+        return self._version("budgets")
 
     async def budgets(self) -> Sequence[tuple[str, int]]:
         query = "SELECT document, changed_us FROM quota_budget ORDER BY id"
-        rows = (await self._connection.exec_driver_sql(query)).mappings()
-        return [(row["document"], row["changed_us"]) for row in rows]
+        return self._connection.execute(query).fetchall()
 
     async def holds(self, request_ids: Collection[UUID]) -> dict[UUID, tuple[HoldLine, ...]]:
         query = "SELECT request_id, lines FROM quota_hold WHERE request_id IN ({marks})"
-        rows = await self._among(query, [one.bytes for one in request_ids])
+        rows = self._among(query, [one.bytes for one in request_ids])
         return {UUID(bytes=row[0]): hold_lines(row[1]) for row in rows}
 
     async def post(self, amounts: Sequence[tuple[CounterKey, int]]) -> list[Posted]:
@@ -124,8 +120,8 @@ class SqliteBooks:
                 value for key, n in part for value in (key.budget, key.subject, key.window_us, n)
             )
             statement = _POST.format(rows=", ".join(["(?, ?, ?, ?, 0, 0, 1)"] * len(part)))
-            rows = (await self._connection.exec_driver_sql(statement, values)).mappings()
-            found += [posted(row) for row in rows]
+            for *key, amount, version in self._connection.execute(statement, values).fetchall():
+                found.append(Posted(CounterKey(*key), amount, version))
         return found
 
     async def release(self, request_ids: Collection[UUID]) -> list[tuple[HoldLine, ...]]:
@@ -133,26 +129,27 @@ class SqliteBooks:
         removed = [(one.bytes,) for one in held]
         if removed:
             statement = "DELETE FROM quota_hold WHERE request_id = ?"
-            await self._connection.exec_driver_sql(statement, removed)
+            self._connection.executemany(statement, removed)
         return list(held.values())
 
     async def give_back(self, amounts: Mapping[CounterKey, int]) -> None:
         rows = [(n, key.budget, key.subject, key.window_us) for key, n in amounts.items()]
-        await self._connection.exec_driver_sql(_GIVE_BACK, rows)
+        self._connection.executemany(_GIVE_BACK, rows)
 
     async def link(self, rows: bytes, ids: bytes, booked_us: int) -> None:
-        head = (await self._connection.exec_driver_sql(_HEAD)).mappings().one_or_none()
-        previous = GENESIS if head is None else head["digest"]
-        seq = 1 if head is None else head["seq"] + 1
-        link = (seq, link_digest(previous, rows), ids, booked_us)
-        await self._connection.exec_driver_sql(_LINK, link)
+        last, previous = self._connection.execute(_HEAD).fetchone() or (0, GENESIS)
+        link = (last + 1, link_digest(previous, rows), ids, booked_us)
+        self._connection.execute(_LINK, link)
 
-    async def _among(self, query: str, keys: Sequence[str | bytes]) -> list[Any]:
+    def _version(self, name: str) -> int:
+        query = "SELECT version FROM directory_version WHERE name = ?"
+        return int(self._connection.execute(query, (name,)).fetchone()[0])
+
+    def _among(self, query: str, keys: Sequence[str | bytes]) -> list[Any]:
         found: list[Any] = []
         for part in _parts(keys):
             statement = query.format(marks=_marks(len(part)))
-            result = await self._connection.exec_driver_sql(statement, tuple(part))
-            found.extend(result.all())
+            found.extend(self._connection.execute(statement, part).fetchall())
         return found
 
 

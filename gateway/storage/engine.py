@@ -5,10 +5,11 @@ storage/ledger.py writes.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -30,6 +31,7 @@ _DRIVERS: Final = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 _WRITES: Final = "weighbridge_writes"
+T = TypeVar("T")
 
 
 class Database:
@@ -93,6 +95,19 @@ class Database:
                     await connection.invalidate()
                     raise
 
+    async def in_one_go(self, steps: Callable[[sqlite3.Connection], Coroutine[Any, Any, T]]) -> T:
+        """SQLite only: a whole transaction that writes, for the flush, on its connection's own thread.
+
+        ``steps`` never waits: every statement by itself would cost several switches of threads. Cancelled, the
+        transaction goes on to its end all the same. Raises as ``write``.
+        """
+        with translated():
+            async with self._writer, self.engine.connect() as connection:
+                pooled = await connection.get_raw_connection()
+                driver: Any = pooled.driver_connection
+                # Its own way to have something done on its thread has no public name.
+                return await driver._execute(_transacted, driver._conn, steps)  # type: ignore[no-any-return]  # noqa: SLF001
+
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
@@ -129,6 +144,7 @@ def _engine(url: URL) -> AsyncEngine:
         "json_deserializer": _as_is,
         "pool_size": CONNECTIONS_MAX,
         "max_overflow": 0,
+        "pool_use_lifo": True,  # the one that was used last has its statements and pages at hand
         "hide_parameters": True,
     }
     if url.get_backend_name() == "postgresql":
@@ -169,6 +185,29 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     # A writer takes the lock at once: upgrading a read lock later could only fail.
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _transacted(
+    connection: sqlite3.Connection, steps: Callable[[sqlite3.Connection], Coroutine[Any, Any, T]]
+) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = _at_once(steps(connection))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+    return result
+
+
+def _at_once(steps: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine that never waits returns. Raises RuntimeError where it does."""
+    try:
+        steps.send(None)
+    except StopIteration as ended:
+        return ended.value  # type: ignore[no-any-return]
+    steps.close()
+    raise RuntimeError("a step of SQLite's books waits: it has to run in one go")
 
 
 def _roll_back_sqlite(connection: Any, _record: object, _error: object) -> None:

@@ -3,9 +3,8 @@
 Reading is in storage/queries.py. To book something further with a row: see storage/books.py.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -39,6 +38,7 @@ from gateway.storage.tables import LEDGER, QUARANTINE, SETTLED
 from gateway.storage.verifying import Verification, verified
 
 KEYS_PER_QUERY_MAX: Final = 500
+T = TypeVar("T")
 
 
 class Ledger:
@@ -80,9 +80,7 @@ class Ledger:
 
     async def release(self, request_ids: Collection[UUID]) -> None:
         """End the holds of requests without booking anything; unknown ids are passed over."""
-        async with self._books() as books:
-            effects = await self._posting.post(books, (), request_ids)
-        self._tell(effects)
+        self._tell(await self._within(lambda books: self._posting.post(books, (), request_ids)))
 
     async def quarantine(self, record_id: UUID, reason: str, record: bytes) -> None:
         """Keep a record that cannot be booked, once per id, for a person to look at."""
@@ -193,19 +191,22 @@ class Ledger:
         return booked
 
     async def _transact(self, entries: Sequence[Entry]) -> int:
-        async with self._books() as books:
-            frozen = await self._frozen.current(books)
-            ours = [moved(entry, frozen) for entry in await _unclaimed(books, entries)]
-            new = await books.insert(ours)
-            booked = [entry for entry in ours if entry.id in new]
-            known = [entry for entry in ours if entry.id not in new]
-            booked += await _adjusted(books, known, frozen)
-            await books.roll(roll(booked))
-            told = known if self._on_posted else ()
-            effects = await self._posting.post(books, booked, finished(entries), told)
-            await self._link(books, booked)
+        booked, effects = await self._within(lambda books: self._post(books, entries))
         self._tell(effects)
-        return len(booked)
+        return booked
+
+    async def _post(self, books: Books, entries: Sequence[Entry]) -> tuple[int, Effects]:
+        frozen = await self._frozen.current(books)
+        ours = [moved(entry, frozen) for entry in await _unclaimed(books, entries)]
+        new = await books.insert(ours)
+        booked = [entry for entry in ours if entry.id in new]
+        known = [entry for entry in ours if entry.id not in new]
+        booked += await _adjusted(books, known, frozen)
+        await books.roll(roll(booked))
+        told = known if self._on_posted else ()
+        effects = await self._posting.post(books, booked, finished(entries), told)
+        await self._link(books, booked)
+        return len(booked), effects
 
     def _tell(self, effects: Effects) -> None:
         if self._on_posted is not None and (effects.posted or effects.released):
@@ -216,14 +217,12 @@ class Ledger:
         if rows:
             await books.link(rows_digest(rows), joined_ids(rows), self._clock.wall_us())
 
-    @asynccontextmanager
-    async def _books(self) -> AsyncIterator[Books]:
+    async def _within(self, steps: Callable[[Books], Coroutine[Any, Any, T]]) -> T:
+        """Take steps in one transaction."""
         if self._database.is_postgres:
             async with self._database.raw() as driver:
-                yield PostgresBooks(driver)
-        else:
-            async with self._database.write() as connection:
-                yield SqliteBooks(connection)
+                return await steps(PostgresBooks(driver))
+        return await self._database.in_one_go(lambda connection: steps(SqliteBooks(connection)))
 
 
 async def _unclaimed(books: Books, entries: Sequence[Entry]) -> Sequence[Entry]:

@@ -74,7 +74,8 @@ class Posting:
 
 def finished(entries: Iterable[Entry]) -> list[UUID]:
     """The requests of which no further attempt follows; sorted."""
-    return sorted({entry.request_id for entry in entries if FAILED_OVER not in entry.flags})
+    last = {one.request_id.int: one.request_id for one in entries if FAILED_OVER not in one.flags}
+    return [last[at] for at in sorted(last)]
 
 
 def _pending(removed: Iterable[tuple[HoldLine, ...]]) -> dict[CounterKey, int]:

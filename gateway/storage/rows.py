@@ -77,4 +77,8 @@ def by_id(entries: Iterable[Entry]) -> dict[UUID, Entry]:
         other = chosen.get(entry.id)
         if other is None or (other.kind != "usage" and entry.kind == "usage"):
             chosen[entry.id] = entry
-    return dict(sorted(chosen.items()))
+    return dict(sorted(chosen.items(), key=_number))
+
+
+def _number(chosen: tuple[UUID, Entry]) -> int:
+    return chosen[0].int

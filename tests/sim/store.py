@@ -1,9 +1,9 @@
 """A database in memory behind the real Ledger: transactions that are away, conflict, or commit and say they did not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from random import Random
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,8 @@ from gateway.storage.books import Books, Posted
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.ledger import Ledger
 from tests.sim.quotas import LATENCY_S_MAX, LOCK_LOOK_S, budgets_of
+
+T = TypeVar("T")
 
 
 class SimStore:
@@ -179,13 +181,13 @@ class SimLedger(Ledger):
     def _begun(self) -> SimBooks:
         return SimBooks(self._store, self._is_alive)
 
-    @asynccontextmanager
-    async def _books(self) -> AsyncIterator[Books]:
+    async def _within(self, steps: Callable[[Books], Coroutine[Any, Any, T]]) -> T:
         self._store.reach()
         books = self._begun()
         try:
-            yield books
+            result = await steps(books)
             if self._is_alive():
                 await books.commit()
         finally:
             books.close()
+        return result
