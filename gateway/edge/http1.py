@@ -59,7 +59,7 @@ class StrictProtocol(TimedProtocol):
         self._fields_max = self.limits.fields_max
         self._retiring = False
         self._seen: SeenHead | None = None
-        self._patience = PATIENCE
+        self._patience = PATIENCE + 1
         self._reset()
 
     def _reset(self) -> None:
@@ -153,7 +153,8 @@ class StrictProtocol(TimedProtocol):
         elif self._patience and self._persistent and not self.cycle.waiting_for_100_continue:
             # The request came in one read, as nearly all do: the next one may be the same but for its body.
             self._patience -= 1
-            self._seen = seen_head(data, cast("dict[str, Any]", self.scope))
+            if self._patience < PATIENCE:  # who asks once pays for nothing
+                self._seen = seen_head(data, cast("dict[str, Any]", self.scope))
 
     def _take_again(self, seen: SeenHead, data: bytes) -> bool:
         """A whole request in one read, with the head of the last: nothing of it needs to be parsed."""

@@ -19,16 +19,16 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 import msgspec
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from gateway.edge.abandon import Abandonment, Departure, Policy
-from gateway.edge.passing import announced, passing_headers, planned
+from gateway.edge.passing import Plan, announced, passing_headers, planned
 from gateway.edge.presence import ClientPresence
 from gateway.exchange.growth import Growth
 from gateway.exchange.ports import Response
 from gateway.kernel.errors import UpstreamFailed, UpstreamMalformed
 from gateway.metering.meter import Filter
-from gateway.wire.messages import Headers
+from gateway.wire.messages import Head, Headers
 
 Outcome = Literal["complete", "client_left", "upstream_failed"]
 
@@ -94,14 +94,18 @@ async def relay(
     policy says: call it in a task that may outlive the request. Raises what ``settle`` raises, and
     UpstreamMalformed, before anything was sent, where the announced length is no number.
     """
-    passage = _Passage(response, send, presence, way)
+    head = response.head
+    plan = planned(head.headers)
     try:
-        whole = passage.measure()
+        left = _announced(head, plan, way)
     except UpstreamMalformed:
         await response.close()
         raise
-    if whole is not None:
-        return await passage.deliver(whole)
+    if left and way.growth is None and not presence.gone:
+        whole = response.whole(left)
+        if whole is not None:
+            return await _deliver(whole, head, plan, send, presence, way)
+    passage = _Passage(response, send, presence, way, plan, left)
     departure = Departure(abandonment, way.policy, response, way.outlasts)
     presence.arm(departure.begin)
     try:
@@ -115,6 +119,41 @@ async def relay(
     if departure.stopped:
         await abandonment.turn()
     return await passage.finish(failure, whole=whole_body)
+
+
+def _announced(head: Head, plan: Plan, way: Way) -> int | None:
+    """How many body bytes the client will be told to expect; None: it is told when they end."""
+    if way.bodiless or head.status in _BODILESS:
+        return 0
+    length = announced(head.headers, plan)
+    if way.strip is not None or length is None:
+        return None
+    if not length.isdigit():
+        raise UpstreamMalformed("the upstream's Content-Length is not a number")
+    return int(length)
+
+
+def _start(head: Head, plan: Plan, way: Way) -> Message:
+    framed = way.strip is None and head.status not in _BODILESS
+    headers = passing_headers(head.headers, plan, framed=framed)
+    headers.extend(way.headers)
+    return {"type": "http.response.start", "status": head.status, "headers": headers}
+
+
+async def _deliver(
+    body: bytes, head: Head, plan: Plan, send: Send, presence: ClientPresence, way: Way
+) -> Relayed:
+    """A body that came as a whole, and of which nothing was sent: settled, then sent with its head."""
+    way.tap(body)
+    size = len(body)
+    relayed = Relayed(
+        "complete", whole=True, bytes_in=size, bytes_out=size, bytes_late=0, failure=None
+    )
+    await way.settle(relayed)
+    presence.started = True
+    await send(_start(head, plan, way))
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+    return relayed
 
 
 class _Passage:
@@ -134,48 +173,26 @@ class _Passage:
         "_way",
     )
 
-    def __init__(self, response: Response, send: Send, presence: ClientPresence, way: Way) -> None:
+    def __init__(
+        self,
+        response: Response,
+        send: Send,
+        presence: ClientPresence,
+        way: Way,
+        plan: Plan,
+        left: int | None,
+    ) -> None:
         self._response = response
         self._send = send
         self._presence = presence
         self._way = way
-        self._plan = planned(response.head.headers)
-        self._bytes_left: int | None = None
+        self._plan = plan
+        self._bytes_left = left
         self._bytes_in = 0
         self._bytes_out = 0
         self._bytes_late = 0
         self._held = b""
         self._stopped = False  # by us: what is held back stays back
-
-    def measure(self) -> bytes | None:
-        """Read how long the body is said to be; the body, where all of it is here and may be held until settled.
-
-        Raises UpstreamMalformed where the announced length is no number.
-        """
-        way = self._way
-        left = self._bytes_left = self._announced()
-        if not left or self._presence.gone or way.growth is not None:
-            return None
-        return self._response.whole(left)
-
-    def _announced(self) -> int | None:
-        """How many body bytes the client will be told to expect; None: it is told when they end."""
-        way, head = self._way, self._response.head
-        if way.bodiless or head.status in _BODILESS:
-            return 0
-        length = announced(head.headers, self._plan)
-        if way.strip is not None or length is None:
-            return None
-        if not length.isdigit():
-            raise UpstreamMalformed("the upstream's Content-Length is not a number")
-        return int(length)
-
-    async def deliver(self, body: bytes) -> Relayed:
-        """A body that came as a whole, and of which nothing was sent: settled, then sent with its head."""
-        self._way.tap(body)
-        self._bytes_in = len(body)
-        self._held = body
-        return await self._complete()
 
     async def start(self) -> None:
         """Send the head now, unless it is the end already."""
@@ -183,12 +200,8 @@ class _Passage:
             await self._send_head()
 
     async def _send_head(self) -> None:
-        head = self._response.head
-        framed = self._way.strip is None and head.status not in _BODILESS
-        headers = passing_headers(head.headers, self._plan, framed=framed)
-        headers.extend(self._way.headers)
         self._presence.started = True
-        await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
+        await self._send(_start(self._response.head, self._plan, self._way))
 
     async def pump(self, departure: Departure) -> UpstreamFailed | None:
         """Pass the body on. Returns what the upstream died of, None where it ended."""

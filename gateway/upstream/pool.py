@@ -6,9 +6,9 @@ Implements ``Upstreams`` of gateway/exchange/ports.py. To offer another transpor
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -94,9 +94,9 @@ class UpstreamPool:
             connections_max=self._connections_max,
         )
 
-    async def send(
+    def send(
         self, upstream: Upstream, target: Target, leaving: Callable[[], None] = nobody
-    ) -> "UpstreamResponse":
+    ) -> Coroutine[Any, Any, "UpstreamResponse"]:
         """Send one request and await the head of its answer; ``leaving``: see ``Upstreams``.
 
         Raises UpstreamUnreachable (nothing was sent: no connection, or no credential), UpstreamTimeout,
@@ -105,17 +105,11 @@ class UpstreamPool:
         address = self._addresses.of(upstream)
         if not target.path_and_query.startswith(b"/"):
             raise BadRequest("the path must start with '/'")
-        relay, added = self._relays.get(upstream.name), None
-        if relay is not None:
+        if upstream.name in self._relays:
             added = self._credentials[upstream.name].standing(target.key_header)
-        if relay is None or added is None:
-            return await self._authenticated(upstream, address, target, leaving)
-        try:
-            # What calls of one client have in common, which is all but path and body, is written out once.
-            fields = _lines(address.host, target.headers, added)
-            return await self._relayed(upstream.name, address, target, fields, leaving)
-        except httpx.TransportError as error:
-            raise self._walls[upstream.name].ours(error) from error
+            if added is not None:
+                return self._relayed(upstream.name, address, target, added, leaving)
+        return self._authenticated(upstream, address, target, leaving)
 
     async def _authenticated(
         self, upstream: Upstream, address: Address, target: Target, leaving: Callable[[], None]
@@ -128,8 +122,7 @@ class UpstreamPool:
         except UpstreamFailed as error:
             raise UpstreamUnreachable(error.message) from error
         if name in self._relays:
-            with self._walls[name]:
-                return await self._relayed(name, address, target, lines(headers), leaving)
+            return await self._relayed(name, address, target, headers, leaving, is_whole=True)
         if _has_body(target):
             headers = (*headers, (b"content-length", b"%d" % len(target.body)))
         request = httpx.Request(
@@ -147,20 +140,26 @@ class UpstreamPool:
         name: str,
         address: Address,
         target: Target,
-        fields: bytes,
+        headers: Headers,
         leaving: Callable[[], None],
+        *,
+        is_whole: bool = False,
     ) -> "UpstreamResponse":
-        """Send by our own transport."""
+        """Send by our own transport. ``headers``: those of the credential, or (``is_whole``) all of them."""
         body = target.body if _has_body(target) else None
-        path = address.path + target.path_and_query
-        stream = await self._relays[name].send(
-            address.origin,
-            written(target.method, path, fields, body),
-            leaving,
-            bodiless=target.method == b"HEAD",
-        )
-        head = Head(stream.status, tuple(stream.headers))
-        return UpstreamResponse(head, stream, self._walls[name])
+        wall = self._walls[name]
+        try:
+            # What calls of one client have in common, which is all but path and body, is written out once.
+            fields = lines(headers) if is_whole else _lines(address.host, target.headers, headers)
+            stream = await self._relays[name].send(
+                address.origin,
+                written(target.method, address.path + target.path_and_query, fields, body),
+                leaving,
+                bodiless=target.method == b"HEAD",
+            )
+        except httpx.TransportError as error:
+            raise wall.ours(error) from error
+        return UpstreamResponse(Head(stream.status, tuple(stream.headers)), stream, wall)
 
     async def _sent(
         self, name: str, request: httpx.Request, leaving: Callable[[], None]

@@ -101,8 +101,9 @@ def test_a_request_is_read_the_same_behind_another_one_and_alone(served: Any, na
         wire.send(request)
         alone = told(served.app, answer(wire))
     with served.connect() as wire:
-        wire.send(FIRST)
-        answer(wire)
+        for _ in range(2):
+            wire.send(FIRST)
+            answer(wire)
         served.app.seen.clear()
         wire.send(request)
         assert told(served.app, answer(wire)) == alone
@@ -113,7 +114,7 @@ def test_a_request_is_read_the_same_behind_another_one_and_alone(served: Any, na
 
 def test_a_head_that_is_not_repeated_is_soon_no_longer_looked_at(served: Any) -> None:
     with served.connect() as wire:
-        for number in range(PATIENCE):
+        for number in range(PATIENCE + 1):
             wire.send(asked(b"X-B: %d\r\n" % number))
             answer(wire)
         for _ in range(2):
@@ -122,6 +123,16 @@ def test_a_head_that_is_not_repeated_is_soon_no_longer_looked_at(served: Any) ->
             answer(wire)
     ((scope, _body),) = served.app.seen
     assert PLAIN_KEY not in scope
+
+
+def test_a_connection_that_asks_once_remembers_nothing(served: Any) -> None:
+    with served.connect() as wire:
+        for repeats in (False, False, True):
+            served.app.seen.clear()
+            wire.send(FIRST)
+            answer(wire)
+            ((scope, _body),) = served.app.seen
+            assert (PLAIN_KEY in scope) == repeats
 
 
 def test_what_an_application_writes_into_a_scope_stays_in_that_scope(served: Any) -> None:
