@@ -26,6 +26,7 @@ from gateway.kernel.errors import (
     Unauthenticated,
     Unpriced,
 )
+from gateway.metering.asking import require_readable
 from gateway.metering.units import INPUT_TEXT
 from gateway.pricing.book import Book
 from gateway.pricing.contract import NONE, Bargain, Contracts
@@ -288,6 +289,7 @@ class Admission:
     async def _read(call: Call, inbound: Inbound) -> Request:
         """What the body asks for; a large one is read in a thread, so that nobody else waits for it."""
         if call.dialect is None or inbound.method == b"GET":
+            require_readable(inbound.body)
             return _FREE_REQUEST
         content_type = inbound.told(header_lists.content_type)
         if len(inbound.body) <= READ_INLINE_BYTES_MAX:

@@ -19,6 +19,7 @@ from gateway.wire.pixels import pixels_of
 ASKED_MAX: Final = 2**31 - 1  # no provider takes more; larger values are theirs to refuse
 # As protobuf JSON takes a number in quotes: "8", "8.0", "80e-1".
 _QUOTED: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,2})?")
+_STARTS: Final = frozenset(b"{[ \t\r\n")
 _ESCAPED: Final = b"\\u00"  # a name may be spelt with escapes
 
 
@@ -31,6 +32,17 @@ def read_object(body: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
         return parse_object(body, sensitive)
     except MalformedJson as error:
         raise MalformedBody(f"{error}; send one JSON object as the request body") from error
+
+
+def require_readable(body: bytes) -> None:
+    """Refuse a body that is no JSON in UTF-8 by its looks, where no dialect reads it: what it names is looked for.
+
+    A byte order mark hides where it begins, another encoding what it says. Raises MalformedBody.
+    """
+    if body and (body[0] not in _STARTS or b"\0" in body):
+        raise MalformedBody(
+            "the request body must be JSON in UTF-8, without a byte order mark and without zero bytes"
+        )
 
 
 def refuse_twins_inside(

@@ -116,6 +116,34 @@ def test_a_batch_on_anothers_file_or_model_is_not_sent(
     assert (house.upstreams.consumed, house.spool.settled, house.spool.intents) == ([], [], {})
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/azure/openai/v1/responses/input_tokens",
+        "/google/v1beta/models/gemini-2.5-flash:countTokens",
+        "/bedrock/model/amazon.nova-pro-v1:0/count-tokens",
+        "/azure/openai/v1/responses",
+    ],
+)
+def test_a_body_that_hides_what_it_names_is_not_sent(
+    counter: Counter, book: Book, path: str, encoding: str
+) -> None:
+    text = '{"model":"gpt-4o","previous_response_id":"resp_of_another_team"}'
+
+    async def sent(body: bytes) -> House:
+        async with asyncio.TaskGroup() as group:
+            house = House(counter, book, Head(200, ()), [b"{}"], group=group)
+            await house.call(path, body)
+        return house
+
+    assert asyncio.run(sent(text.encode())).status() == 404
+    hidden = asyncio.run(sent(text.encode(encoding)))
+    assert hidden.status() == 400
+    assert b"UTF-8" in hidden.body() or path.endswith("responses")
+    assert hidden.upstreams.consumed == []
+
+
 def test_a_file_of_a_batch_that_is_not_booked_is_not_deleted(counter: Counter, book: Book) -> None:
     async def deleted(claim: Claim | None, **changes: Any) -> House:
         raw = b'{"id":"file-1","object":"file","deleted":true}'
