@@ -5,7 +5,8 @@
       └──────────────── the probe succeeds ─────────────┼─────────────────────┤
                                                         └──── it fails ───────┘
 
-A probe is a client's own request. What was sent before a breaker opened and succeeds late does not close it.
+A probe is a client's own request. What was sent before a breaker opened says nothing of the place as it is now: where
+that succeeds late the breaker is not closed, where it fails late the probes go on.
 """
 
 from collections import deque
@@ -43,12 +44,13 @@ class Bounds(msgspec.Struct, frozen=True):
 class Breaker:
     """One place's. ``failed_ns``: when it last failed."""
 
-    __slots__ = ("_bounds", "_in_a_row", "_probed_ns", "_seconds", "failed_ns", "state")
+    __slots__ = ("_bounds", "_half_ns", "_in_a_row", "_probed_ns", "_seconds", "failed_ns", "state")
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._in_a_row = 0
         self._probed_ns = 0
+        self._half_ns = 0  # the first probe since it opened
         self._seconds: deque[tuple[int, int, int]] = deque()  # second, requests, failures
         self.failed_ns = 0
         self.state = State.CLOSED
@@ -64,24 +66,28 @@ class Breaker:
 
     def probe(self, now_ns: int) -> None:
         """A request goes to an open place: whether it works again is what this one tells."""
-        if self.state is not State.CLOSED:
-            self.state = State.HALF_OPEN
-            self._probed_ns = now_ns
+        if self.state is State.CLOSED:
+            return
+        if self.state is State.OPEN:
+            self._half_ns = now_ns
+        self.state = State.HALF_OPEN
+        self._probed_ns = now_ns
 
-    def succeeded(self, now_ns: int) -> None:
-        """A request was answered."""
-        if self.state is State.HALF_OPEN:
+    def succeeded(self, now_ns: int, begun_ns: int) -> None:
+        """A request was answered that was begun then."""
+        if self.state is State.HALF_OPEN and begun_ns >= self._half_ns:
             self.state = State.CLOSED
             self._seconds.clear()
         if self.state is State.CLOSED:
             self._in_a_row = 0
             self._note(now_ns, failures=0)
 
-    def failed(self, now_ns: int) -> None:
+    def failed(self, now_ns: int, begun_ns: int) -> None:
         """A request was not: the place is away, or says that it can take no more."""
         self.failed_ns = now_ns
         if self.state is not State.CLOSED:
-            self.state = State.OPEN
+            if begun_ns >= self._half_ns:
+                self.state = State.OPEN
             return
         self._in_a_row += 1
         self._note(now_ns, failures=1)
@@ -143,14 +149,14 @@ class Breakers:
         self._look(places[index])
         return index
 
-    def succeeded(self, place: Hashable, now_ns: int) -> None:
-        """A request to a place was answered."""
-        self._of(place).succeeded(now_ns)
+    def succeeded(self, place: Hashable, now_ns: int, begun_ns: int) -> None:
+        """A request to a place, begun then, was answered."""
+        self._of(place).succeeded(now_ns, begun_ns)
         self._look(place)
 
-    def failed(self, place: Hashable, now_ns: int) -> None:
+    def failed(self, place: Hashable, now_ns: int, begun_ns: int) -> None:
         """A request to a place was not."""
-        self._of(place).failed(now_ns)
+        self._of(place).failed(now_ns, begun_ns)
         self._look(place)
 
     def states(self) -> Iterator[tuple[Hashable, State]]:

@@ -64,13 +64,13 @@ class Failover:
         index = self.breakers.first(places, now_ns)
         return None if index is None else options.pop(index)
 
-    def tried(self, place: Place, ended: str) -> None:
-        """What a place did with a request."""
+    def tried(self, place: Place, ended: str, begun_ns: int) -> None:
+        """What a place did with a request for which it was chosen then."""
         now_ns = self._clock.ticks_ns()
         if ended == ANSWERED:
-            self.breakers.succeeded(place, now_ns)
+            self.breakers.succeeded(place, now_ns, begun_ns)
         else:
-            self.breakers.failed(place, now_ns)
+            self.breakers.failed(place, now_ns, begun_ns)
         self._watch.tried(place.upstream, ended)
 
     def left(self, place: Place) -> None:

@@ -56,6 +56,7 @@ class Trying:
         self._behind: Attempt | None = None
         self._left: list[Admitted] = []
         self._has_choice = False
+        self._chosen_ns = 0  # when the place of the attempt that runs was
         # Made before anything is held: the hold is named by it.
         self.attempt = Attempt(means.recording, asked, admitted, new_id())
         self.tried = 0
@@ -108,6 +109,7 @@ class Trying:
             # Until something was sent, under the name that the hold has.
             entry_id = first.id if self._behind is None else new_id()
             number = self.tried + 1
+            self._chosen_ns = means.recording.clock.ticks_ns()
             self.attempt = Attempt(means.recording, self._asked, admitted, entry_id, number)
         self.tried += 1
         return True
@@ -237,7 +239,7 @@ class Trying:
     def _note(self, attempt: Attempt, ended: str) -> None:
         """Tell the breakers, where there was a choice."""
         if self._has_choice:
-            self._means.failover.tried(attempt.admitted.place, ended)
+            self._means.failover.tried(attempt.admitted.place, ended, self._chosen_ns)
 
 
 def followed(attempt: Attempt) -> Entry:

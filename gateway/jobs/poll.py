@@ -15,7 +15,7 @@ from gateway.exchange.ports import Observer
 from gateway.jobs.ports import Books, Works
 from gateway.jobs.supervise import forever
 from gateway.kernel.clock import US_PER_SECOND, Clock
-from gateway.kernel.errors import GatewayError, UpstreamTimeout
+from gateway.kernel.errors import UpstreamTimeout
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry, EntryKind, Outcome
 from gateway.ledger.work import Due, Work
@@ -63,7 +63,15 @@ class Poller:
         """Ask what is due; how many. Raises Unavailable."""
         now_us = self._clock.wall_us()
         due = await self._works.take(now_us, ASKED_AT_ONCE, LEASE_US)
-        await asyncio.gather(*[self._one(each, now_us) for each in due])
+        asked = [self._one(each, now_us) for each in due]
+        # All are seen to their end: one that fails must not leave the others running unwatched.
+        failures = [
+            each
+            for each in await asyncio.gather(*asked, return_exceptions=True)
+            if each is not None
+        ]
+        if failures:
+            raise failures[0]
         self.overdue = await self._works.overdue(self._clock.wall_us() - LATE_US)
         return len(due)
 
@@ -94,9 +102,10 @@ class Poller:
         return asking.result()
 
     async def _told(self, work: Work) -> bool | None:
+        """What one answer breaks, whatever it is, must not keep the others, nor keep it from being given up."""
         try:
             return await self._ask(work)
-        except GatewayError as error:
+        except Exception as error:  # noqa: BLE001 - any failure is reported, and the batch asked again
             self._observer.failed("poll", error)
             return None
 

@@ -132,7 +132,7 @@ async def test_it_is_asked_until_it_has_ended_and_then_no_more(database: Databas
     assert await WorkStore(database).overdue(clock.us * 2) == 0
 
 
-@pytest.mark.parametrize("way", ["unreachable", "silent"])
+@pytest.mark.parametrize("way", ["unreachable", "silent", "broken"])
 async def test_a_question_without_an_answer_is_reported_and_asked_again(
     database: Database, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
@@ -147,15 +147,61 @@ async def test_a_question_without_an_answer_is_reported_and_asked_again(
             return True
         if way == "silent":
             await asyncio.sleep(30)
+        if way == "broken":
+            raise KeyError("a fault of our own")
         raise UpstreamUnreachable("away")
 
     polling = poller(database, ask, clock, watch)
     assert await polling.poll() == 2
-    expected = "poll UpstreamTimeout" if way == "silent" else "poll UpstreamUnreachable"
-    assert watch.failures == [expected]
+    expected = {
+        "silent": "poll UpstreamTimeout",
+        "unreachable": "poll UpstreamUnreachable",
+        "broken": "poll KeyError",
+    }
+    assert watch.failures == [expected[way]]
     clock.us += 10 * MINUTE_US
     await polling.poll()
     assert [name[-1] for name in sorted(asked)] == ["1", "1", "2"]
+
+
+async def test_a_database_that_fails_for_one_batch_leaves_none_running_unwatched(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept(database, work(1), work(2))
+    clock, ended = Wall(), []
+    clock.us += FIRST_ASKED_US
+
+    async def ask(one: Work) -> bool:
+        await asyncio.sleep(0.1 if one.work.endswith("2") else 0)
+        ended.append(one.work)
+        return True
+
+    done = WorkStore.done
+
+    async def fails(store: WorkStore, name: str) -> None:
+        if name.endswith("1"):
+            raise Unavailable("away")
+        await done(store, name)
+
+    monkeypatch.setattr(WorkStore, "done", fails)
+    with pytest.raises(Unavailable):
+        await poller(database, ask, clock, Watch()).poll()
+    assert len(ended) == 2
+
+
+async def test_a_batch_whose_question_always_fails_is_given_up_too(
+    database: Database, ledger: Ledger
+) -> None:
+    await kept(database, work())
+    clock = Wall()
+
+    async def ask(one: Work) -> bool:
+        raise RecursionError("a fault of our own")
+
+    clock.us += GIVEN_UP_US + 1
+    await poller(database, ask, clock, Watch()).poll()
+    (row,) = [row async for row in ledger.usage()]
+    assert row.flags[-1] == "batch_unfinished"
 
 
 async def test_what_never_ends_is_given_up_after_a_week_with_one_row(
