@@ -212,7 +212,9 @@ def test_doctor_tells_of_batches_that_nobody_asks(run: Run, config: str, tmp_pat
     (path,) = tmp_path.rglob("weighbridge.db")
     with closing(sqlite3.connect(path)) as database, database:
         fields = ("azure/a/batch_1", "azure", "a", "/p", "", b"{}", 0, 0, 3)
-        database.execute("INSERT INTO deferred_work VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", fields)
+        names = "work, provider, upstream, raw_path, query, creator, made_us, due_us, attempts"
+        places = ", ".join("?" * len(fields))
+        database.execute(f"INSERT INTO deferred_work ({names}) VALUES ({places})", fields)
     found = {f["check"]: f for f in records(run("doctor", "--json", "--config", config).out)}
     assert found["batches"]["state"] == "warn"
     assert found["batches"]["found"].startswith("1 ")
