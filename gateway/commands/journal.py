@@ -5,7 +5,7 @@ To add an accounting system: its form in reporting/journal.py.
 
 import asyncio
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,14 +13,17 @@ from typing import Annotated, Final
 import typer
 
 from gateway import app as composition, shipped
-from gateway.commands.output import CONSOLE, emit, stop, table
-from gateway.commands.statement_asked import Asked, gathered
+from gateway.commands.output import CONSOLE, ERRORS, emit, stop, table
+from gateway.commands.statement_asked import Asked, KeptMonth, gathered
 from gateway.commands.verify import period_of
+from gateway.config import Config
+from gateway.ledger.closing import FROZEN
 from gateway.reporting.amounts import in_words
 from gateway.reporting.journal import (
     FORMS,
     Entry,
     Head,
+    Past,
     Row,
     Unbalanced,
     entries,
@@ -28,6 +31,7 @@ from gateway.reporting.journal import (
     templated,
 )
 from gateway.reporting.statement import Statement
+from gateway.storage.closing import ClosingStore
 
 _TEMPLATE: Final = "template"
 _FORM_NAMES: Final = (*FORMS, _TEMPLATE)
@@ -47,6 +51,9 @@ def journal(
     ] = None,
     company_code: Annotated[str, typer.Option(help="of SAP")] = "",
     document_type: Annotated[str, typer.Option(help="of SAP")] = "SA",
+    draft: Annotated[
+        bool, typer.Option("--draft", help="of a month whose charges may still change")
+    ] = False,
     config: Annotated[Path | None, typer.Option()] = None,
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
@@ -55,25 +62,61 @@ def journal(
     configured = shipped.configured(config)
     composition.ready_store(configured)
     period = period_of(month)
+    day = _date(posted) or posting_date(period)
     head = Head(
-        period=period,
-        posting_date=_date(posted) or posting_date(period),
-        company_code=company_code,
-        document_type=document_type,
+        period=period, posting_date=day, company_code=company_code, document_type=document_type
     )
-
-    async def run() -> list[Statement]:
-        async with composition.opened(configured) as database:
-            found = await gathered(database, configured, Asked(period=period))
-            return [found.statement(code) for code in found.codes]
-
+    statements, past = asyncio.run(_read(configured, period))
+    if past is None and not draft:
+        stop(_unfrozen(month, statements))
     try:
-        made = entries(asyncio.run(run()))
+        made = entries(statements, past)
         columns, rows = _rows(form, template, head, made)
     except (Unbalanced, ValueError) as error:
         stop(str(error))
     _write(rows, columns, out)
     _say(made, out, json=json)
+    _say_withdrawn(statements, past or {})
+
+
+async def _read(config: Config, period: int) -> tuple[list[Statement], dict[str, Past] | None]:
+    """The month's statements, and what their entries were; None of a month that still takes rows."""
+    async with composition.opened(config) as database:
+        found = await gathered(database, config, Asked(period=period))
+        is_frozen = found.summary().state in FROZEN
+        past = await _past(ClosingStore(database), period) if is_frozen else None
+        return [found.statement(code) for code in found.codes], past
+
+
+def _unfrozen(month: str, statements: Sequence[Statement]) -> str:
+    state = statements[0].state if statements else "open"
+    return (
+        f"{month} is {state}: its charges may still change, and what is booked now would be booked again: "
+        f"weighbridge close {month} --to reconciled; or --draft, to look at them"
+    )
+
+
+async def _past(store: ClosingStore, period: int) -> dict[str, Past]:
+    """Each cost centre's entries over the steps from which on no row entered, the newest included."""
+    found: dict[str, Past] = {}
+    for step in await store.steps(period):
+        if step.state in FROZEN:
+            kept = KeptMonth(period, await store.documents(period, step.revision))
+            lines = {code: kept.statement(code).journal for code in kept.codes}
+            for code in {*lines, *found}:
+                found[code] = found.get(code, Past()).after(lines.get(code, ()))
+    return found
+
+
+def _say_withdrawn(statements: Iterable[Statement], past: Mapping[str, Past]) -> None:
+    """Name the entries of an earlier close that no longer hold."""
+    for made in statements:
+        mine = past.get(made.centre.code, Past())
+        gone = mine.number(made.number, back=1 if made.journal else 0)
+        if gone:
+            instead = f", before {mine.number(made.number)} is booked" if made.journal else ""
+            said = f"{gone} no longer holds: the month was closed again; reverse it where it was booked{instead}"
+            ERRORS.print(f"[yellow]▲[/] {said}", highlight=False)
 
 
 def _write(rows: Iterable[Row], columns: Sequence[str], out: Path) -> None:
@@ -120,7 +163,7 @@ def _say(made: Sequence[Entry], out: Path, *, json: bool) -> None:
     if json:
         for entry in made:
             debit = sum(line.debit_cents for line in entry.lines)
-            emit({"entry": entry.number, "lines": len(entry.lines), "debit_usd": f"{debit // 100}.{debit % 100:02}"})  # fmt: skip
+            emit({"entry": entry.number, "replaces": entry.replaces or None, "lines": len(entry.lines), "debit_usd": f"{debit // 100}.{debit % 100:02}"})  # fmt: skip
         return
     shown = table("Journal", (("entry", "left"), ("text", "left"), ("debit", "right"), ("credit", "right")))  # fmt: skip
     for entry in made:

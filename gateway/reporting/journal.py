@@ -14,6 +14,7 @@ from gateway.reporting.amounts import days_of, month_name
 from gateway.reporting.statement import JournalLine, Statement
 from gateway.reporting.tabular import usd
 
+DRAFT: Final = "-draft"  # ends the number of an entry whose charge may still change
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _PLACE: Final = re.compile(r"\{(\w*)\}")
 Row: TypeAlias = dict[str, str]
@@ -30,10 +31,14 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One statement's entry; its lines are balanced."""
+    """One statement's entry; its lines are balanced.
+
+    number    what an accounting system knows it by: the same for the same charge, whichever step it is read from
+    replaces  the number of the entry that this one takes the place of, which has to be reversed first; '' for none
+    """
 
     number: str
-    revision: int
+    replaces: str
     text: str
     lines: tuple[JournalLine, ...]
 
@@ -47,8 +52,32 @@ def posting_date(period: int) -> str:
     return f"{period // 100}-{period % 100:02}-{days_of(period):02}"
 
 
-def entries(statements: Iterable[Statement]) -> list[Entry]:
-    """The entries of statements that post. Raises Unbalanced, naming the first that does not balance."""
+class Past(msgspec.Struct, frozen=True):
+    """What a cost centre's entry was over the frozen steps of a close. ``times``: how many entries it has had."""
+
+    times: int = 0
+    lines: tuple[JournalLine, ...] = ()
+
+    def after(self, lines: tuple[JournalLine, ...]) -> "Past":
+        """With the lines of the next step: another entry only where they are others."""
+        if lines == self.lines:
+            return self
+        return Past(self.times + bool(lines), lines)
+
+    def number(self, statement: str, back: int = 0) -> str:
+        """The number of its newest entry, or of one so many before; '' where there was none."""
+        nth = self.times - back
+        if nth < 1:
+            return ""
+        return statement if nth == 1 else f"{statement}-r{nth}"
+
+
+def entries(statements: Iterable[Statement], past: Mapping[str, Past] | None = None) -> list[Entry]:
+    """The entries of statements that post. Raises Unbalanced, naming the first that does not balance.
+
+    past  by cost centre, of a month that is frozen, its last step among them; None: it is not, and what is written
+          are drafts, whose numbers say so
+    """
     found = []
     for made in statements:
         if not made.journal:
@@ -66,7 +95,13 @@ def entries(statements: Iterable[Statement]) -> list[Entry]:
                 "with people import, or statements.account in the configuration"
             )
         text = f"Model inference {month_name(made.period)}, {made.title}"
-        found.append(Entry(made.number, made.revision, text, made.journal))
+        if past is None:
+            found.append(Entry(f"{made.number}{DRAFT}", "", f"Draft: {text}", made.journal))
+            continue
+        mine = past.get(made.centre.code, Past()).after(made.journal)
+        replaced = mine.number(made.number, back=1)
+        said = f"{text}, replaces {replaced}" if replaced else text
+        found.append(Entry(mine.number(made.number), replaced, said, made.journal))
     return found
 
 
@@ -74,7 +109,7 @@ def netsuite(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
     """NetSuite's journal import: one row per line, grouped by external id."""
     for entry, line in _lines(found):
         yield {
-            "External ID": _number(entry),
+            "External ID": entry.number,
             "Date": head.posting_date,
             "Currency": head.currency,
             "Memo": inert(entry.text),
@@ -95,7 +130,7 @@ def sap(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
             "Posting Date": head.posting_date.replace("-", ""),
             "Document Date": head.posting_date.replace("-", ""),
             "Currency": head.currency,
-            "Reference": _number(entry),
+            "Reference": entry.number,
             "G/L Account": line.account,
             "Debit/Credit": "S" if line.debit_cents else "H",
             "Amount": usd(line.debit_cents - line.credit_cents),
@@ -108,7 +143,7 @@ def generic(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
     """A plain table that any import can be told about."""
     for entry, line in _lines(found):
         yield {
-            "entry": _number(entry),
+            "entry": entry.number,
             "posting_date": head.posting_date,
             "currency": head.currency,
             "account": line.account,
@@ -179,8 +214,3 @@ def _lines(found: Iterable[Entry]) -> Iterator[tuple[Entry, JournalLine]]:
     for entry in found:
         for line in entry.lines:
             yield entry, line
-
-
-def _number(entry: Entry) -> str:
-    """The statement's number, and its revision where it is not the first."""
-    return f"{entry.number}-r{entry.revision}" if entry.revision > 1 else entry.number

@@ -218,3 +218,37 @@ def test_names_are_for_the_owner_and_never_kept(
     connection.close()
     assert b"user-0001" in documents
     assert b"Person One" not in documents
+
+
+def test_the_entry_of_a_charge_has_one_number_at_every_step_and_another_only_when_it_changed(
+    run: Run, config: str, store: Path, tmp_path: Path
+) -> None:
+    run("people", "import", str(tmp_path / "people.csv"), "--config", config)
+
+    def exported(*more: str) -> tuple[SimpleNamespace, list[tuple[str, str | None]]]:
+        done = run("journal", MONTH, "--out", str(tmp_path / "j.csv"), "--json", *more, "--config", config)  # fmt: skip
+        made = [json.loads(line) for line in done.out.splitlines()]
+        return done, [(one["entry"], one["replaces"]) for one in made]
+
+    close(run, config, "provisional")
+    refused, nothing = exported()
+    assert (refused.status, nothing) == (2, [])
+    assert f"{MONTH} is provisional" in refused.err
+    assert exported("--draft")[1] == [(f"{MONTH}-4100-draft", None)]
+    note = ("--note", "Equal.")
+    close(run, config, "reconciled", *note)
+    assert exported()[1] == [(f"{MONTH}-4100", None)]
+    close(run, config, "approved")
+    assert exported()[1] == [(f"{MONTH}-4100", None)]
+    close(run, config, "provisional", "--note", "another row came")
+    book(store, [{"user": "user-0099", "app": "search"}])
+    close(run, config, "provisional")
+    close(run, config, "reconciled", *note)
+    again, entries = exported()
+    assert entries == [(f"{MONTH}-4100-r2", f"{MONTH}-4100")]
+    said = " ".join(again.err.split())
+    assert f"{MONTH}-4100 no longer holds" in said
+    assert f"before {MONTH}-4100-r2 is booked" in said
+    close(run, config, "approved")
+    close(run, config, "posted", "--journal", "1000482291")
+    assert exported()[1] == entries

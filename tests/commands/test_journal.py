@@ -43,7 +43,18 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def journal(config: Path, *words: str) -> SimpleNamespace:
-    return ran("journal", "2026-10", *words, "--config", str(config))
+    return ran("journal", "2026-10", *words, "--draft", "--config", str(config))
+
+
+def test_a_month_that_is_not_frozen_has_drafts_only(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "j.csv"
+    refused = ran("journal", "2026-10", "--out", str(out), "--config", str(config))
+    assert (refused.status, out.exists()) == (2, False)
+    assert "2026-10 is open: its charges may still change" in " ".join(refused.err.split())
+    done = journal(config, "--out", str(out), "--json")
+    said = [json.loads(line) for line in done.out.splitlines()]
+    assert said
+    assert all(one["entry"].endswith("-draft") and one["replaces"] is None for one in said)
 
 
 def test_a_file_balances_and_debits_what_the_statements_charge(

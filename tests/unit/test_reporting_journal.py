@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.reporting.compose import Books, journal as journal_of
-from gateway.reporting.journal import FORMS, Head, Unbalanced, entries, posting_date, templated
+from gateway.reporting.journal import (
+    FORMS,
+    Head,
+    Past,
+    Unbalanced,
+    entries,
+    posting_date,
+    templated,
+)
 from gateway.reporting.organisation import CostCentre
 from gateway.reporting.statement import JournalLine, Line, Statement
 
@@ -54,7 +62,7 @@ def test_debits_equal_credits_in_every_entry_of_every_form(
     month: list[tuple[list[int], int, bool]],
 ) -> None:
     made = statements(month)
-    found = entries(made)
+    found = entries(made, {})
     charged = {one.number: one.cents for one in made if one.centre.posts and one.cents}
     sums: dict[str, Decimal] = {}
     for row in FORMS["sap"].rows(HEAD, found):
@@ -77,16 +85,16 @@ def test_what_does_not_balance_or_names_no_account_is_refused() -> None:
         made, journal=(*made.journal, JournalLine("4100", "652100", "more", 1, 0))
     )
     with pytest.raises(Unbalanced, match=r"debits 10\.01, credits 10\.00"):
-        entries([tampered])
+        entries([tampered], {})
     nameless = msgspec.structs.replace(
         made, journal=tuple(msgspec.structs.replace(line, account="") for line in made.journal)
     )
     with pytest.raises(Unbalanced, match="has no account"):
-        entries([nameless])
+        entries([nameless], {})
 
 
 def test_a_template_of_ones_own_fills_what_it_names_and_refuses_what_is_none() -> None:
-    found = entries([statement("4100", [123_456], 1000)])
+    found = entries([statement("4100", [123_456], 1000)], {})
     rows = list(templated(("Konto", "Soll", "Haben"), ("{account}", "{debit}", "{credit}"), HEAD, found))  # fmt: skip
     assert rows[0] == {"Konto": "652100", "Soll": "1244.56", "Haben": "0.00"}
     assert [row["Haben"] for row in rows[1:]] == ["1234.56", "10.00"]
@@ -98,13 +106,43 @@ def test_a_template_of_ones_own_fills_what_it_names_and_refuses_what_is_none() -
     assert literal[0]["a"] == "{entry.__class__}"
 
 
-def test_texts_stay_texts_and_revisions_are_entries_of_their_own() -> None:
-    evil = msgspec.structs.replace(
-        statement("4100", [100]), centre=CostCentre("4100", "=1+1"), revision=2
-    )
-    (entry,) = entries([evil])
+def test_the_number_of_an_entry_is_that_of_its_charge_not_of_the_step_it_is_read_from() -> None:
+    one, other = statement("4100", [100]), statement("4100", [101])
+    past = Past()
+    for made, number, replaced in (
+        (one, "2026-10-4100", ""),
+        (one, "2026-10-4100", ""),
+        (other, "2026-10-4100-r2", "2026-10-4100"),
+        (other, "2026-10-4100-r2", "2026-10-4100"),
+        (one, "2026-10-4100-r3", "2026-10-4100-r2"),
+    ):
+        past = past.after(made.journal)
+        for revision in (2, 3, 4):
+            read = msgspec.structs.replace(made, revision=revision)
+            (entry,) = entries([read], {"4100": past})
+            assert (entry.number, entry.replaces) == (number, replaced)
+            assert entry.text.endswith(f", replaces {replaced}") == bool(replaced)
+
+
+def test_a_charge_that_was_withdrawn_and_comes_again_is_another_entry() -> None:
+    made = statement("4100", [100])
+    gone = Past().after(made.journal).after(())
+    assert (gone.number("n"), gone.lines) == ("n", ())
+    assert gone.after(made.journal).number("n") == "n-r2"
+    assert Past().number("n") == Past().number("n", back=1) == ""
+
+
+def test_what_may_still_change_is_a_draft_by_its_number_and_text() -> None:
+    (entry,) = entries([statement("4100", [100])])
+    assert (entry.number, entry.replaces) == ("2026-10-4100-draft", "")
+    assert entry.text.startswith("Draft: ")
+
+
+def test_texts_stay_texts() -> None:
+    evil = msgspec.structs.replace(statement("4100", [100]), centre=CostCentre("4100", "=1+1"))
+    (entry,) = entries([evil], {})
     entry = msgspec.structs.replace(entry, text="=cmd()")
     row = next(FORMS["netsuite"].rows(HEAD, [entry]))
     assert row["Memo"] == "'=cmd()"
-    assert row["External ID"] == "2026-10-4100-r2"
+    assert row["External ID"] == "2026-10-4100"
     assert posting_date(202602) == "2026-02-28"
