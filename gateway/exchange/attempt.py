@@ -77,6 +77,11 @@ class Attempt:
     flags     of every record of it
     """
 
+    __slots__ = (
+        "_asked", "_decoded", "_first_ns", "_frame", "_pace", "_recording", "admitted", "begun_ns", "failure", "filter",
+        "flags", "has_left", "id", "is_sent", "is_settled", "meter", "number", "response",
+    )  # fmt: skip
+
     def __init__(
         self,
         recording: Recording,
@@ -179,6 +184,11 @@ class Attempt:
         """The entry of one that brought no answer to be used: refused, or never heard of again."""
         outcome = Outcome.ERROR if self.status else Outcome.UPSTREAM_FAILED
         return self.entry(self.read(), self.admitted.counts, outcome)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the meter may still have to be given some of what came."""
+        return self._decoded is not None
 
     async def caught_up(self) -> Reading:
         """What the meter has read, once it has been given all that came."""

@@ -146,7 +146,8 @@ class Exchange:
     @property
     def attempt(self) -> Attempt:
         """The attempt that runs, or whose answer is passed on."""
-        return self.trying.attempt
+        assert self._trying is not None
+        return self._trying.attempt
 
     @property
     def upstream(self) -> Upstream:
@@ -173,9 +174,9 @@ class Exchange:
         admitted = await self._shared.admission.admit(
             self._provider, self._call, self._inbound, asked.started_us, drawn(asked.request_id)
         )
-        admitted = await self._shared.owning.admit(
-            self._provider, self._inbound, admitted, asked.started_us
-        )
+        owning = self._shared.owning
+        if owning.concerns(admitted, self._inbound.body):
+            admitted = await owning.admit(self._provider, self._inbound, admitted, asked.started_us)
         if self._provider.object_schemes:
             admitted = await readable(self._provider, self._inbound.body, admitted)
         if admitted.owner is not None:
@@ -204,11 +205,13 @@ class Exchange:
         """
         assert self._admitted is not None
         held = () if self._reserved is None else self._reserved.held.flags
-        response = await self.trying.run(self._admitted, self._inbound, held=held, placed=placed)
-        self.filter = self.attempt.filter
+        trying = self.trying
+        response = await trying.run(self._admitted, self._inbound, held=held, placed=placed)
+        attempt = trying.attempt
+        self.filter = attempt.filter
         if self._call.dialect is not None:
-            self.attempt.listen()
-            if response.head.status < booking.NOT_AN_ANSWER:
+            attempt.listen()
+            if self._reserved is not None and response.head.status < booking.NOT_AN_ANSWER:
                 self._let_grow(response.head)
         return response
 
@@ -238,7 +241,7 @@ class Exchange:
         attempt = self.attempt
         if attempt.is_settled:
             return
-        reading = self.reading = await attempt.caught_up()
+        reading = self.reading = await attempt.caught_up() if attempt.is_behind else attempt.read()
         if not self.metered:
             attempt.is_settled = True
             await self._keep(reading)
@@ -267,7 +270,8 @@ class Exchange:
             await self._shared.spool.settle(entry)
         finally:
             self._shared.reserving.holding.settle(held, entry)
-        await self._keep(reading, entry if self._call.reserved else None)
+        if reading.made:
+            await self._keep(reading, entry if self._call.reserved else None)
 
     async def _keep(self, reading: Reading, created: Entry | None = None) -> None:
         """Claim what the answer made, durably, for whoever may touch it from now on."""

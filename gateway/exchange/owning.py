@@ -63,6 +63,20 @@ class Owning:
         self._canonical = canonical
         self._withholding = Withholding(resources)
 
+    def concerns(self, admitted: Admitted, body: bytes) -> bool:
+        """Whether a call may have to do with kept things, so that ``admit`` has to look: nearly none has."""
+        call, request = admitted.call, admitted.request
+        return (
+            call.resource is not None
+            or call.lists
+            or call.removes
+            or call.reserved
+            or request.is_tied
+            or request.works_on is not None
+            or bool(request.refers or request.brings)
+            or _may_name(body)
+        )
+
     async def admit(
         self, provider: Provider, inbound: Inbound, admitted: Admitted, at_us: int
     ) -> Admitted:
@@ -86,7 +100,7 @@ class Owning:
         if call.lists:
             _require_all(call, principal, admitted.upstream)
         names, body = _named_beside(call, request), inbound.body
-        if body and body[0] in _JSON_STARTS and may_refer(body):
+        if _may_name(body):
             found = await _named(body)
             names = References(names.named | found.named, names.brought | found.brought)
         if not (any(names) or call.reserved):
@@ -255,6 +269,10 @@ def _require_all(call: Call, principal: Principal, upstream: Upstream) -> None:
             f"{call.operation} shows what every team keeps here: retrieve by id, use a key made with "
             "--allow-shared, or set single_tenant = true on the upstream if all its keys are one tenant"
         )
+
+
+def _may_name(body: bytes) -> bool:
+    return bool(body) and body[0] in _JSON_STARTS and may_refer(body)
 
 
 def _named_beside(call: Call, request: Request) -> References:

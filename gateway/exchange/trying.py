@@ -49,6 +49,10 @@ class Means:
 class Trying:
     """``attempt``: the one that runs; ``tried``: how many there were, those included that sent nothing."""
 
+    __slots__ = (
+        "_asked", "_behind", "_client", "_has_choice", "_left", "_means", "attempt", "tried",
+    )  # fmt: skip
+
     def __init__(self, means: Means, asked: Asked, client: Client, admitted: Admitted) -> None:
         self._means = means
         self._asked = asked
@@ -74,8 +78,8 @@ class Trying:
         ``held``: flags of its hold; where it passes without one, its intents are made durable. ``placed``:
         called before every attempt. Raises UpstreamFailed and its kinds.
         """
-        self._left = list(admitted.options)
         self._has_choice = bool(admitted.elsewhere)
+        self._left = list(admitted.options) if self._has_choice else [admitted]
         failure: GatewayError | None = None
         while self._choose():
             if placed is not None:
@@ -83,7 +87,7 @@ class Trying:
             self.attempt.flags = held
             failure = await self._send(inbound)
             if failure is None:
-                if not self._is_refused():
+                if not (self._has_choice and self._is_refused()):
                     return self._response
                 await self._refused()
         self._conclude(failure)

@@ -14,7 +14,7 @@ from gateway.metering.prompt import Function, Image, Prompt, Schema, ToolCall, T
 from gateway.wire.jsondoc import Json, arr, obj, string
 from gateway.wire.pixels import pixels_of_data_url
 
-_PLAIN: Final = frozenset({"role", "content"})
+_PLAIN: Final = 2  # members of a message that has only a role and a content
 _FORMAT: Final = "response_format"
 
 
@@ -81,8 +81,9 @@ def tool_call(function: Json) -> ToolCall:
 def _turn(message: Json) -> Turn:
     if not isinstance(message, dict):
         raise MalformedBody('every entry of "messages" must be an object with "role" and "content"')
-    if message.keys() <= _PLAIN and type(text := message.get("content")) is str:
-        return Turn(string(message, "role") or "user", text)
+    text, role = message.get("content"), message.get("role")
+    if len(message) == _PLAIN and type(text) is str and type(role) is str:  # nothing else is there
+        return Turn(role or "user", text)
     content = content_of(message.get("content"))
     legacy = obj(message, "function_call")
     return Turn(
