@@ -72,19 +72,19 @@ def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     speed = string(asked, "speed")
     refuse_twins_inside(body, asked, "thinking", ("budget_tokens",))
-    hosted = hosted_tools(arr(asked, "tools"))
+    hosted = hosted_tools(arr(asked, "tools")) if "tools" in asked else ()
     return Request(
         model=string(asked, "model"),
         stream=asked.get("stream") is True,
         prompt=_prompt(asked),
         # The second name is that of the older text completions.
         output_ceiling=with_thoughts(
-            largest(*(asked_number(asked.get(name)) for name in _LIMITS)), asked.get("thinking")
+            largest(*[asked_number(asked.get(name)) for name in _LIMITS]), asked.get("thinking")
         ),
         tier=string(asked, "service_tier") if speed in (None, _BASE_SPEED) else speed,
         writes=asked_writes(asked, body, "cache_control"),
         hosted=len(hosted) + len(arr(asked, "mcp_servers")),
-        tool_units=tool_units(hosted),
+        tool_units=tool_units(hosted) if hosted else {},
     )
 
 
@@ -94,7 +94,7 @@ def _prompt(asked: dict[str, Json]) -> Prompt:
     legacy = string(asked, "prompt")
     if legacy is not None:
         turns.append(Turn("user", legacy))
-    functions = tuple(_function(tool) for tool in arr(asked, "tools"))
+    functions = tuple([_function(tool) for tool in arr(asked, "tools")])
     return Prompt("chat", tuple(turns), functions)
 
 
@@ -105,6 +105,8 @@ def _function(tool: Json) -> Function:
 
 
 def _turn(role: str | None, content: Json) -> Turn:
+    if isinstance(content, str):
+        return Turn(role or "user", content)
     turn = TurnBuilder()
     _read_content(turn, content, _BLOCKS_NESTING_MAX)
     return turn.turn(role)

@@ -56,20 +56,31 @@ def _read_request(body: bytes) -> Request:
     refuse_twins_inside(body, asked, _CONFIG, ("maxTokens",))
     refuse_twins_inside(body, asked, _OWN, (*_OWN_LIMITS, *_OWN_ANSWERS, _CONFIG, "thinking"))
     own = obj(asked, _OWN)
+    answers = [asked_number(own.get(name)) for name in _OWN_ANSWERS] if own else ()
+    writes = asked_writes(asked, body, "cachePoint")
+    if own:
+        writes += asked_writes(own, body, "cache_control")
     return Request(
         prompt=_prompt(asked),
         output_ceiling=with_thoughts(_ceiling(asked, own), own.get("thinking")),
-        choices=largest(*(asked_number(own.get(name)) for name in _OWN_ANSWERS)) or 1,
+        choices=largest(*answers) or 1,
         tier=tier_of(asked.get("serviceTier"), asked.get("performanceConfig")),
-        writes=asked_writes(asked, body, "cachePoint") + asked_writes(own, body, "cache_control"),
+        writes=writes,
         guarded=bool(asked.get("guardrailConfig")),
-        hosted=sum(1 for tool in arr(obj(asked, "toolConfig"), "tools") if at(tool, "systemTool")),
+        hosted=_hosted(asked) if "toolConfig" in asked else 0,
     )
+
+
+def _hosted(asked: dict[str, Json]) -> int:
+    tools = arr(obj(asked, "toolConfig"), "tools")
+    return sum([1 for tool in tools if at(tool, "systemTool")])
 
 
 def _ceiling(asked: dict[str, Json], own: dict[str, Json]) -> int | None:
     """The largest limit by any of the names that may reach the model."""
     given = [asked_number(obj(asked, _CONFIG).get("maxTokens"))]
+    if not own:  # as nearly always
+        return given[0]
     given += [
         asked_number(each.get(name)) for each in (own, obj(own, _CONFIG)) for name in _OWN_LIMITS
     ]
@@ -99,14 +110,15 @@ def _prompt(asked: dict[str, Json]) -> Prompt:
     if asked.get("promptVariables"):
         turns.append(_variables(obj(asked, "promptVariables")))
     tools = arr(obj(asked, "toolConfig"), "tools")
+    schema = _schema(asked) if "outputConfig" in asked else None
+    return Prompt("chat", tuple(turns), tuple([_function(tool) for tool in tools]), schema)
+
+
+def _schema(asked: dict[str, Json]) -> Schema | None:
     structure = at(asked, "outputConfig", "textFormat", "structure", "jsonSchema")
-    schema = Schema(string(structure, "name") or "", None, string(structure, "schema"))
-    return Prompt(
-        "chat",
-        tuple(turns),
-        tuple(_function(tool) for tool in tools),
-        schema if structure else None,
-    )
+    if not structure:
+        return None
+    return Schema(string(structure, "name") or "", None, string(structure, "schema"))
 
 
 def _variables(variables: dict[str, Json]) -> Turn:

@@ -50,7 +50,7 @@ class Trying:
     """``attempt``: the one that runs; ``tried``: how many there were, those included that sent nothing."""
 
     __slots__ = (
-        "_asked", "_behind", "_client", "_has_choice", "_left", "_means", "attempt", "tried",
+        "_asked", "_behind", "_chosen_ns", "_client", "_has_choice", "_left", "_means", "attempt", "tried",
     )  # fmt: skip
 
     def __init__(self, means: Means, asked: Asked, client: Client, admitted: Admitted) -> None:

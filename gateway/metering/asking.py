@@ -15,12 +15,12 @@ from gateway.kernel.errors import MalformedBody
 from gateway.metering.prompt import Image, ToolCall, Turn
 from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object
 from gateway.wire.pixels import pixels_of
+from gateway.wire.spelling import may_escape
 
 ASKED_MAX: Final = 2**31 - 1  # no provider takes more; larger values are theirs to refuse
 # As protobuf JSON takes a number in quotes: "8", "8.0", "80e-1".
 _QUOTED: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,2})?")
 _STARTS: Final = frozenset(b"{[ \t\r\n")
-_ESCAPED: Final = b"\\u00"  # a name may be spelt with escapes
 
 
 def read_object(body: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
@@ -54,7 +54,7 @@ def refuse_twins_inside(
     """
     if not isinstance(asked.get(member), dict):
         return
-    if _ESCAPED not in body and not any(
+    if not may_escape(body) and not any(
         body.count(b'"%b"' % each.encode()) > 1 for each in sensitive
     ):
         return

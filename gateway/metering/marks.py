@@ -6,14 +6,14 @@ To read another lifetime: one line in ``_LIFETIMES``.
 from typing import Final
 
 from gateway.wire.jsondoc import Json, string
+from gateway.wire.spelling import may_escape
 
 _LIFETIMES: Final = {None: "cache_write_5m", "5m": "cache_write_5m", "1h": "cache_write_1h"}
-_ESCAPED: Final = b"\\u00"  # a name may be spelt with escapes
 
 
 def asked_writes(asked: dict[str, Json], body: bytes, mark: str) -> tuple[str, ...]:
     """The units that members called ``mark``, anywhere in the body, may write; a lifetime not known as the longest."""
-    if mark.encode() not in body and _ESCAPED not in body:
+    if mark.encode() not in body and not may_escape(body):
         return ()
     found: set[str] = set()
     waiting: list[Json] = [asked]

@@ -125,10 +125,11 @@ def _refuse_duplicates(raw: bytes, sensitive: tuple[str, ...]) -> None:
 
 
 def _is_filled(raw: bytes) -> bool:
-    """Whether a compact object's members, each name once, take up all its bytes: none is left for a second one.
+    """Whether an object's members, each name once, take up all its bytes: none is left for a second one.
 
     Every member stands with at least two quotes, a colon and a comma or brace; a name's escapes and any
     blank only add to that. So where the decoder's one value per name adds up to the whole, there is no more.
+    With a blank behind every colon and comma, as Python writes it, the whole is put together again to tell.
     """
     try:
         values = _SHALLOW.decode(raw)
@@ -136,7 +137,18 @@ def _is_filled(raw: bytes) -> bool:
         return False
     names, written = "".join(values), b"".join(values.values())
     size = len(written) + len(names.encode("utf-8", "surrogatepass")) + 4 * len(values)
-    return size + 1 == len(raw)
+    if size + 1 == len(raw):
+        return True
+    return size + 2 * len(values) == len(raw) and raw == _spaced(values)
+
+
+def _spaced(values: dict[str, msgspec.Raw]) -> bytes:
+    """An object of these members as Python's own encoder writes it, where no name needs an escape."""
+    members = [
+        b'"%b": %b' % (name.encode("utf-8", "surrogatepass"), value)
+        for name, value in values.items()
+    ]
+    return b"{%b}" % b", ".join(members)
 
 
 def _distinct_spans(raw: bytes) -> dict[str, tuple[int, int]] | None:

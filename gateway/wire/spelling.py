@@ -11,6 +11,13 @@ HARMLESS_MAX: Final = (
     512  # names that are known to mean nothing else, of each set of sensitive ones
 )
 HARMLESS_CHARS_MAX: Final = 64
+_ESCAPE: Final = b"\\"
+_ASCII: Final = b"\\u00"
+
+
+def may_escape(raw: bytes) -> bool:
+    """Whether a document may spell a name of ASCII letters otherwise than it reads."""
+    return _ESCAPE in raw and _ASCII in raw  # the first look is the quick one
 
 
 class Spelling:

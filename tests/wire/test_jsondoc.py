@@ -133,6 +133,8 @@ def test_an_object_whose_names_differ_is_accepted(value: dict[str, Json], encode
         b'{"mod\\u0065l":"a","\\u006Dodel":"b"}',
         b'{ "mo\\u0064el" : "a" , "x" : "\\\\" , "model" : "b" }',
         b'{"stream":false,"x":[1,2],"stream":true}',
+        # As long as it would be with blanks behind its colons and commas, and once only.
+        b'{"model":11,"model":22,"a":1,"b":1,"c":1,"d":1,"e":1}',
     ],
 )
 def test_a_sensitive_name_twice_is_refused_in_any_spelling(raw: bytes) -> None:

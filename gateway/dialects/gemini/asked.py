@@ -92,6 +92,10 @@ def _read_part(turn: TurnBuilder, part: Json) -> None:
     if not isinstance(part, dict):
         turn.opaque()
         return
+    text = part.get("text")
+    if len(part) == 1 and type(text) is str:  # nothing else is there
+        turn.text(text)
+        return
     for member, read in _PARTS.items():
         value = either(part, member)
         if value is not None:
