@@ -122,8 +122,9 @@ def rounds(mutant: Mutant, found: Reach) -> tuple[Round, ...]:
     """
     own, *others = rounds_of(mutant.file)
     reaching = found.of(Place(mutant.file, mutant.where))
-    then = [Round(files, within(files, reaching)) for files in others]
-    return (Round(own, within(own, reaching)), Round(own), *(part for part in then if part.tests))
+    first, *then = [within(files, reaching) for files in (own, *others)]
+    later = [Round(tuple({test.split("::")[0]: None for test in tests}), tests) for tests in then]
+    return (Round(own, first), Round(own, asked=first), *(part for part in later if part.tests))
 
 
 def _trial(mutant: Mutant, source: str, found: Reach) -> Trial:

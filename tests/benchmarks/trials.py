@@ -50,10 +50,11 @@ class Verdict(StrEnum):
 
 
 class Round(NamedTuple):
-    """Test files, and of those the tests to ask, in this order; None: all."""
+    """Test files, and of those the tests to ask, in this order; None: all but those ``asked`` before."""
 
     files: tuple[str, ...]
     tests: tuple[str, ...] | None = None
+    asked: tuple[str, ...] = ()
 
 
 class Trial(NamedTuple):
@@ -66,14 +67,19 @@ class Trial(NamedTuple):
 
 
 class _Chosen:
-    """A plugin: runs the named tests in their order."""
+    """A plugin: runs the tests of a round, in their order where it names one."""
 
-    def __init__(self, tests: Sequence[str]) -> None:
-        self._places = {test: place for place, test in enumerate(tests)}
+    def __init__(self, part: Round) -> None:
+        self._places = {test: place for place, test in enumerate(part.tests or ())}
+        self._asked = frozenset(part.asked)
+        self._is_named = part.tests is not None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """After pytest's own ordering by fixtures."""
+        if not self._is_named:
+            items[:] = [item for item in items if item.nodeid not in self._asked]
+            return
         chosen = [item for item in items if item.nodeid in self._places]
         items[:] = sorted(chosen, key=lambda item: self._places[item.nodeid])
 
@@ -205,13 +211,15 @@ def _try(tree: Path, trial: Trial) -> int:
 def asked(tree: Path, part: Round, *plugins: object) -> int:
     """Run the tests of a round, up to the first that fails: the exit code."""
     options = ("-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=0")
-    chosen = () if part.tests is None else (_Chosen(part.tests),)
-    code = int(pytest.main([*options, *part.files], plugins=[pytest_timeout, *chosen, *plugins]))
+    plugins = (pytest_timeout, _Chosen(part), *plugins)
+    code = int(pytest.main([*options, *part.files], plugins=list(plugins)))
     if not str(sys.modules["gateway"].__file__).startswith(str(tree)):
         raise RuntimeError("another gateway than the tree's was tested")
-    # A mutant that renames the chosen tests is not killed by that: the whole file is asked next.
-    missing = part.tests is not None and code == pytest.ExitCode.NO_TESTS_COLLECTED
-    return 0 if missing else code
+    # Nobody left to ask is no verdict; nor is a mutant killed by renaming tests: all others of the file are asked next.
+    none_left = code == pytest.ExitCode.NO_TESTS_COLLECTED and (
+        part.tests is not None or part.asked
+    )
+    return 0 if none_left else code
 
 
 def _silence() -> None:
