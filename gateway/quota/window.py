@@ -68,12 +68,8 @@ def _month(index: int) -> date:
 
 
 def _midnight(zone: str, day: date) -> int:
-    """Local midnight; where a day has none, the first moment after the gap."""
-    local = datetime.combine(day, time(), _zone(zone))
-    us = epoch_us(local)
-    found = instant(us).astimezone(_zone(zone))
-    # In a gap fold=0 counts with the offset before it: that moment shows as later the same day.
-    return us if found.date() >= day else epoch_us(local.replace(fold=1))
+    """Local midnight; where a day has none, the moment the clock before the gap would have called so: later that day."""
+    return epoch_us(datetime.combine(day, time(), _zone(zone)))  # fold=0: the offset before a gap
 
 
 @lru_cache(64)

@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from gateway.exchange.booking import (
     Counts,
     Used,
+    charged,
     circumstances,
     main_total,
     outcome_of,
@@ -24,6 +25,7 @@ from gateway.metering.count import Confidence, Count
 from gateway.metering.meter import Reading
 from gateway.metering.usage import Component, Provenance, Source
 from gateway.pricing.book import Book
+from gateway.pricing.contract import Bargain, Contract, Term
 from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.row import Row
 from gateway.providers.contract import Deployment, Served
@@ -68,6 +70,14 @@ def test_what_the_answer_says_is_billed_as_it_stands(
 def test_a_refusal_bills_nothing_whatever_it_says(source: Source, status: int) -> None:
     found = used(Reading(TOLD, source, final=False), status, COUNTS)
     assert (found.components, found.provenance) == ((), Provenance.REPORTED)
+
+
+def test_a_refusal_that_charges_its_prompt_bills_our_count_of_it() -> None:
+    charging = Reading(TOLD, final=True, flags=("prompt_charged",))
+    found = used(charging, 400, Counts(counted(11)))
+    assert found == Used((Component("main", {"input_text": 11}),), Provenance.ESTIMATED)
+    assert used(charging, 400, None) == Used((), Provenance.REPORTED)
+    assert used(Reading(TOLD), 400, Counts(counted(11))) == Used((), Provenance.REPORTED)
 
 
 @pytest.mark.parametrize("status", [0, 200, 299])
@@ -236,6 +246,22 @@ def test_a_price_that_is_not_whole_is_flagged_by_its_status(
     assert (found.flags, found.circumstances) == (flags, under)
     if found.charge.status == "priced":
         assert found.charge.list_pico == 6
+
+
+def test_what_was_used_is_charged_by_book_and_contract() -> None:
+    terms = ("cloud", "model-a", "global", "", "", "standard")
+    book = Book.compile(
+        [Row(terms=terms, unit="input_text", pico=2, per=1, source="s", evidence="manual")]
+    )
+    under = Circumstances("cloud", "model-a", "global", 5)
+    agreed = Bargain(Contract(name="c", terms=(Term(discount_bp=5_000),)))
+    used_ = Used((Component("main", {"input_text": 3}),), Provenance.REPORTED)
+    found = charged(book, under, used_, agreed)
+    assert (found.charge.list_pico, found.charge.net_pico) == (6, 3)
+    assert (found.catalog, found.contract) == (book.catalog, agreed.id)
+    assert charged(book, under, used_, None).contract is None
+    unknown = charged(book, under, Used((), Provenance.ESTIMATED, known=False), agreed)
+    assert unknown.charge.net_pico is None
 
 
 def test_what_is_not_known_has_no_price_and_not_a_price_of_zero() -> None:

@@ -170,6 +170,7 @@ def test_a_ladder_of_net_figures_is_made_once_and_is_never_the_lists() -> None:
             assert 2 * price.pico * other.per == other.pico * price.per
     other_book = book(1, 2, 3).ladder(AT)
     assert agreed.ladder(other_book, key_of(AT)) is not first
+    assert agreed.ladder(of_list, key_of(AT)) is first
 
 
 def test_what_is_agreed_is_in_the_name_that_rows_keep() -> None:

@@ -125,6 +125,23 @@ def test_a_midnight_that_does_not_exist_is_the_moment_the_clock_landed_on() -> N
     assert (begun.day, begun.hour) == (6, 1)
 
 
+@pytest.mark.parametrize("minute", [*range(-2, 3), 15, 29, 30, 31, 60])
+@pytest.mark.parametrize("window", ["day", "week", "month"])
+def test_a_day_that_begins_after_its_missing_midnight_is_in_one_window(
+    minute: int, window: str
+) -> None:
+    # Toronto went from 23:30 to 00:30: between that and where midnight would have been it is a new day already.
+    moment = at("1919-03-31T04:30", "UTC") + minute * 60_000_000
+    one = budget(window, "America/Toronto", 4)
+    span = window_of(one, moment)
+    assert span.end_us is not None
+    assert span.start_us <= moment < span.end_us
+    assert window_of(one, span.end_us).start_us == span.end_us
+    assert previous(one, window_of(one, span.end_us)) == span
+    longest = {"day": 25, "week": 7 * 24 + 1, "month": 31 * 24 + 1}[window]
+    assert span.end_us - span.start_us <= longest * HOUR_US
+
+
 @pytest.mark.parametrize(
     ("moment", "window", "year_start", "first", "last"),
     [
