@@ -147,6 +147,21 @@ def test_a_higher_layer_cuts_the_lower_only_at_its_own_place_and_context() -> No
     ]
 
 
+def test_what_a_higher_layer_leaves_of_a_lower_is_never_empty() -> None:
+    def left(*over: tuple[int, int]) -> list[tuple[int, int]]:
+        rows = [row("output_text", 2, since_us=since, until_us=until, layer=Layer.IMPORTED, issue=1) for since, until in over]  # fmt: skip
+        lower = row("output_text", 1, since_us=10, until_us=20)
+        found = made(lower, *rows, unit="output_text")
+        return [(since, until) for _, pico, _, since, until in found if pico == 1]
+
+    assert left() == [(10, 20)]
+    assert left((10, 15)) == [(15, 20)]
+    assert left((15, 20)) == [(10, 15)]
+    assert left((5, 10), (20, 25)) == [(10, 20)]
+    assert left((12, 14), (14, 16)) == [(10, 12), (16, 20)]
+    assert left((10, 20)) == left((5, 20), (25, 30)) == left((5, 25), (30, 40)) == []
+
+
 def test_a_reference_follows_the_layer_that_stands() -> None:
     rows = (ALIAS, row("output_text", 1), layered("output_text", 9, Layer.IMPORTED, since_us=10))
     assert made(*rows, unit="output_reasoning") == [

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gateway.pricing.resolve import Names, canonical
+from gateway.pricing.resolve import Names, canonical, shortest
 
 KNOWN = Names(
     frozenset(
@@ -78,3 +78,17 @@ def test_no_names_have_no_model() -> None:
 def test_whatever_resolves_is_a_model_of_the_book_and_begins_the_name(name: str) -> None:
     model = canonical(KNOWN, (name,))
     assert model is None or (model in KNOWN.models and (name.startswith(model) or KNOWN.aliases))
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [
+        ("gpt-5.4", "gpt-5.4"),
+        ("nova:0", "nova"),
+        ("claude-s-20250929-v1:0", "claude-s"),
+        ("claude-s-v1-2026-01-02", "claude-s-v1"),
+        ("claude-s-2026-13-02", "claude-s-2026-13-02"),
+    ],
+)
+def test_a_new_models_name_is_bare_of_every_suffix(name: str, bare: str) -> None:
+    assert shortest(name) == bare
