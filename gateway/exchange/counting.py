@@ -40,10 +40,18 @@ class Counting:
         """The tokens of what the model was seen to write."""
         if self._counter is None:
             return _UNCOUNTED
-        if _characters(observed) <= INLINE_CHARACTERS_MAX:
-            return self._counter.output(observed, model)
+        if (count := self.output_at_once(observed, model)) is not None:
+            return count
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._counter.output, observed, model)
+
+    def output_at_once(self, observed: Observed, model: str) -> Count | None:
+        """The same where it is quick; None where there is so much to count that others would wait."""
+        if self._counter is None:
+            return _UNCOUNTED
+        if _characters(observed) > INLINE_CHARACTERS_MAX:
+            return None
+        return self._counter.output(observed, model)
 
     @staticmethod
     def roughly(observed: Observed) -> Count:
@@ -69,4 +77,6 @@ class Counting:
 def _characters(observed: Observed) -> int:
     """The length of all that a model was seen to write."""
     written = len(observed.text) + len(observed.reasoning)
-    return written + sum([len(call.arguments) for call in observed.tool_calls])
+    for call in observed.tool_calls:
+        written += len(call.arguments)
+    return written

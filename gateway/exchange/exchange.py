@@ -246,7 +246,7 @@ class Exchange:
             attempt.is_settled = True
             await self._keep(reading)
             return
-        counts = await self._count(reading)
+        counts = self._counted(reading) or await self._count(reading)
         outcome = booking.outcome_of(reading, attempt.status, outcome, saw_all=saw_all)
         if self.growth is not None and self.growth.is_stopped:
             outcome, attempt.flags = Outcome.INTERRUPTED, (*attempt.flags, STOPPED)
@@ -320,6 +320,14 @@ class Exchange:
     def _withdraw(self) -> None:
         """Nothing was used: what is held is free again."""
         self._shared.reserving.holding.void(self._held)
+
+    def _counted(self, reading: Reading) -> Counts | None:
+        """The same as ``_count``, where that is quick and nothing need be waited for; else None."""
+        admitted = self.attempt.admitted
+        if admitted.counts is None:
+            return None
+        output = self._shared.counting.output_at_once(reading.observed, admitted.model or "")
+        return None if output is None else Counts(admitted.counts.input, output)
 
     async def _count(self, reading: Reading) -> Counts | None:
         """tiktoken's count of the output; a cancelled wait still leaves the input's."""

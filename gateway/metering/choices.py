@@ -107,16 +107,17 @@ class ChoicesReader:
         """What is known so far."""
         finished = self.written
         settled = seen.whole or finished or not self._usage_with_choices
-        reading = usage_reading(self._usage, settled=settled)
-        flags = ("error_event",) if self._failed else ()
+        usage = self._usage
+        reading = usage_reading(usage, settled=settled)
+        made = tuple(self._sounds)
         return replace(
             reading,
             model=self._model,
-            tier=self._tier or _traffic_type(self._usage),
-            complete=seen.whole or (finished and self._usage is not None),
+            tier=self._tier or _traffic_type(usage),
+            complete=seen.whole or (finished and usage is not None),
             observed=self._observed(),
-            flags=reading.flags + flags,
-            made=(*(() if self._id is None else (self._id,)), *self._sounds),
+            flags=(*reading.flags, "error_event") if self._failed else reading.flags,
+            made=made if self._id is None else (self._id, *made),
         )
 
     def _choice(self, choice: Json) -> None:
@@ -164,6 +165,8 @@ class ChoicesReader:
 
 def _traffic_type(usage: Json) -> str | None:
     """The tier that a compatible endpoint says inside the usage, under its own vendor's name."""
+    if not isinstance(usage, dict) or "extra_properties" not in usage:
+        return None
     for extra in obj(usage, "extra_properties").values():
         if found := string(extra, "traffic_type"):
             return found

@@ -18,6 +18,11 @@ from gateway.wire.jsondoc import Json
 
 # Text first: cached and written tokens whose modality is not stated are taken from text, then onwards.
 _MODALITIES: Final = ("text", "image", "audio", "video")
+# By modality: the member that states a part, and the units it is carved into. Spelt out once, not per answer.
+_MEMBERS: Final = {name: f"{name}_tokens" for name in _MODALITIES}
+_INPUTS: Final = {name: f"input_{name}" for name in _MODALITIES}
+_READS: Final = {name: f"cache_read_{name}" for name in _MODALITIES}
+_OUTPUTS: Final = {f"output_{name}": member for name, member in _MEMBERS.items()}
 _LIFETIMES: Final = {
     "ttl_5m_tokens": "cache_write_5m",
     "ttl_30m_tokens": "cache_write_30m",
@@ -102,7 +107,8 @@ def _is_silent(details: Mapping[str, Json]) -> bool:
 
 
 def _part(details: Mapping[str, Json], name: str) -> int:
-    return count_of(details.get(name)) or 0
+    found = details.get(name)
+    return 0 if found is None else count_of(found) or 0
 
 
 def _reasoning(
@@ -133,25 +139,32 @@ def _carve_input(total: int, details: Mapping[str, Json], rest: str) -> dict[str
     _take(left, sum(written.values()))
     for modality, count in left.items():
         if count:
-            written[f"input_{modality}"] = count
+            written[_INPUTS[modality]] = count
     return written | cached
 
 
 def _modalities(total: int, details: Mapping[str, Json], rest: str) -> dict[str, int]:
     """The input by modality; ``rest`` takes what the stated ones leave."""
-    resting = rest.removeprefix("input_")
-    counts = {name: _part(details, f"{name}_tokens") for name in _MODALITIES if name != resting}
-    left = total - sum(counts.values())
+    counts: dict[str, int] = {}
+    left = total
+    for name, member in _MEMBERS.items():
+        part = 0 if _INPUTS[name] == rest else _part(details, member)
+        counts[name] = part
+        left -= part
     if left < 0:
         raise UsageInvalid(f"parts {counts!r} exceed their total {total}")
-    return {name: counts.get(name, left) for name in _MODALITIES}
+    counts[rest.removeprefix("input_")] = left
+    return counts
 
 
 def _cached(details: Mapping[str, Json], left: dict[str, int]) -> dict[str, int]:
     """What was read from cache, by modality, taken out of ``left``."""
-    by_modality = _first_object(details, (_CACHED_DETAILS,)) or {}
-    stated = {name: _part(by_modality, f"{name}_tokens") for name in _MODALITIES}
+    by_modality = _first_object(details, (_CACHED_DETAILS,))
     total = count_of(details.get("cached_tokens"))
+    if not by_modality:
+        taken = _take(left, total or 0)
+        return {_READS[name]: count for name, count in taken.items() if count}
+    stated = {name: _part(by_modality, member) for name, member in _MEMBERS.items()}
     unstated = (total or 0) - sum(stated.values()) if total is not None else 0
     if unstated < 0:
         raise UsageInvalid(f"parts {stated!r} exceed their total {total}")
@@ -161,7 +174,7 @@ def _cached(details: Mapping[str, Json], left: dict[str, int]) -> dict[str, int]
             raise UsageInvalid(f"more {name} read from cache than there was input")
     for name, count in _take(left, unstated).items():
         stated[name] += count
-    return {f"cache_read_{name}": count for name, count in stated.items() if count}
+    return {_READS[name]: count for name, count in stated.items() if count}
 
 
 def _written(details: Mapping[str, Json]) -> dict[str, int]:
@@ -178,6 +191,8 @@ def _take(left: dict[str, int], wanted: int) -> dict[str, int]:
     """Take tokens out of ``left``, text first. Raises UsageInvalid where there are not enough."""
     taken: dict[str, int] = {}
     for name in _MODALITIES:
+        if not wanted:
+            return taken
         count = min(left[name], wanted)
         left[name] -= count
         wanted -= count
@@ -193,7 +208,7 @@ def _carve_output(
     if not reasoning and _is_silent(details):
         return {rest: total} if total else {}
     # Accepted and rejected predictions are inside the total, and are plain output.
-    parts = {f"output_{name}": _part(details, f"{name}_tokens") for name in _MODALITIES}
+    parts = {unit: _part(details, member) for unit, member in _OUTPUTS.items()}
     del parts[rest]
     parts["output_reasoning"] = reasoning
     return carve(rest, total, parts)

@@ -152,12 +152,21 @@ def _add(
 
 def _charge(lines: list[ChargeLine], *, ambiguous: bool) -> Charge:
     """The lines, their sums where every line has one, and how they are known."""
-    listed = [line.list_pico for line in lines if line.list_pico is not None]
-    if len(listed) == len(lines):
-        net = [line.net_pico for line in lines if line.net_pico is not None]
-        return Charge(tuple(lines), sum(listed), sum(net), _PRICED)
-    status = Status.PARTIAL if listed else Status.UNPRICED
-    return Charge(tuple(lines), None, None, Status.AMBIGUOUS if ambiguous else status)
+    total = net = 0
+    for line in lines:
+        if line.list_pico is None or line.net_pico is None:
+            return Charge(tuple(lines), None, None, _gap(lines, ambiguous=ambiguous))
+        total += line.list_pico
+        net += line.net_pico
+    return Charge(tuple(lines), total, net, _PRICED)
+
+
+def _gap(lines: list[ChargeLine], *, ambiguous: bool) -> Status:
+    """How a charge is known of which at least one line has no price."""
+    if ambiguous:
+        return Status.AMBIGUOUS
+    is_known = any(line.list_pico is not None for line in lines)
+    return Status.PARTIAL if is_known else Status.UNPRICED
 
 
 def _paid(charge: Charge) -> Charge:

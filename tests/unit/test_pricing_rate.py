@@ -449,6 +449,24 @@ def test_a_book_that_has_rated_before_rates_as_if_it_looked_at_every_row(
         assert net.net_pico == (sum(line.net_pico or 0 for line in lines) if is_whole else None)
 
 
+@pytest.mark.parametrize("tier", ["standard", "batch"])
+@pytest.mark.parametrize("unit", ["input_text", "output_text", "web_search_requests"])
+def test_a_steady_price_is_the_charge_under_a_contract_too(unit: str, tier: str) -> None:
+    book, bargain = Book.compile(ROWS), Bargain(CONTRACT)
+    for at_us in (0, 19, 20, 49, 50, 89, 90):
+        at = here(at_us=at_us, tier=tier)
+        found = steady(book, at, unit, bargain)
+        for quantity in (0, 1, 3, 100, 101, 10**9 + 7):
+            charge = rate(book, at, {unit: quantity}, bargain)
+            if found is not None and found.stands(quantity, at_us):
+                assert found.charge(quantity) == charge
+            else:
+                assert found is None or quantity > 100
+        if tier == "batch" and unit == "input_text":
+            assert found is not None
+            assert found.stands(10**9, at_us)
+
+
 def test_a_line_without_a_price_says_what_it_is_of() -> None:
     part = Component("tool", {"images_out": 3}, "nobody")
     (line,) = rate_components(BOOK, here(), (part,)).lines
