@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.exchange.ports import Observer
 from gateway.jobs.ports import Books, Works
-from gateway.jobs.supervise import forever
+from gateway.jobs.supervise import attempted, forever
 from gateway.kernel.clock import US_PER_SECOND, Clock
 from gateway.kernel.errors import UpstreamTimeout
 from gateway.kernel.ids import new_id
@@ -93,21 +93,14 @@ class Poller:
     async def _has_ended(self, work: Work) -> bool | None:
         """None where there was no answer."""
         async with asyncio.TaskGroup() as group:
-            asking = group.create_task(self._told(work))
+            # What one answer breaks, whatever it is, must not keep the others, nor keep it from being given up.
+            asking = group.create_task(attempted("poll", self._ask(work), self._observer))
             await asyncio.wait((asking,), timeout=ASK_S_MAX)
             asking.cancel()
         if asking.cancelled():
             self._observer.failed("poll", UpstreamTimeout("no whole answer about a batch in time"))
             return None
         return asking.result()
-
-    async def _told(self, work: Work) -> bool | None:
-        """What one answer breaks, whatever it is, must not keep the others, nor keep it from being given up."""
-        try:
-            return await self._ask(work)
-        except Exception as error:  # noqa: BLE001 - any failure is reported, and the batch asked again
-            self._observer.failed("poll", error)
-            return None
 
 
 def wait_us(due: Due) -> int:

@@ -6,12 +6,13 @@ here with a ``step`` that returns how long to pause, and one line in app.py.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.exchange.ports import Observer
 
 MS_PER_S: Final = 1000
 PAUSE_MS_MAX: Final = 5_000
+T = TypeVar("T")
 
 
 async def forever(
@@ -30,3 +31,12 @@ async def forever(
             observer.failed(what, error)
             failed_ms = wait_ms = min(2 * failed_ms, PAUSE_MS_MAX)
         await asyncio.sleep(wait_ms / MS_PER_S)
+
+
+async def attempted(what: str, part: Awaitable[T], observer: Observer) -> T | None:
+    """Await one of several parts of a step: its failure is reported, and keeps none of the others; then None."""
+    try:
+        return await part
+    except Exception as error:  # noqa: BLE001 - the same, for a part
+        observer.failed(what, error)
+        return None
