@@ -1,4 +1,4 @@
-"""weighbridge drift and the doctor's line, over a real ledger."""
+"""weighbridge drift and the doctor's line, on each store."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry, Line, Outcome
 from gateway.storage.ledger import Ledger
 from gateway.storage.partitions import Partitions
-from tests.commands.lines import Run
+from tests.commands.lines import ran
 
 AT_US = 1_795_000_000_000_000
 
@@ -29,10 +29,10 @@ def row(at: int, reported: int, **changes: Any) -> Entry:
     return Entry(**(fields | changes))
 
 
-def booked(folder: Path, rows: Iterable[Entry]) -> Path:
+def booked(folder: Path, url: str, rows: Iterable[Entry]) -> Path:
     """A configuration whose ledger holds the rows."""
     config = folder / "w.toml"
-    config.write_text(f'[storage]\nfolder = "{folder}"\n', encoding="utf-8")
+    config.write_text(f'[storage]\nfolder = "{folder}"\nurl = "{url}"\n', encoding="utf-8")
     configured = shipped.configured(config)
     composition.ready_store(configured)
 
@@ -45,11 +45,11 @@ def booked(folder: Path, rows: Iterable[Entry]) -> Path:
     return config
 
 
-def test_a_provider_that_begins_to_count_otherwise_is_seen(run: Run, tmp_path: Path) -> None:
+def test_a_provider_that_begins_to_count_otherwise_is_seen(url: str, tmp_path: Path) -> None:
     before = [row(n, 1000) for n in range(600)]
     after = [row(1000 + n, 1200, flags=("tier_mismatch",)) for n in range(150)]
-    config = booked(tmp_path, [*before, *after])
-    done = run("drift", "--since", "2026-11-01", "--config", str(config), "--json")
+    config = booked(tmp_path, url, [*before, *after])
+    done = ran("drift", "--since", "2026-11-01", "--config", str(config), "--json")
     (found,) = [json.loads(line) for line in done.out.splitlines()]
     assert done.status == 1
     assert (found["rows"], found["compared"], found["ratio_ppm"]) == (750, 750, 1_040_000)
@@ -59,18 +59,18 @@ def test_a_provider_that_begins_to_count_otherwise_is_seen(run: Run, tmp_path: P
         "exact_off",
         "tier_mismatch",
     ]
-    shown = run("drift", "--since", "2026-11-01", "--config", str(config)).out
+    shown = ran("drift", "--since", "2026-11-01", "--config", str(config)).out
     assert "azure/gpt-5.4" in shown
     assert "another tier served than asked for: 20.0 % of rows" in " ".join(shown.split())
-    doctor = run("doctor", "--config", str(config), "--json").out
+    doctor = ran("doctor", "--config", str(config), "--json").out
     lines = [json.loads(line) for line in doctor.splitlines()]
     assert {line["state"] for line in lines if line["check"] == "drift"} == {"warn"}
 
 
-def test_where_nothing_drifts_it_says_so(run: Run, tmp_path: Path) -> None:
-    config = booked(tmp_path, [row(n, 1001) for n in range(10)])
-    done = run("drift", "--since", "2026-11-01", "--config", str(config))
+def test_where_nothing_drifts_it_says_so(url: str, tmp_path: Path) -> None:
+    config = booked(tmp_path, url, [row(n, 1001) for n in range(10)])
+    done = ran("drift", "--since", "2026-11-01", "--config", str(config))
     assert (done.status, "nothing drifts" in done.out) == (0, True)
-    none = run("drift", "--since", "2026-12-24", "--config", str(config))
+    none = ran("drift", "--since", "2026-12-24", "--config", str(config))
     assert (none.status, "no rows" in none.out) == (0, True)
-    assert run("drift", "--since", "tomorrow", "--config", str(config)).status == 2
+    assert ran("drift", "--since", "tomorrow", "--config", str(config)).status == 2
