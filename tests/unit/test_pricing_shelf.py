@@ -4,8 +4,16 @@ import msgspec
 
 from gateway.pricing.atlas import Atlas
 from gateway.pricing.charged import Price, offers
-from gateway.pricing.row import Row
-from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Whereabouts, shelf_of
+from gateway.pricing.row import FOREVER, Row
+from gateway.pricing.shelf import (
+    ANY_PROMPT,
+    NOTHING,
+    Quotes,
+    Shelf,
+    Span,
+    Whereabouts,
+    shelf_of,
+)
 
 
 def row(unit: str, pico: int, geo: str = "", region: str = "", **changes: object) -> Row:
@@ -46,6 +54,34 @@ def test_the_highest_tier_strictly_exceeded_then_applies() -> None:
     assert [TIERED.tier(size, 60) for size in (0, 100, 101, 200, 201)] == [0, 0, 100, 100, 200]
     assert [TIERED.tier(size, 49) for size in (100, 101, 201)] == [0, 100, 100]
     assert TIERED.tier(201, 50) == 200
+
+
+def test_a_span_is_from_the_last_edge_up_to_the_next_and_for_prompts_below_every_tier() -> None:
+    rows = [row("input_text", n, since_us=10 * n, until_us=10 * n + 10) for n in (1, 2)]
+    one = shelf(*rows, row("output_text", 5, since_us=15), row("input_text", 9, context_gt=200), row("input_text", 7, context_gt=100, since_us=25))  # fmt: skip
+    spans = {at_us: one.span("input_text", at_us) for at_us in (9, 10, 19, 20, 24, 25, 30, 99)}
+    assert {at_us: (span.since_us, span.until_us) for at_us, span in spans.items()} == {
+        9: (0, 10), 10: (10, 20), 19: (10, 20), 20: (20, 25), 24: (20, 25), 25: (25, 30),
+        30: (30, FOREVER), 99: (30, FOREVER),
+    }  # fmt: skip
+    assert {span.tokens_max for span in spans.values()} == {100}
+    assert one.span("web_search_requests", 7) == Span(7, 7, 100)
+    assert shelf(*rows).span("input_text", 10) == Span(10, 20, ANY_PROMPT)
+
+
+def test_within_a_span_a_unit_has_one_price() -> None:
+    one = shelf(
+        row("input_text", 1, until_us=12), row("input_text", 2, since_us=14, until_us=30),
+        row("input_text", 3, since_us=30), row("input_text", 4, context_gt=5, since_us=20),
+    )  # fmt: skip
+    for at_us in range(40):
+        span = one.span("input_text", at_us)
+        assert span.since_us <= at_us < span.until_us
+        for other_us in range(span.since_us, min(span.until_us, 40)):
+            for tokens in (0, span.tokens_max):
+                assert Quotes(one, other_us, tokens, nowhere).price("input_text") == Quotes(
+                    one, at_us, 0, nowhere
+                ).price("input_text")
 
 
 def test_a_price_is_followed_by_the_next_without_a_gap() -> None:
