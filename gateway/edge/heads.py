@@ -52,10 +52,11 @@ class SeenHead:
         return headers, body
 
 
-def seen_head(octets: bytes, scope: dict[str, Any]) -> SeenHead | None:
+def seen_head(octets: bytes, scope: dict[str, Any], head_bytes_max: int) -> SeenHead | None:
     """What to recognise a head by that was accepted just now, whole and with its whole body; None where it cannot be.
 
-    octets  the read it came in · scope  what it became; copied
+    octets  the read it came in · scope  what it became; copied · head_bytes_max  no head may be longer, whatever
+    the digits of its length
     """
     found = _LENGTH.search(octets, 0, octets.find(_END) + 2)
     names = [name for name, _ in scope["headers"]]
@@ -63,6 +64,8 @@ def seen_head(octets: bytes, scope: dict[str, Any]) -> SeenHead | None:
         return None
     start, end = found.span(1)
     after = octets[end : octets.find(_END, end) + len(_END)]
+    if start + DIGITS_MAX + len(after) > head_bytes_max:
+        return None
     return SeenHead(
         octets[:start],
         after,

@@ -154,7 +154,8 @@ class StrictProtocol(TimedProtocol):
             # The request came in one read, as nearly all do: the next one may be the same but for its body.
             self._patience -= 1
             if self._patience < PATIENCE:  # who asks once pays for nothing
-                self._seen = seen_head(data, cast("dict[str, Any]", self.scope))
+                scope = cast("dict[str, Any]", self.scope)
+                self._seen = seen_head(data, scope, self.limits.head_bytes_max)
 
     def _take_again(self, seen: SeenHead, data: bytes) -> bool:
         """A whole request in one read, with the head of the last: nothing of it needs to be parsed."""

@@ -147,10 +147,11 @@ def test_what_an_application_writes_into_a_scope_stays_in_that_scope(served: Any
             scope["written"] = scope["state"]["written"] = True
 
 
-def head_of(octets: bytes) -> SeenHead | None:
+def head_of(octets: bytes, head_bytes_max: int = 1_000) -> SeenHead | None:
     lines = octets.split(b"\r\n\r\n", 1)[0].split(b"\r\n")[1:]
     fields = [line.split(b":", 1) for line in lines]
-    return seen_head(octets, {"headers": [(n.lower(), v.strip(b" \t")) for n, v in fields]})
+    headers = [(name.lower(), value.strip(b" \t")) for name, value in fields]
+    return seen_head(octets, {"headers": headers}, head_bytes_max)
 
 
 @given(st.integers(0, 10**DIGITS_MAX * 10))
@@ -186,3 +187,9 @@ def test_what_is_not_all_there_is_left_to_the_parser(size: int) -> None:
 def test_a_head_without_a_length_cannot_be_recognised() -> None:
     assert head_of(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n") is None
     assert head_of(asked(b"Content-Encoding: gzip\r\n")) is None
+
+
+def test_a_head_that_another_length_could_make_too_long_is_not_recognised() -> None:
+    size = len(FIRST) - len(b"hello") - len(b"5") + DIGITS_MAX
+    assert head_of(FIRST, size) is not None
+    assert head_of(FIRST, size - 1) is None
