@@ -11,6 +11,7 @@ from gateway.reporting.amounts import (
     in_words,
     month_name,
     percent,
+    span,
     tokens,
 )
 
@@ -116,6 +117,21 @@ def test_a_share_with_other_places() -> None:
 )
 def test_tokens_in_words(count: int, words: str) -> None:
     assert tokens(count) == words.replace("-", MINUS)
+
+
+def test_the_days_of_a_period_in_words_so_far_or_whole() -> None:
+    said = [
+        span(202602, "UTC"),
+        span(202610, "Europe/Berlin", "2026-10-25"),
+        span(202610, "UTC", "2026-10-02"),
+        span(202610, "UTC", "2026-10-01"),
+    ]
+    assert said == [
+        "1\N{EN DASH}28 February 2026 (UTC)",
+        "1\N{EN DASH}25 October 2026 so far (Europe/Berlin)",
+        "1\N{EN DASH}2 October 2026 so far (UTC)",
+        "1 October 2026 so far (UTC)",
+    ]
 
 
 def test_a_period_in_words_and_in_days() -> None:
