@@ -190,6 +190,4 @@ def _plain(scope: str) -> str:
 
 
 def _per_million(side: Side) -> str:
-    if not side.tokens:
-        return "0"
     return format_usd(side.pico * _MILLION // side.tokens)

@@ -117,6 +117,9 @@ def test_several_tiers_are_named_in_order_and_those_without_tokens_are_not() -> 
     both.add(0, 0, "global", "flex")
     both.scopes = {"global": 1_000}
     assert note(theirs=both) == "invoiced under tier batch, priority, metered under standard"
+    nothing = note(side(0, USD, tier="flex"), side(0, 0, tier="batch"))
+    assert nothing == "invoiced under tier none, metered under none"
+    assert cause(side(0, USD), Side()) == cause(Side(), side(0, USD)) == "not invoiced"
     nameless = side(pico=2 * USD, tier="")
     assert note(theirs=nameless) == "invoiced under tier none, metered under standard"
 
@@ -135,7 +138,9 @@ def test_tokens_in_another_cache_class_agree_to_a_hundredth_of_what_is_missing()
     assert [of(gap) for gap in (-9, -8, 0, 8, 9)] == [OPEN, "cache", "cache", "cache", OPEN]
     # Of few tokens one may still be missing.
     assert [of(gap, 50) for gap in (-2, -1, 1, 2)] == [OPEN, "cache", "cache", OPEN]
+    assert [of(gap, 990) for gap in (9, 10)] == ["cache", OPEN]
     assert cause(theirs=side(pico=2 * USD), class_gap=0) == "price"
+    assert cause(side(0, USD), side(0, 0), class_gap=0) == "not invoiced"
 
 
 def test_what_other_days_make_good_to_a_hundredth_is_late() -> None:
@@ -143,6 +148,7 @@ def test_what_other_days_make_good_to_a_hundredth_is_late() -> None:
         return cause(side(1_000), side(200), neighbour_gap=neighbour_gap)
 
     assert [of(gap) for gap in (791, 792, 800, 808, 809)] == [OPEN, "late", "late", "late", OPEN]
+    assert cause(side(1_000), side(10), neighbour_gap=1_000) == OPEN
     assert cause(side(0, USD), side(0, 2 * USD)) == "not invoiced"
 
 
@@ -162,6 +168,7 @@ def test_a_thousandth_of_both_tokens_and_money_is_close_enough() -> None:
     assert [of(10, 10), of(-10, -10), of(11, 10), of(10, 11), of(-11, 0), of(1, -11)] == [
         "within 0.1 %", "within 0.1 %", OPEN, OPEN, OPEN, OPEN,
     ]  # fmt: skip
+    assert cause(side(9_990), side(10_000)) == OPEN
     back = side(10_000, -10 * USD)
     assert cause(back, side(10_001, -10 * USD)) == "within 0.1 %"
 
@@ -180,5 +187,6 @@ def test_attempts_that_were_sent_again_explain_only_what_is_too_much() -> None:
         "1,234 attempts failed and were sent again: the provider may bill both"
     )
     assert cause(theirs=side(500), retried=3) == OPEN
+    assert cause(side(500), side(501), retried=3) == "retry billed twice"
     assert cause(theirs=side(1_500)) == OPEN
     assert note(theirs=side(1_500)).startswith("nothing explains this")
