@@ -178,3 +178,13 @@ def test_the_months_are_the_sums_of_their_days_whatever_their_period() -> None:
         (day, 202611, unit) for day in ("2026-10", "2026-11") for unit in ("input_text", "request")
     }
     assert msgspec.json.encode(list(days.values())) == before  # what is summed stays as it was
+
+
+def test_only_what_replaces_a_rows_price_takes_an_unpriced_request_back() -> None:
+    flagged = {
+        kind: unpriced_requests(entry(kind=kind, flags=(ADJUSTS_UNPRICED,))) for kind in EntryKind
+    }
+    assert {kind for kind, count in flagged.items() if count == -1} == {
+        EntryKind.ADJUSTMENT, EntryKind.REPRICE,
+    }  # fmt: skip
+    assert sum(flagged.values()) == -2
