@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.meter import Reading
 from gateway.metering.usage import COUNT_MAX, Component, Source, UsageInvalid
+from gateway.wire.jsondoc import Json
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recorded" / "usage.jsonl"
 COUNT = st.integers(0, 10_000)
@@ -322,3 +323,31 @@ def test_every_recorded_usage_balances() -> None:
         reading = usage_reading(usage)
         assert reading.balances()
         assert reading.final
+
+
+@pytest.mark.parametrize(
+    ("details", "counts"),
+    [
+        # The cache says no modality: text first, then whatever there is; nothing of what there is not.
+        (
+            {"image_tokens": 60, "audio_tokens": 40, "cached_tokens": 70},
+            {"input_audio": 30, "cache_read_image": 60, "cache_read_audio": 10},
+        ),
+        ({"video_tokens": 100, "cached_tokens": 100}, {"cache_read_video": 100}),
+        # It says some of them, all of them, and some without a total.
+        (
+            {"audio_tokens": 50, "cached_tokens": 10, "cached_tokens_details": {"audio_tokens": 4}},
+            {"input_text": 44, "input_audio": 46, "cache_read_text": 6, "cache_read_audio": 4},
+        ),
+        (
+            {"audio_tokens": 50, "cached_tokens_details": {"audio_tokens": 50}},
+            {"input_text": 50, "cache_read_audio": 50},
+        ),
+    ],
+)
+def test_what_was_read_from_cache_is_taken_out_of_the_modalities_there_are(
+    details: dict[str, Json], counts: dict[str, int]
+) -> None:
+    found = read_inclusive({"prompt_tokens": 100, "prompt_tokens_details": details})
+    assert found is not None
+    assert found.counts == counts
