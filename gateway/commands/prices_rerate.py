@@ -19,10 +19,11 @@ from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.entry import Entry, EntryKind
-from gateway.ledger.reprice import Tariff, repriced
+from gateway.ledger.reprice import PartsUnproved, Tariff, repriced
 from gateway.pricing.contract import Contracts
 from gateway.storage.rerating import Rerating, keep, rerated, rows_between
 
+_SHOWN_MAX: Final = 5
 _SETTLING_US: Final = 86_400_000_000  # so long the truth about an estimate may still arrive
 Path_ = Annotated[Path | None, typer.Option("--config", help="configuration file")]
 
@@ -35,6 +36,9 @@ class Change(msgspec.Struct):
     priced: int = 0  # that had no whole price before
     list_pico: int = 0
     net_pico: int = 0
+    unproved: list[
+        str
+    ] = []  # ids of rows that are left alone: what they were charged in cannot be told
 
     def add(self, row: Entry, corrections: Sequence[Entry], made: Sequence[Entry]) -> None:
         """Count a row with the corrections it gets."""
@@ -68,7 +72,11 @@ def rerate_prices(
     tariff = Tariff(book, Contracts(configured.contracts), spilling(configured))
     now_us = SystemClock().wall_us()
     premises.ready_store(configured)
-    changes = asyncio.run(_run(configured, span, _repricing(tariff, now_us), dry_run=dry_run, quiet=json))  # fmt: skip
+    unproved: list[Entry] = []
+    reprice = _repricing(tariff, now_us, unproved)
+    changes = asyncio.run(_run(configured, span, reprice, dry_run=dry_run, quiet=json))
+    for row in unproved:
+        changes[_key(row)].unproved.append(str(row.id))
     done = _total(changes.values())
     if not dry_run:
         record = Rerating(
@@ -93,14 +101,20 @@ def spilling(configured: Config) -> dict[tuple[str, str], str]:
     }
 
 
-def _repricing(tariff: Tariff, now_us: int) -> Callable[[Entry, Sequence[Entry]], Sequence[Entry]]:
+def _repricing(
+    tariff: Tariff, now_us: int, unproved: list[Entry]
+) -> Callable[[Entry, Sequence[Entry]], Sequence[Entry]]:
     def reprice(row: Entry, corrections: Sequence[Entry]) -> Sequence[Entry]:
         waiting = row.kind in ESTIMATES and not any(
             one.kind is EntryKind.ADJUSTMENT for one in corrections
         )
         if waiting and now_us - row.occurred_us < _SETTLING_US:
             return ()
-        return repriced(row, corrections, tariff, now_us)
+        try:
+            return repriced(row, corrections, tariff, now_us)
+        except PartsUnproved:
+            unproved.append(row)
+            return ()
 
     return reprice
 
@@ -121,10 +135,13 @@ async def _run(
             task = progress.add_task("", total=whole)
             found = rerated(database, reprice, *span, dry_run=dry_run)
             async for row, corrections, made in found:
-                key = (row.period, row.provider, row.model or "")
-                changes[key].add(row, corrections, made)
+                changes[_key(row)].add(row, corrections, made)
                 progress.advance(task, 1 + len(corrections))
     return changes
+
+
+def _key(row: Entry) -> Key:
+    return row.period, row.provider, row.model or ""
 
 
 async def _keep(configured: Config, record: Rerating) -> None:
@@ -149,6 +166,7 @@ def _record(key: Key, change: Change) -> dict[str, object]:
         "rows": change.rows,
         "repriced": change.repriced,
         "newly_priced": change.priced,
+        "unproved": change.unproved,
         "list_usd": usd(change.list_pico),
         "net_usd": usd(change.net_pico),
     }
@@ -157,9 +175,12 @@ def _record(key: Key, change: Change) -> dict[str, object]:
 def _show(changes: dict[Key, Change], catalog: str, *, dry_run: bool) -> None:
     moved = {key: change for key, change in changes.items() if change.repriced}
     total = _total(changes.values())
+    if total.unproved:
+        _show_unproved(total.unproved)
     if not moved:
+        right = total.rows - len(total.unproved)
         CONSOLE.print(
-            f"[green]✓[/] {total.rows:,} rows are charged as catalog {catalog} says",
+            f"[green]✓[/] {right:,} rows are charged as catalog {catalog} says",
             highlight=False,
         )
         return
@@ -175,6 +196,17 @@ def _show(changes: dict[Key, Change], catalog: str, *, dry_run: bool) -> None:
     shown.add_section()
     shown.add_row("total", "", "", *_cells(total))
     CONSOLE.print(shown)
+
+
+def _show_unproved(ids: Sequence[str]) -> None:
+    more = (
+        f" and {len(ids) - _SHOWN_MAX:,} more (--json names all)" if len(ids) > _SHOWN_MAX else ""
+    )
+    CONSOLE.print(
+        f"[yellow]▲[/] left as they are, {len(ids):,}: used in several parts, priced by how long each one's prompt "
+        f"was, and their lines do not prove which was which: {', '.join(ids[:_SHOWN_MAX])}{more}",
+        highlight=False,
+    )
 
 
 def _cells(change: Change) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ prices: so the differences sum to nothing in quantity, unless a line's price is 
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -12,16 +13,20 @@ import msgspec
 from gateway.kernel.ids import reprice_id
 from gateway.ledger.adjust import deltas, under
 from gateway.ledger.entry import Entry, EntryKind, Line
-from gateway.ledger.parts import components, facts_of
+from gateway.ledger.parts import components, facts_of, proved
 from gateway.ledger.rollup import ADJUSTS_UNPRICED, PRICED
 from gateway.ledger.validity import total
 from gateway.pricing.book import Book
 from gateway.pricing.contract import NONE, Contracts
 from gateway.pricing.dimensions import GLOBAL, Circumstances
-from gateway.pricing.rate import Charge, Status, rate_components
+from gateway.pricing.rate import Charge, Status, context_tier, rate_components
 
 SPILLED_OVER: Final = "spilled_over"
 _STATUSES: Final = frozenset({Status.PARTIAL, Status.UNPRICED, Status.AMBIGUOUS})
+
+
+class PartsUnproved(ValueError):
+    """A row used in several parts whose prices depend on how long each was, which its lines do not prove."""
 
 
 class Tariff(msgspec.Struct, frozen=True):
@@ -42,7 +47,8 @@ def repriced(
 
     One takes back what had no price, one holds the amounts: unknown and known do not add up in one row. Ids
     derive from the row, what it is charged by, and how often it was corrected: run twice, they are booked once.
-    They are of the row's own day and period; the ledger moves them where that takes no more rows.
+    They are of the row's own day and period; the ledger moves them where that takes no more rows. Raises
+    PartsUnproved where what the row was charged in cannot be told (``parts.proved``).
     """
     if any(one.kind is EntryKind.REVERSAL for one in corrections):
         return ()
@@ -50,6 +56,8 @@ def repriced(
     facts = facts_of(row, corrections)
     bargain = tariff.contracts.of(row.org, row.team, row.occurred_us)
     at = circumstances_of(facts, tariff)
+    if not proved(facts, row, partial(context_tier, tariff.book, at)):
+        raise PartsUnproved(str(row.id))
     charge = rate_components(tariff.book, at, components(facts, row), bargain)
     true = _charged(facts, at.model, charge)
     stands = _stands(facts, (row, *ordered))

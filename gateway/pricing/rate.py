@@ -121,6 +121,13 @@ def rate_components(
     return _paid(charge) if at.zero_marginal() else charge
 
 
+def context_tier(book: Book, at: Circumstances, part: Component) -> int:
+    """The context tier that a component of a call is charged at."""
+    own = part.role == MAIN and part.model is None
+    under = at if own else _under(book, at, part)
+    return book.context_tier(under, _context(under, part.counts))
+
+
 def _add(
     lines: list[ChargeLine],
     book: Book,

@@ -110,6 +110,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"+{self.layer}-{figure[:_FIGURE_CHARS]}"
 
 
+def tier_of(price_id: str) -> int | None:
+    """The context tier of the row an id is of; None where a hash stands in for it."""
+    key, _, since = price_id.rpartition("@")
+    tier = key.rpartition("/")[2]
+    return int(tier) if since and "~" not in price_id and tier.isdigit() else None
+
+
 @lru_cache(maxsize=_DATES_MAX)
 def dated(since_us: int) -> str:
     """An instant as price files write it: its UTC day where it begins one."""

@@ -1,5 +1,6 @@
 """The price book as people and programs look at it and change it: list, show, import."""
 
+import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from gateway import shipped
+from gateway import premises, shipped
 from gateway.commands.prices_rerate import spilling
+from gateway.ledger.entry import Line
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing import load
 from gateway.pricing.book import Book
 from gateway.storage.ledger import Ledger
 from tests.commands.lines import Run
+from tests.storage.conftest import make_entry
 
 OWN = "azure,gpt-5.4,global,,,standard,output_text,0,{price},1000000,USD,{since},,annex 2,row 7,manual"
 
@@ -213,6 +216,31 @@ def test_a_rerating_knows_the_scope_behind_every_place_of_a_deployment(tmp_path:
     config = tmp_path / "c.toml"
     config.write_text(PLACES, encoding="utf-8")
     assert spilling(shipped.configured(config)) == {("chat", "us"): "data_zone"}
+
+
+def test_a_row_whose_parts_cannot_be_told_is_named_and_left_alone(run: Run, tmp_path: Path) -> None:
+    used = (
+        ("input_text", 200_000),
+        ("output_text", 5),
+        ("cache_read_text", 200_000),
+        ("output_text", 7),
+    )
+    lines = tuple(Line(unit, count, None, None, None) for unit, count in used)
+    unknown = {"price_status": "unpriced", "list_pico": None, "net_pico": None}
+    at = {"provider": "azure", "model": "gpt-5.4", "scope": "global"}
+    rows = [make_entry(lines=lines, **unknown, **at), make_entry(lines=lines[:2], **unknown, **at)]
+    config = shipped.configured(tmp_path / "c.toml")
+    premises.ready_store(config)
+
+    async def append() -> None:
+        async with premises.opened(config) as database:
+            await Ledger(database).append(rows)
+
+    asyncio.run(append())
+    asked = ("prices", "rerate", "--since", "2026-11-01", "--dry-run")
+    (told,) = run(*asked, "--json").records
+    assert (told["rows"], told["repriced"], told["unproved"]) == (2, 1, [str(rows[0].id)])
+    assert str(rows[0].id) in run(*asked).out.replace("\n", "")
 
 
 def test_a_count_no_row_can_hold_is_refused_in_words(run: Run) -> None:

@@ -1,8 +1,10 @@
 """Re-rating: what a row and its corrections say in sum is what the tariff says, however often and in which order."""
 
+from itertools import groupby, pairwise
 from uuid import UUID
 
 import msgspec
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from gateway.kernel.ids import adjustment_id, family, new_id, reprice_id
@@ -10,7 +12,7 @@ from gateway.ledger.adjust import adjustment
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
 from gateway.ledger.missing import Gaps
 from gateway.ledger.parts import components
-from gateway.ledger.reprice import Tariff, by_contract, circumstances_of, repriced
+from gateway.ledger.reprice import PartsUnproved, Tariff, by_contract, circumstances_of, repriced
 from gateway.ledger.rollup import roll
 from gateway.ledger.validity import problem, total
 from gateway.metering.usage import Component
@@ -329,3 +331,77 @@ def test_deferred_work_is_charged_by_the_contract_of_whom_it_is_charged_to() -> 
     back = by_contract(msgspec.structs.replace(theirs, team="team-1"), tariff)
     assert (back.net_pico, back.contract) == (2_000, None)
     assert problem(theirs) is None
+
+
+LONG = 200_000
+TIERED = book(
+    {"input_text": 1_000, "cache_read_text": 100, "output_text": 5_000},
+    *(row(unit, 2 * pico, context_gt=LONG) for unit, pico in (("input_text", 1_000), ("cache_read_text", 100), ("output_text", 5_000))),
+)  # fmt: skip
+DEARER = book(
+    {"input_text": 1_001, "cache_read_text": 101, "output_text": 5_001},
+    *(row(unit, 2 * pico, context_gt=LONG) for unit, pico in (("input_text", 1_001), ("cache_read_text", 101), ("output_text", 5_001))),
+)  # fmt: skip
+contexts = st.dictionaries(
+    st.sampled_from(UNITS), st.sampled_from([1, 90_000, 150_000, 250_000]), min_size=1
+)
+long_parts = st.lists(
+    st.builds(Component, st.sampled_from(["main", "step"]), contexts), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(long_parts)
+def test_a_row_of_several_parts_is_charged_as_they_were_or_left_alone(
+    used: list[Component],
+) -> None:
+    base = booked(Tariff(TIERED), used)
+    try:
+        made = repriced(base, [], Tariff(DEARER), NOW_US)
+    except PartsUnproved:
+        runs = [(a.role, b.role) for a, b in pairwise(used)]
+        assert any(one == other for one, other in runs), "one part of a role is always proved"
+        return
+    runs_of = [list(run) for _, run in groupby(used, key=lambda part: part.role)]
+    units = [[unit for part in run for unit in part.counts] for run in runs_of]
+    if any(
+        len(run) > 1 and len(set(own)) == len(own) for run, own in zip(runs_of, units, strict=True)
+    ):
+        return  # nothing tells parts without a unit in common, at one tier, from one
+    assert sums([base, *made]) == sums([booked(Tariff(DEARER), used)])
+
+
+def test_parts_that_run_into_each_other_are_not_guessed_at() -> None:
+    # All of the second prompt is cached: the lines alone would make it a part of the first.
+    used = [
+        Component("step", {"input_text": 100_000, "output_text": 5}),
+        Component("step", {"cache_read_text": 150_000, "output_text": 7}),
+    ]
+    base = booked(Tariff(TIERED), used)
+    with pytest.raises(PartsUnproved, match=str(base.id)):
+        repriced(base, [], Tariff(DEARER), NOW_US)
+    short = [msgspec.structs.replace(part, counts={u: n // 2 for u, n in part.counts.items()}) for part in used]  # fmt: skip
+    assert repriced(booked(Tariff(TIERED), short), [], Tariff(DEARER), NOW_US)
+    flat = Tariff(book({"input_text": 1, "cache_read_text": 1, "output_text": 1}))
+    assert repriced(base, [], flat, NOW_US)  # no price of this book depends on a prompt's size
+
+
+def test_one_long_prompt_is_charged_again_by_tiers_it_was_not_booked_at() -> None:
+    used = [Component("main", {"input_text": 250_000, "output_text": 5})]
+    base = booked(Tariff(FULL), used)
+    made = repriced(base, [], Tariff(TIERED), NOW_US)
+    assert sums([base, *made]) == sums([booked(Tariff(TIERED), used)])
+
+
+def test_what_was_booked_at_two_tiers_was_used_in_several_parts() -> None:
+    used = [Component("main", {"input_text": 250_000}), Component("main", {"output_text": 5})]
+    with pytest.raises(PartsUnproved):
+        repriced(booked(Tariff(TIERED), used), [], Tariff(DEARER), NOW_US)
+    estimate = booked(
+        Tariff(FULL), [Component("main", {"input_text": 9})], kind=EntryKind.INTERRUPTED
+    )
+    several = [Component("main", {"input_text": n, "output_text": 5}) for n in (250_000, 100_000)]
+    truth = msgspec.structs.replace(booked(Tariff(TIERED), several), id=estimate.id)
+    adjusted = adjustment(estimate, truth)
+    with pytest.raises(PartsUnproved):
+        repriced(estimate, [adjusted], Tariff(DEARER), NOW_US)

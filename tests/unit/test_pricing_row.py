@@ -13,6 +13,7 @@ from gateway.pricing.row import (
     Layer,
     Row,
     complaints,
+    tier_of,
 )
 
 DAY_US = 86_400_000_000
@@ -134,3 +135,12 @@ def test_zero_is_a_price_and_less_is_not() -> None:
     assert len(list(complaints(row(pico=-1)))) == 1
     assert len(list(complaints(row(context_gt=-1)))) == 1
     assert list(complaints(row(per=1))) == []
+
+
+def test_the_context_tier_is_read_from_an_id_where_it_stands_there() -> None:
+    for layer in Layer:
+        made = row(context_gt=200_000, layer=layer, issue=3)
+        assert tier_of(made.price_id()) == 200_000
+        assert tier_of(row(layer=layer).price_id()) == 0
+    hashed = row("m" * 90, context_gt=7).price_id()
+    assert (tier_of(hashed), tier_of("p-input"), tier_of("")) == (None, None, None)
