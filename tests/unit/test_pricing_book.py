@@ -198,6 +198,45 @@ def test_the_units_with_a_price_are_known_per_key() -> None:
     assert book.priced(Circumstances("cloud", "n", "global", 5)) == ()
 
 
+def test_every_price_is_listed_under_its_key_and_its_place_while_it_is_valid() -> None:
+    book = Book.compile(
+        [row(1, until_us=10), row(2, "eu", since_us=10, until_us=20), row(3, unit="output_text")],
+        regions=REGIONS,
+    )
+
+    def listed(at_us: int | None = None) -> list[tuple[tuple[str, ...], str, int]]:
+        return sorted((one.place, one.unit, one.price.pico) for one in book.listed(at_us))
+
+    here, eu, output = (
+        (("", ""), "input_text", 1), (("eu", ""), "input_text", 2), (("", ""), "output_text", 3),
+    )  # fmt: skip
+    assert listed() == sorted([here, eu, output])
+    assert listed(0) == listed(9) == sorted([here, output])
+    assert listed(10) == listed(19) == sorted([eu, output])
+    assert listed(20) == [output]
+    named = {"provider": "cloud", "model": "m", "scope": "global", "tier": "standard"}
+    assert all(one.named == named for one in book.listed())
+
+
+def test_the_context_tier_of_a_prompt_is_that_of_its_key_and_instant() -> None:
+    book = Book.compile([row(1), row(2, context_gt=100), row(3, context_gt=200, since_us=50)])
+    early, late = (Circumstances("cloud", "m", "global", at_us) for at_us in (49, 150))
+    assert [book.context_tier(late, size) for size in (100, 101, 200, 201)] == [0, 100, 100, 200]
+    assert book.context_tier(early, 201) == 100
+    assert book.context_tier(Circumstances("cloud", "other", "global", 150), 201) == 0
+
+
+def test_a_catalog_is_the_first_sixteen_letters_of_the_version() -> None:
+    book = Book.compile([row(1)])
+    assert (len(book.catalog), book.version.startswith(book.catalog)) == (16, True)
+
+
+def test_ladders_of_several_places_are_remembered_side_by_side() -> None:
+    asked = [Circumstances("cloud", "m", "global", 5, region=name) for name in ("paris", "ohio")]
+    first = [PLACED.ladder(at) for at in asked]
+    assert [PLACED.ladder(at) is one for at, one in zip(asked, first, strict=True)] == [True, True]
+
+
 def test_names_of_an_unknown_provider_have_no_meaning() -> None:
     book = Book.compile([row(1)], aliases=[Alias("cloud", "em", "m")])
     assert book.canonical("cloud", ("em",)) == "m"
