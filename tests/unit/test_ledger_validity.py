@@ -86,3 +86,10 @@ def test_a_total_with_an_unknown_part_is_unknown() -> None:
     assert total([]) == 0
     assert total([1, 2]) == 3
     assert total([1, None]) is None
+
+
+@pytest.mark.parametrize("kind", [EntryKind.USAGE, EntryKind.INTERRUPTED, EntryKind.UNCONFIRMED])
+def test_what_corrects_nothing_names_no_entry_and_has_no_negative_quantity(kind: EntryKind) -> None:
+    assert problem(msgspec.structs.replace(GOOD, kind=kind)) is None
+    negative = with_line(Line("input_text", -1, "p", -1, -1), kind=kind, ref_id=new_id())
+    assert "negative" in str(problem(negative))
