@@ -9,11 +9,9 @@ from typing import Annotated, Final
 import typer
 
 from gateway import shipped
-from gateway.commands import (
-    budget_changes as changes,
-    budget_records as records,
-)
-from gateway.commands.budgets import author_of, with_store
+from gateway.commands.authors import author_of
+from gateway.commands.budgets import changes, records
+from gateway.commands.budgets.command import with_store
 from gateway.commands.output import CONSOLE, emit
 from gateway.config import Config
 from gateway.kernel.errors import ConfigurationError

@@ -8,7 +8,7 @@ import typer
 
 from gateway import shipped
 from gateway.commands.output import CONSOLE, emit, stop, table
-from gateway.commands.price_records import dated, per_words
+from gateway.commands.prices.records import dated, per_words
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.money import format_usd
 from gateway.pricing.book import Book

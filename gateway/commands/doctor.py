@@ -13,12 +13,12 @@ import msgspec
 import typer
 
 from gateway import app as composition, shipped
-from gateway.commands.budget_health import budget_health
+from gateway.commands.budgets.health import budget_health
 from gateway.commands.contracts import idle_terms, pays, selector
 from gateway.commands.drift import newest
 from gateway.commands.output import CONSOLE, emit, table
-from gateway.commands.prices_import import imported
-from gateway.commands.prices_missing import missing
+from gateway.commands.prices.imports import imported
+from gateway.commands.prices.missing import missing
 from gateway.commands.valkey_health import valkey_health
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock

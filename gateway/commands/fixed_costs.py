@@ -9,8 +9,9 @@ from typing import Annotated, Final
 import typer
 
 from gateway import premises, shipped
-from gateway.commands.budgets import author_of
-from gateway.commands.fx import Author, Json, Path_, month_of, period_of, with_costs
+from gateway.commands.authors import Author, author_of
+from gateway.commands.fx import Json, Path_, with_costs
+from gateway.commands.moments import month_of, period_of
 from gateway.commands.output import CONSOLE, emit, stop, stop_all, table, usd
 from gateway.commands.payers import organisation_of, shared_costs
 from gateway.config import Config
@@ -157,7 +158,7 @@ def show_costs(
     """A month's fixed costs by cost centre, and what nobody used."""
     configured = shipped.configured(config)
     _, today = day_and_period(SystemClock().wall_us(), configured.org.timezone)
-    period = today if month is None else period_of(month, "MONTH")
+    period = today if month is None else period_of(month)
     for made in _allocated(configured, period):
         if json:
             emit(_allocation(made, period))

@@ -18,10 +18,10 @@ import msgspec
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, emit, stop
 from gateway.commands.payers import organisation_of
-from gateway.commands.statement_asked import Asked, gathered, live
-from gateway.commands.verify import period_of
+from gateway.commands.statement.asked import Asked, gathered, live
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock, instant
 from gateway.ledger.closing import FROZEN

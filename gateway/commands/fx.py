@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
 from gateway import premises, shipped
-from gateway.commands.budgets import author_of
-from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.authors import Author, author_of
+from gateway.commands.moments import month_of, period_of
+from gateway.commands.output import CONSOLE, emit, table
 from gateway.config import Config
 from gateway.kernel.clock import instant
 from gateway.kernel.money import format_usd
@@ -20,7 +20,6 @@ from gateway.storage.costs import CostStore
 T = TypeVar("T")
 Path_ = Annotated[Path | None, typer.Option("--config", help="configuration file")]
 Json = Annotated[bool, typer.Option("--json", help="one object per line")]
-Author = Annotated[str | None, typer.Option(help="who does it; else the system's user")]
 
 fx = typer.Typer(help="Rates of other currencies, a month each.", no_args_is_help=True)
 
@@ -48,7 +47,7 @@ def set_rate(
     json: Json = False,
 ) -> None:
     """Set the rate of a month, until its close freezes it; the newest holds."""
-    period = period_of(month, "MONTH")
+    period = period_of(month)
 
     async def put(store: CostStore) -> Rate:
         return await store.set_rate(period, currency, rate, source, author_of(author))
@@ -95,20 +94,6 @@ def list_rates(
             f"{instant(one.at_us):%Y-%m-%d %H:%M}",
         )  # fmt: skip
     CONSOLE.print(shown if rates else "no rates yet: weighbridge fx set 2026-11 EUR 0.9215 --source …")  # fmt: skip
-
-
-def period_of(text: str, option: str) -> int:
-    """yyyymm of '2026-11'; ends with status 2 on anything else."""
-    try:
-        at = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
-    except ValueError:
-        stop(f"{option} is a month such as 2026-11, found {text!r}")
-    return at.year * 100 + at.month
-
-
-def month_of(period: int) -> str:
-    """'2026-11'."""
-    return f"{period // 100}-{period % 100:02}"
 
 
 def _record(rate: Rate) -> dict[str, object]:

@@ -13,9 +13,9 @@ from typing import Annotated, Final
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop, table
-from gateway.commands.statement_asked import Asked, KeptMonth, gathered
-from gateway.commands.verify import period_of
+from gateway.commands.statement.asked import Asked, KeptMonth, gathered
 from gateway.config import Config
 from gateway.ledger.closing import FROZEN
 from gateway.reporting.amounts import in_words

@@ -1,10 +1,13 @@
 """Dates and times as people write them on a command line."""
 
+import re
 from datetime import UTC, datetime
-from typing import overload
+from typing import Final, overload
 
 from gateway.commands.output import stop
 from gateway.kernel.clock import epoch_us
+
+_MONTH: Final = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 
 
 @overload
@@ -37,3 +40,16 @@ def span_of(since: str | None, until: str | None) -> tuple[int | None, int | Non
     if first is not None and end is not None and end <= first:
         stop(f"--until {until} is not after --since {since}: nothing lies between them")
     return first, end
+
+
+def period_of(text: str, option: str = "MONTH") -> int:
+    """202611 of '2026-11'. Stops where it is no month."""
+    found = _MONTH.fullmatch(text)
+    if found is None:
+        stop(f"{option} is a month such as 2026-11, found {text!r}")
+    return int(found[1]) * 100 + int(found[2])
+
+
+def month_of(period: int) -> str:
+    """'2026-11' of 202611."""
+    return f"{period // 100}-{period % 100:02}"

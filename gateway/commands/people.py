@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway import app as composition, shipped
-from gateway.commands.budgets import author_of
+from gateway.commands.authors import Author, author_of
 from gateway.commands.output import CONSOLE, emit, stop, table
 from gateway.commands.rosters import roster_in
 from gateway.kernel.clock import instant
@@ -26,7 +26,6 @@ from gateway.storage.organisation import Changed, OrganisationStore
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="one object per line")]
 Config = Annotated[Path | None, typer.Option(help="configuration file")]
-Author = Annotated[str | None, typer.Option(help="who does it; else the system's user")]
 _HUES: Final = {"add": "green", "change": "yellow", "end": "yellow", "remove": "red", "erase": "red"}  # fmt: skip
 
 people = typer.Typer(

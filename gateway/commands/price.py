@@ -9,7 +9,7 @@ import typer
 from gateway import shipped
 from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
-from gateway.commands.prices_import import current_book
+from gateway.commands.prices.imports import current_book
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.metering.units import UNITS

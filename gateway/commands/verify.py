@@ -1,7 +1,6 @@
 """weighbridge verify: recompute rollup, counters and digest chain from the rows; equal, or where not."""
 
 import asyncio
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +9,12 @@ import typer
 from rich.markup import escape
 
 from gateway import app as composition, shipped
-from gateway.commands.close_proof import Proof, proof_of
-from gateway.commands.output import CONSOLE, ERRORS, emit, stop
+from gateway.commands.close.proof import Proof, proof_of
+from gateway.commands.moments import period_of
+from gateway.commands.output import CONSOLE, ERRORS, emit
 from gateway.storage.restating import CounterDifference
 from gateway.storage.verifying import Verification, verified
 
-_MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 _TOLD_EVERY = 100_000
 
 
@@ -30,7 +29,7 @@ def verify(
     """Prove the books: everything derived against the rows, the rows against the chain. Status 1 where not equal."""
     configured = shipped.configured(config)
     composition.ready_store(configured)
-    month = None if period is None else period_of(period)
+    month = None if period is None else period_of(period, "--period")
 
     async def run() -> Verification:
         async with composition.opened(configured) as database:
@@ -66,14 +65,6 @@ def told(what: str, count: int) -> None:
     """Long work says where it is."""
     if count % _TOLD_EVERY == 0:
         ERRORS.print(f"{count:,} {what} …", style="dim", highlight=False)
-
-
-def period_of(text: str) -> int:
-    """202611 of '2026-11'; ends with status 2 where it is no month."""
-    found = _MONTH.fullmatch(text)
-    if found is None:
-        stop(f"the month is written like 2026-11, found {text!r}")
-    return int(found[1]) * 100 + int(found[2])
 
 
 def records(found: Verification) -> Iterator[dict[str, object]]:

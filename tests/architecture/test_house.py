@@ -23,8 +23,8 @@ WIDER: dict[str, tuple[int, str]] = {}
 LONGER: dict[str, tuple[int, str]] = {
     "commands/demo/clients.py:_openai": (50, "a list of calls, one SDK"),
     "commands/demo/clients.py:_aws": (50, "a list of calls, one SDK"),
-    "commands/budgets.py:set_budget": (75, "a list of options, one line each"),
-    "commands/prices_refresh.py:refresh_prices": (55, "a list of options, one line each"),
+    "commands/budgets/command.py:set_budget": (75, "a list of options, one line each"),
+    "commands/prices/refresh.py:refresh_prices": (55, "a list of options, one line each"),
     "commands/usage.py:record": (60, "a list of fields, one line each"),
 }
 VAGUE = {

@@ -22,9 +22,9 @@ from rich.table import Table
 
 from gateway import shipped
 from gateway.app import opened, ready_store
+from gateway.commands.moments import period_of
 from gateway.commands.simulate import simulate
-from gateway.commands.statement_asked import Asked, live
-from gateway.commands.verify import period_of
+from gateway.commands.statement.asked import Asked, live
 from gateway.config import Config
 from gateway.storage.evidence import read_rows
 from gateway.storage.evidence_parquet import parquet

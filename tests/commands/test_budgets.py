@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gateway.commands import budget_pictures
+from gateway.commands.budgets import pictures as budget_pictures
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry, Line, Outcome

@@ -14,7 +14,7 @@ from gateway import shipped
 from gateway.commands.simulate import filled
 from gateway.commands.simulation.month import Shop
 from gateway.commands.simulation.world import world
-from gateway.commands.statement_asked import Asked, gathered
+from gateway.commands.statement.asked import Asked, gathered
 from gateway.kernel.clock import SystemClock
 from gateway.premises import opened, ready_store
 from gateway.reporting.roster import imported, read_csv

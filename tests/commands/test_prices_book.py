@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway import premises, shipped
-from gateway.commands.prices_rerate import spilling
+from gateway.commands.prices.rerate import spilling
 from gateway.ledger.entry import Line
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing import load

@@ -13,7 +13,7 @@ from gateway.catalog import lines
 from gateway.catalog.figure import SourceUnreadable
 from gateway.catalog.refresh import refresh
 from gateway.catalog.retail import Retail
-from gateway.commands.prices_feeds import contents, read_feeds
+from gateway.commands.prices.feeds import contents, read_feeds
 from tests.unit.catalog_sources import files, line, meter, sources
 
 DAY = date(2026, 11, 22)

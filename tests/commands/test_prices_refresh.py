@@ -14,7 +14,7 @@ from gateway.catalog import lines
 from gateway.catalog.manifest import packages
 from gateway.catalog.refresh import refresh
 from gateway.catalog.sources import Sources
-from gateway.commands.prices_refresh import REVIEW, refreshed, sources
+from gateway.commands.prices.refresh import REVIEW, refreshed, sources
 from tests.commands.lines import Run
 
 SEED = Path(shipped.__file__).parent / "pricing" / "seed"

@@ -14,9 +14,9 @@ import pypdf
 import pytest
 from rich.console import Console, RenderableType
 
-from gateway.commands import statement_files as files
 from gateway.commands.output import CONSOLE
-from gateway.commands.statement_pictures import drawn, drawn_summary
+from gateway.commands.statement import files
+from gateway.commands.statement.pictures import drawn, drawn_summary
 from gateway.kernel.money import format_usd
 from gateway.ledger.currency import Rate
 from gateway.reporting.allocation import SharedCost

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway import app as composition
-from gateway.commands.prices_missing import missing
+from gateway.commands.prices.missing import missing
 from gateway.kernel.errors import ConfigurationError
 from gateway.livebook import LiveBook
 from gateway.pricing import load

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.commands.budgets import budgets
+from gateway.commands.budgets.command import budgets
 from gateway.commands.valkey_health import valkey_health
 from gateway.config import load
 from gateway.kernel.errors import ConfigurationError

@@ -10,8 +10,8 @@ from gateway.commands.explore import folded
 from gateway.commands.simulate import filled
 from gateway.commands.simulation.month import Shop, day_of
 from gateway.commands.simulation.world import world
-from gateway.commands.spend_asked import gathered
-from gateway.commands.spend_records import records
+from gateway.commands.spend.asked import gathered
+from gateway.commands.spend.records import records
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.money import parse_usd
 from gateway.ledger.entry import FAILED_OVER, Entry

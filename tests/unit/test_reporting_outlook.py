@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import given, strategies as st
 
-from gateway.commands.spend_pictures import blocks, whole_dollars
+from gateway.commands.spend.pictures import blocks, whole_dollars
 from gateway.reporting.anomalies import cause, unusual
 from gateway.reporting.forecast import forecast, month_end, month_start, rest, spent, split
 from gateway.reporting.movers import movers

@@ -12,12 +12,12 @@ import msgspec
 from rich.console import Group, RenderableType
 
 from gateway import shipped
-from gateway.commands.chargeback import Wanted as Form, asked_for
-from gateway.commands.close import Wanted, take
+from gateway.commands.close.command import Wanted, take
 from gateway.commands.simulate import simulate
-from gateway.commands.statement_asked import Asked
-from gateway.commands.statement_files import WRITERS, weasyprint
-from gateway.commands.statement_pictures import drawn, drawn_summary
+from gateway.commands.statement.asked import Asked
+from gateway.commands.statement.chargeback import Wanted as Form, asked_for
+from gateway.commands.statement.files import WRITERS, weasyprint
+from gateway.commands.statement.pictures import drawn, drawn_summary
 from gateway.config import Config
 from gateway.ledger.closing import State
 from gateway.ledger.period import previous_period

@@ -28,7 +28,7 @@ from gateway.commands import demo as room
 from gateway.commands.demo.month import Closed, closed_month
 from gateway.commands.demo.scripted import Scripted
 from gateway.commands.output import CONSOLE, shown_usd, stop
-from gateway.commands.statement import drawn as drawn_statement
+from gateway.commands.statement.command import drawn as drawn_statement
 from gateway.commands.usage import drawn as drawn_usage
 from gateway.edge.server import server_config
 from gateway.kernel.clock import SystemClock, instant

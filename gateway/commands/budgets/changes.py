@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.commands.budget_records import Raised, Told
-from gateway.commands.budget_words import DASH, MINUS, amount, local, none_yet, scope, unit
+from gateway.commands.budgets.records import Raised, Told
+from gateway.commands.budgets.words import DASH, MINUS, amount, local, none_yet, scope, unit
 from gateway.commands.output import table
 from gateway.kernel.clock import instant
 from gateway.quota.budget import CONCURRENT, Budget

@@ -11,7 +11,7 @@ from gateway import shipped
 from gateway.catalog.coverage import CLASSES, Covered, coverage
 from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, emit, table
-from gateway.commands.prices_import import current_book
+from gateway.commands.prices.imports import current_book
 from gateway.kernel.clock import SystemClock
 
 

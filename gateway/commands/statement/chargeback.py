@@ -8,11 +8,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway import app as composition, shipped
+from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
-from gateway.commands.statement_asked import Asked, KeptMonth, Month, code_of, gathered, of_file
-from gateway.commands.statement_files import SUMMARY_WRITERS, WRITERS, available, file_name
-from gateway.commands.statement_pictures import drawn, drawn_summary
-from gateway.commands.verify import period_of
+from gateway.commands.statement.asked import Asked, KeptMonth, Month, code_of, gathered, of_file
+from gateway.commands.statement.files import SUMMARY_WRITERS, WRITERS, available, file_name
+from gateway.commands.statement.pictures import drawn, drawn_summary
 from gateway.config import Config
 from gateway.reporting.amounts import in_words
 from gateway.reporting.statement import Statement, Summary

@@ -1,7 +1,6 @@
 """weighbridge budgets: set, list, show, raise and remove limits; their history and their alerts."""
 
 import asyncio
-import getpass
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, NoReturn, TypeVar
@@ -10,11 +9,8 @@ import msgspec
 import typer
 
 from gateway import app as composition, shipped
-from gateway.commands import (
-    budget_changes as changes,
-    budget_pictures as pictures,
-    budget_records as records,
-)
+from gateway.commands.authors import Author, author_of
+from gateway.commands.budgets import changes, pictures, records
 from gateway.commands.output import CONSOLE, emit, stop, stop_all
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -32,7 +28,6 @@ TOP: Final = 5
 Text = Annotated[str | None, typer.Option()]
 Path_ = Annotated[Path | None, typer.Option("--config", help="configuration file")]
 Json = Annotated[bool, typer.Option("--json", help="one object per line")]
-Author = Annotated[str | None, typer.Option(help="who does it; else the system's user")]
 Name = Annotated[str, typer.Argument(help="its name or id, as `budgets list` shows it")]
 
 budgets = typer.Typer(
@@ -55,16 +50,6 @@ def with_store(configured: Config, work: Callable[[BudgetStore], Awaitable[T]]) 
         return asyncio.run(run())
     except NotFound as error:
         stop(error.message)
-
-
-def author_of(given: str | None) -> str:
-    """Who is written into the history."""
-    if given:
-        return given
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "operator"  # a container's user may have no name
 
 
 @budgets.command("set")

@@ -10,7 +10,8 @@ import typer
 from gateway import shipped
 from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, emit, stop, table, wide
-from gateway.commands.price_records import (
+from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.records import (
     Asked,
     Quoted,
     dated,
@@ -22,7 +23,6 @@ from gateway.commands.price_records import (
     row_record,
     where,
 )
-from gateway.commands.prices_import import current_book
 from gateway.kernel.clock import SystemClock
 from gateway.pricing.book import Book
 from gateway.pricing.dimensions import Dimension

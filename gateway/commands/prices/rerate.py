@@ -11,10 +11,10 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway import premises, shipped
-from gateway.commands.budgets import author_of
+from gateway.commands.authors import author_of
 from gateway.commands.moments import span_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, table, usd
-from gateway.commands.prices_import import imported
+from gateway.commands.prices.imports import imported
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.ledger.adjust import ESTIMATES

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.commands.output import table
-from gateway.commands.spend_asked import Centre, Outlook
+from gateway.commands.spend.asked import Centre, Outlook
 from gateway.kernel.money import apportion, round_cents
 from gateway.ledger.period import previous_period
 from gateway.reporting.amounts import CENT, MINUS, in_cents, in_words, month_name, percent, tokens

@@ -10,8 +10,8 @@ import typer
 from gateway import premises, shipped
 from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, emit, table
-from gateway.commands.price_records import place
-from gateway.commands.prices_import import current_book
+from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.records import place
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock, instant
 from gateway.ledger.missing import Gaps, Missed, Wanted

@@ -8,9 +8,9 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from gateway import premises, shipped
-from gateway.commands.budgets import author_of
+from gateway.commands.authors import author_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop_all, table
-from gateway.commands.price_records import dated, figure, row_record, where
+from gateway.commands.prices.records import dated, figure, row_record, where
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.errors import ConfigurationError, Unavailable

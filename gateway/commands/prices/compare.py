@@ -10,9 +10,9 @@ import msgspec
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, emit, stop, table, usd
-from gateway.commands.prices_import import current_book
-from gateway.commands.verify import period_of
+from gateway.commands.prices.imports import current_book
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.money import round_cents

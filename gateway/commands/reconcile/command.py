@@ -13,11 +13,11 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from gateway import app as composition, shipped
-from gateway.commands.bill_files import read_bill
-from gateway.commands.budgets import author_of
+from gateway.commands.authors import author_of
+from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
-from gateway.commands.reconcile_tables import drawn, records
-from gateway.commands.verify import period_of
+from gateway.commands.reconcile.bills import read_bill
+from gateway.commands.reconcile.tables import drawn, records
 from gateway.config import Config
 from gateway.metering.units import UNITS
 from gateway.metering.usage import Provenance

@@ -8,10 +8,10 @@ import typer
 from rich.table import Table
 
 from gateway import app as composition, shipped
-from gateway.commands.chargeback import Wanted, show
+from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, emit, shown_usd, stop, table, usd, wide
-from gateway.commands.statement_asked import Asked, through_of, unbegun
-from gateway.commands.verify import period_of
+from gateway.commands.statement.asked import Asked, through_of, unbegun
+from gateway.commands.statement.chargeback import Wanted, show
 from gateway.ledger.statement import Row, Statement
 from gateway.metering.units import UNITS
 from gateway.storage.ledger import Ledger

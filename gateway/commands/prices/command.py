@@ -2,16 +2,16 @@
 
 import typer
 
-from gateway.commands.prices_compare import compare_prices
-from gateway.commands.prices_coverage import prices_coverage
-from gateway.commands.prices_diff import diff_prices
-from gateway.commands.prices_import import import_prices, imports
-from gateway.commands.prices_lint import lint_prices
-from gateway.commands.prices_list import list_prices, show_price
-from gateway.commands.prices_missing import missing_prices
-from gateway.commands.prices_refresh import refresh_prices
-from gateway.commands.prices_rerate import rerate_prices
-from gateway.commands.prices_reratings import reratings
+from gateway.commands.prices.compare import compare_prices
+from gateway.commands.prices.coverage import prices_coverage
+from gateway.commands.prices.diff import diff_prices
+from gateway.commands.prices.imports import import_prices, imports
+from gateway.commands.prices.lint import lint_prices
+from gateway.commands.prices.listing import list_prices, show_price
+from gateway.commands.prices.missing import missing_prices
+from gateway.commands.prices.refresh import refresh_prices
+from gateway.commands.prices.rerate import rerate_prices
+from gateway.commands.prices.reratings import reratings
 
 prices = typer.Typer(
     help="The price book: its rows, what is wrong with them, and where they come from.",

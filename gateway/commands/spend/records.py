@@ -6,8 +6,8 @@ To add a part: a generator of records with its own ``line``, named in ``records`
 from collections.abc import Iterator
 
 from gateway.commands.output import usd
-from gateway.commands.spend_asked import Outlook
-from gateway.commands.spend_pictures import status
+from gateway.commands.spend.asked import Outlook
+from gateway.commands.spend.pictures import status
 from gateway.kernel.money import format_usd
 from gateway.reporting.amounts import CENT
 from gateway.reporting.outlook import Totals

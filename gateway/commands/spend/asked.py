@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from gateway.commands.payers import organisation_of
-from gateway.commands.statement_asked import budgets_by_centre
+from gateway.commands.statement.asked import budgets_by_centre
 from gateway.config import Config
 from gateway.ledger.period import day_bounds_us, previous_period
 from gateway.reporting.anomalies import LOOK_BACK_DAYS, Cause, Key, Unusual, cause, unusual

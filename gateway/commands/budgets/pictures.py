@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gateway.commands.budget_words import DASH, MINUS, amount, local, none_yet, scope, unit
+from gateway.commands.budgets.words import DASH, MINUS, amount, local, none_yet, scope, unit
 from gateway.commands.output import CONSOLE, table
 from gateway.kernel.clock import US_PER_SECOND
 from gateway.quota.alert import Alert

@@ -23,7 +23,7 @@ from gateway.catalog.proposals import proposals
 from gateway.catalog.refresh import Delta, Dispute, Outcome, Verdict, refresh, unread
 from gateway.catalog.sources import Sources
 from gateway.commands.output import CONSOLE, emit, stop, table
-from gateway.commands.prices_feeds import emit_offers, read_feeds, show_offers
+from gateway.commands.prices.feeds import emit_offers, read_feeds, show_offers
 from gateway.kernel.clock import SystemClock, epoch_us, instant
 
 REVIEW: Final = "review/disputes.csv"

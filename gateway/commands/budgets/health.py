@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from gateway import app as composition
-from gateway.commands.budget_pictures import frees
-from gateway.commands.budget_words import amount, unit
+from gateway.commands.budgets.pictures import frees
+from gateway.commands.budgets.words import amount, unit
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.quota.budget import Budget, Subject

@@ -12,7 +12,7 @@ from gateway.catalog.finding import RULES
 from gateway.catalog.lines import Cells
 from gateway.catalog.lint import judge
 from gateway.commands.output import CONSOLE, emit, stop, stop_all, table
-from gateway.commands.prices_lint import read_files
+from gateway.commands.prices.lint import read_files
 from gateway.kernel.clock import SystemClock
 
 _SHIPPED: Final = "shipped"

@@ -14,17 +14,17 @@ import typer
 from rich.console import Console, RenderableType
 
 from gateway import app as composition, shipped
+from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, emit, stop
-from gateway.commands.spend_asked import Outlook, gathered
-from gateway.commands.spend_pictures import (
+from gateway.commands.spend.asked import Outlook, gathered
+from gateway.commands.spend.pictures import (
     MODELS_ROOMY,
     ROOMY,
     changes_table,
     drawn,
     models_table,
 )
-from gateway.commands.spend_records import records
-from gateway.commands.verify import period_of
+from gateway.commands.spend.records import records
 from gateway.kernel.clock import SystemClock, instant
 from gateway.ledger.period import zone
 from gateway.reporting.forecast import month_end

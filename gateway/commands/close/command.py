@@ -13,11 +13,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway import app as composition, shipped
-from gateway.commands.budgets import author_of
-from gateway.commands.close_words import drawn, record
+from gateway.commands.authors import author_of
+from gateway.commands.close.words import drawn, record
+from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
-from gateway.commands.statement_asked import SUMMARY, Asked, live
-from gateway.commands.verify import period_of
+from gateway.commands.statement.asked import SUMMARY, Asked, live
 from gateway.config import Config
 from gateway.identity.signing import BadKey, signed
 from gateway.kernel.clock import SystemClock, instant

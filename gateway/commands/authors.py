@@ -1,0 +1,18 @@
+"""Who does what a command writes into the history."""
+
+import getpass
+from typing import Annotated
+
+import typer
+
+Author = Annotated[str | None, typer.Option(help="who does it; else the system's user")]
+
+
+def author_of(given: str | None) -> str:
+    """Who is written into the history."""
+    if given:
+        return given
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "operator"  # a container's user may have no name

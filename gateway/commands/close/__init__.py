@@ -1,0 +1,1 @@
+"""weighbridge close: a month from open to posted, with its proof."""

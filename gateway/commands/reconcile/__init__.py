@@ -1,0 +1,1 @@
+"""weighbridge reconcile: the ledger against the clouds' bills."""

@@ -1,0 +1,1 @@
+"""weighbridge spend: where the month is heading, asked, recorded and drawn."""

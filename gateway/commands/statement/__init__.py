@@ -1,0 +1,1 @@
+"""weighbridge statement and chargeback: asked, written to files, drawn."""
