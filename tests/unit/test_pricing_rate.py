@@ -374,6 +374,7 @@ ROWS = (
     row("output_text", 30_000, context_gt=100),
     row("web_search_requests", 7, per=2),
     row("input_text", 4_000, tier="batch"),
+    row("input_text", 6_000, tier="batch", context_gt=100),
 )
 CONTRACT = Contract(
     name="ours",
