@@ -137,7 +137,8 @@ class StrictProtocol(TimedProtocol):
             self._take_spare(data)
 
     def _take_head(self, data: bytes) -> None:
-        if not self._begun and data[0] in _BLANK:
+        begun = self._begun
+        if not begun and data[0] in _BLANK:
             text = data.lstrip(_BLANK)
             if status := self._tally.blank(len(data) - len(text)):
                 self._refuse(status)
@@ -150,8 +151,12 @@ class StrictProtocol(TimedProtocol):
         elif self.phase == BODY:
             self._arm_body()
             self._unless(self._tally.first_read(data))
-        elif self._patience and self._persistent and not self.cycle.waiting_for_100_continue:
-            # The request came in one read, as nearly all do: the next one may be the same but for its body.
+        elif not begun:
+            self._remember(data)
+
+    def _remember(self, data: bytes) -> None:
+        """The request came in one read, as nearly all do: the next one may be the same but for its body."""
+        if self._patience and self._persistent and not self.cycle.waiting_for_100_continue:
             self._patience -= 1
             if self._patience < PATIENCE:  # who asks once pays for nothing
                 scope = cast("dict[str, Any]", self.scope)

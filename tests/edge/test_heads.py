@@ -1,6 +1,7 @@
 """A head that comes again means what it meant before: whatever follows on a connection is read as on a new one."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -193,3 +194,18 @@ def test_a_head_that_another_length_could_make_too_long_is_not_recognised() -> N
     size = len(FIRST) - len(b"hello") - len(b"5") + DIGITS_MAX
     assert head_of(FIRST, size) is not None
     assert head_of(FIRST, size - 1) is None
+
+
+def test_a_head_that_came_in_pieces_is_not_recognised_by_its_last_one(served: Any) -> None:
+    first = b"POST /a HTTP/1.1\r\nHost: h\r\nX-A: "
+    last = b"POST /b HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"
+    with served.connect() as wire:
+        for _ in range(3):
+            wire.send(first)
+            time.sleep(0.05)  # else they could arrive as one
+            wire.send(last)
+            answer(wire)
+        served.app.seen.clear()
+        wire.send(last)
+        assert answer(wire).startswith(b"HTTP/1.1 400 ")  # by itself it has no Host
+    assert not served.app.seen
