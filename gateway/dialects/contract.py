@@ -5,7 +5,7 @@ To add one: a file with a module constant per operation it speaks, and transcrip
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -15,6 +15,8 @@ from gateway.metering.prompt import EMPTY, Prompt
 from gateway.metering.reader import DocumentMeter, Reader
 from gateway.wire.documents import DOCUMENT_BYTES_MAX, documents
 from gateway.wire.messages import Head
+
+NAME_CHARS_MAX: Final = 2048  # of a model or a tier: the longest there can be are Bedrock's ARNs
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ What another purpose's file holds is nobody's business. To read a further member
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.dialects.contract import Dialect, DocumentDialect, Request
+from gateway.dialects.contract import NAME_CHARS_MAX, Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.meter import Reading
 from gateway.wire.documents import Document, Seen
@@ -80,6 +80,10 @@ def _line(number: int, line: bytes) -> tuple[str, References]:
         raise MalformedBody(f"line {number} of the file: {error}; {_CURE}") from error
     if not model:
         raise MalformedBody(f"line {number} of the file names no model; {_CURE}")
+    if len(model) > NAME_CHARS_MAX:
+        raise MalformedBody(
+            f"line {number} of the file: a model's name has at most {NAME_CHARS_MAX} characters"
+        )
     return model, named
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from gateway.dialects.contract import Request
+from gateway.dialects.contract import NAME_CHARS_MAX, Request
 from gateway.exchange.booking import Counts, Priced
 from gateway.exchange.counting import Counting
 from gateway.exchange.ports import Keys
@@ -163,7 +163,7 @@ class Admission:
         request = await self._read(call, inbound)
         if call.guarded:
             request = replace(request, guarded=True)
-        wire_model = call.wire_model or request.model
+        wire_model = _model_of(call, request)
         # What is free or deferred has one place. What continues something that was kept has the place that
         # keeps it: see owning.
         moves = call.kind is _METERED and not call.reserved
@@ -225,6 +225,7 @@ class Admission:
     ) -> Admitted:
         """The call with what it costs at each place that can be named and priced."""
         assert admitted.counts is not None
+        _require_short(admitted.tier)
         tokens, units = admitted.counts.input.tokens, admitted.request.units
         options: list[Admitted] = []
         refusal: GatewayError = BadRequest(
@@ -295,6 +296,19 @@ class Admission:
         if len(inbound.body) <= READ_INLINE_BYTES_MAX:
             return call.dialect.read_request(inbound.body, content_type)
         return await asyncio.to_thread(call.dialect.read_request, inbound.body, content_type)
+
+
+def _model_of(call: Call, request: Request) -> str | None:
+    """The model as the path names it, or the body."""
+    wire_model = call.wire_model or request.model
+    _require_short(wire_model or "")
+    return wire_model
+
+
+def _require_short(name: str) -> None:
+    """Names of models and tiers are remembered in many places, each of which bounds only how many."""
+    if len(name) > NAME_CHARS_MAX:
+        raise BadRequest(f"the name of a model or tier has at most {NAME_CHARS_MAX} characters")
 
 
 def _shown(headers: Headers) -> Presented:

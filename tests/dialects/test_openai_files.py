@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from gateway.dialects.contract import Request
+from gateway.dialects.contract import NAME_CHARS_MAX, Request
 from gateway.dialects.openai_files import UPLOAD
 from gateway.kernel.errors import MalformedBody
 from tests.dialects.answers import read, whole
@@ -60,6 +60,7 @@ def test_another_purpose_is_not_looked_into() -> None:
         b'{"body":{"model":"m"},"Body":{"model":"n"}}',
         line("m") + b"\n" + b'{"body":{"model":""}}',
         b"\n".join(line(f"m{number}") for number in range(65)),
+        line("m" * (NAME_CHARS_MAX + 1)),
     ],
 )
 def test_a_line_that_could_hide_a_model_is_refused(content: bytes) -> None:

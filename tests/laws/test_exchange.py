@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 
+from gateway.dialects.contract import NAME_CHARS_MAX
 from gateway.kernel.errors import UpstreamFailed
 from gateway.ledger.entry import Outcome
 from gateway.metering.count import Counter
@@ -16,6 +17,7 @@ from gateway.wire.messages import Head
 from tests.laws.house import KEY, House, Steps
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
+TOO_LONG: Final = "n" * (NAME_CHARS_MAX + 1)
 CHAT = "/azure/openai/deployments/gpt-4o/chat/completions"
 CONVERSE = "/bedrock/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse-stream"
 GEMINI = "/google/v1/models/gemini-2.5-flash:streamGenerateContent"
@@ -220,6 +222,9 @@ def test_what_never_reached_the_provider_leaves_nothing(counter: Counter, book: 
         (CHAT, ["not an object"], None, 400),
         ("/azure/openai/v1/chat/completions", {"messages": [], "model": None}, None, 400),
         ("/azure/openai/deployments/nothing-priced/chat/completions", {"messages": []}, None, 403),
+        (CHAT, {"messages": [], "service_tier": TOO_LONG}, None, 400),
+        ("/bedrock/v1/chat/completions", {"messages": [], "model": TOO_LONG}, None, 400),
+        (f"/bedrock/model/{TOO_LONG}/converse", {"messages": []}, None, 400),
     ],
 )
 def test_a_refusal_consumes_nothing_and_books_nothing(
