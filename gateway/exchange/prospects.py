@@ -1,8 +1,7 @@
-"""What the places of a call cost: worked out once a minute for each, looked up for every request.
+"""What the places of a call cost: worked out once for each while no price begins or ends, looked up for every request.
 
-Whether there is any price is found once a minute (one may begin or end any day); what the counted input costs is
-exact at every instant, since a steady price says itself until when it stands. To add to what a prospect tells: a
-field of ``Prospect``, filled in ``_looked_up`` from what its key names.
+What is told is exact at every instant: a price may begin or end at any. To add to what a prospect tells: a field of
+``Prospect``, filled in ``_looked_up`` from what its key names.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,14 +21,14 @@ from gateway.pricing.rate import Status, Steady, steady
 from gateway.providers.contract import Deployment, Served
 
 PROSPECTS_MAX: Final = 4096  # names come from clients: bounded, then started afresh
-_US_PER_MINUTE: Final = 60_000_000
 _UNHEARD: Final = Served()  # nothing is known yet of what will be served
 
 
 class Prospect(msgspec.Struct, frozen=True):
     """A place at an asked tier, before anything is sent there.
 
-    under    as it was asked for, at some instant of the minute
+    since_us, until_us  within which none of its prices begins or ends (half-open)
+    under    as it was asked for, at some instant in it
     charged  the same at the tier that is charged if nothing more is heard
     status   whether it has any price
     steady   what input text costs there, where that follows from its quantity alone
@@ -38,7 +37,8 @@ class Prospect(msgspec.Struct, frozen=True):
     deployment: Deployment | None
     bargain: Bargain | None
     book: Book
-    minute: int
+    since_us: int
+    until_us: int
     under: Circumstances
     charged: Circumstances
     status: Status
@@ -82,7 +82,7 @@ class Prospects:
             self._known.clear()
         key = (provider, id(deployment), tier, id(bargain))
         known = self._known.get(key)
-        if known is None or known.minute != at_us // _US_PER_MINUTE:
+        if known is None or not known.since_us <= at_us < known.until_us:
             if len(self._known) >= PROSPECTS_MAX:
                 self._known.clear()
             under = circumstances(provider, deployment, _UNHEARD, tier, at_us)
@@ -94,11 +94,13 @@ def _looked_up(
     book: Book, under: Circumstances, deployment: Deployment | None, bargain: Bargain | None
 ) -> Prospect:
     charged = replace(under, tier=tier_of(None, under.tier)[0])
+    (since_us, until_us), (since_too_us, until_too_us) = map(book.unchanged, (under, charged))
     return Prospect(
         deployment=deployment,
         bargain=bargain,
         book=book,
-        minute=under.at_us // _US_PER_MINUTE,
+        since_us=max(since_us, since_too_us),
+        until_us=min(until_us, until_too_us),
         under=under,
         charged=charged,
         status=covers(book, under).status,

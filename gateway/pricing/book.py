@@ -154,6 +154,10 @@ class Book:
         """Within what time and prompt size a unit's price at the lowest context tier does not change."""
         return self._shelf(key_of(at)).span(unit, at.at_us)
 
+    def unchanged(self, at: Circumstances) -> tuple[int, int]:
+        """The half-open time around a request's instant in which no price under its named dimensions begins or ends."""
+        return self._shelf(key_of(at)).unchanged(at.at_us)
+
     def ladder(self, at: Circumstances) -> Ladder:
         """The dearest prices a request may meet, by context tier; remembered while no price changes."""
         standing = standing_of(at)

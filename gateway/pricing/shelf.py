@@ -104,6 +104,12 @@ class Shelf(msgspec.Struct, frozen=True):
                 return context_gt
         return 0
 
+    def unchanged(self, at_us: int) -> tuple[int, int]:
+        """The half-open time around an instant in which none of its prices begins or ends."""
+        place = bisect_right(self.edges, at_us)
+        since = self.edges[place - 1] if place else 0
+        return since, self.edges[place] if place < len(self.edges) else FOREVER
+
     def span(self, unit: str, at_us: int) -> Span:
         """Within what a price found for a unit at an instant, at the lowest context tier, stays the one."""
         rack = self.racks.get(unit)

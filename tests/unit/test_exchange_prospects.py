@@ -1,4 +1,4 @@
-"""What a place costs is looked up once a minute, and never said a moment after it changed."""
+"""What a place costs is looked up once while no price changes, and never said a moment after it changed."""
 
 from typing import Final
 
@@ -16,6 +16,7 @@ from gateway.pricing.rate import Status
 from gateway.providers.contract import Deployment, Served
 from tests.unit.test_pricing_rate import MILLION, row
 
+PRICED: Final = Status.PRICED
 MINUTE_US: Final = 60_000_000
 CHANGE_US: Final = 7 * MINUTE_US + 12_345_678  # in the middle of a minute, as an import may say
 PLACE: Final = Deployment("wire", "upstream", "model-a", "global")
@@ -88,12 +89,29 @@ def test_another_book_is_asked_from_the_request_on_that_follows_it() -> None:
     assert prospects.of("cloud", PLACE, "standard", None, 0).status is Status.UNPRICED
 
 
-def test_a_price_that_begins_is_found_within_its_minute() -> None:
-    late = Book.compile([row("input_text", MILLION, since_us=CHANGE_US)])
-    prospects = Prospects(lambda: late)
-    before = prospects.of("cloud", PLACE, "standard", None, CHANGE_US - MINUTE_US)
-    after = prospects.of("cloud", PLACE, "standard", None, CHANGE_US + MINUTE_US)
-    assert (before.status, after.status) == (Status.UNPRICED, Status.PRICED)
+def test_a_price_that_begins_or_ends_in_the_middle_of_a_minute_does_so_at_that_instant() -> None:
+    end_us = CHANGE_US + 9
+    some = Book.compile([row("input_text", MILLION, since_us=CHANGE_US, until_us=end_us)])
+    prospects = Prospects(lambda: some)
+    instants = (CHANGE_US - 1, CHANGE_US, end_us - 1, end_us)
+    for instants_us in (instants, instants[::-1]):  # a clock may be set back
+        told = [prospects.of("cloud", PLACE, "standard", None, at_us) for at_us in instants_us]
+        priced_at = [us for us, one in zip(instants_us, told, strict=True) if one.status is PRICED]
+        assert sorted(priced_at) == [CHANGE_US, end_us - 1]
+
+
+def test_what_is_charged_at_another_tier_than_asked_is_worked_out_anew_where_that_one_changes() -> (
+    None
+):
+    """A discount is not given before it is confirmed: until then the standard price counts."""
+    prospects = Prospects(lambda: BOOK)
+    before, after = (
+        prospects.of("cloud", PLACE, "flex", None, CHANGE_US - back) for back in (1, 0)
+    )
+    assert before.steady is not None
+    assert after.steady is not None
+    assert (before.steady.pico, after.steady.pico) == (3 * MILLION, 5 * MILLION)
+    assert prospects.of("cloud", PLACE, "flex", None, CHANGE_US + 10**15) is after
 
 
 def test_places_are_forgotten_before_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
