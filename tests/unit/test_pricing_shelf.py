@@ -155,3 +155,16 @@ def test_a_price_is_looked_up_once_and_a_unit_without_any_is_not_remembered() ->
     assert quotes.price("input_text") is quotes.price("input_text") is not None
     assert quotes.price("moonbeams") is None
     assert quotes._found.keys() == {"input_text"}
+
+
+def test_between_two_edges_of_any_of_its_prices_nothing_of_a_shelf_changes() -> None:
+    some = shelf(
+        row("input_text", 1, until_us=10), row("output_text", 2, since_us=4, region="paris")
+    )
+    spans = {at_us: some.unchanged(at_us) for at_us in (0, 3, 4, 9, 10, 99)}
+    assert spans == {
+        0: (0, 4), 3: (0, 4), 4: (4, 10), 9: (4, 10), 10: (10, FOREVER), 99: (10, FOREVER),
+    }  # fmt: skip
+    late = shelf(row("input_text", 1, since_us=5))
+    assert late.unchanged(4) == (0, 5)
+    assert NOTHING.unchanged(7) == (0, FOREVER)
