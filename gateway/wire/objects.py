@@ -47,6 +47,7 @@ _OWN: Final = frozenset(
 )
 _TOOL_USE: Final = "tool_use"
 _TOOL_INPUT: Final = "input"
+_DOTS: Final = frozenset({".", ".."})
 
 
 class _Members(list[tuple[str, object]]):
@@ -119,6 +120,11 @@ def _inside(members: _Members) -> Iterator[tuple[str, object]]:
 
 
 def lies_under(uri: str, prefixes: Sequence[str]) -> bool:
-    """Whether a URI begins with one of ``prefixes``; only its scheme may be written in another case."""
+    """Whether a URI begins with one of ``prefixes``; only its scheme may be written in another case.
+
+    Dots between slashes belong to a name in a store, but some clients of one resolve them: so it lies under nothing.
+    """
     scheme, _, path = uri.partition("://")
+    if not _DOTS.isdisjoint(path.split("/")):
+        return False
     return f"{scheme.lower()}://{path}".startswith(tuple(prefixes))

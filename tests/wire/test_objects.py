@@ -94,3 +94,9 @@ def test_a_folder_is_named_with_its_slash_and_its_scheme_in_any_case() -> None:
     for uri in ("gs://media-2/a", "gs://Media/a", "s3://archive/team-b/x", "gs://media"):
         assert not lies_under(uri, allowed[:2])
     assert not lies_under("gs://a/1", ())
+
+
+@pytest.mark.parametrize("path", ["../team-b/x", "./x", "..", "deep/../../team-b/x"])
+def test_a_name_that_a_client_of_the_store_may_resolve_lies_under_nothing(path: str) -> None:
+    assert not lies_under(f"s3://archive/team-a/{path}", ("s3://archive/team-a/",))
+    assert lies_under("s3://archive/team-a/.hidden/a..b", ("s3://archive/team-a/",))
