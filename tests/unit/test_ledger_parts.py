@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from gateway.kernel.ids import new_id
 from gateway.ledger.adjust import adjustment
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
-from gateway.ledger.parts import components, facts_of, parts_of
+from gateway.ledger.parts import components, facts_of, parts_of, proved
 from gateway.metering.usage import Component
 
 ROW = Entry(
@@ -104,3 +104,103 @@ def test_units_that_come_several_times_are_summed_once_corrected() -> None:
     estimate = row(line("input_text", 1), line("input_text", 2), kind=EntryKind.INTERRUPTED)
     nothing = row(kind=EntryKind.ADJUSTMENT)
     assert told(components(nothing, estimate)) == [("main", {"input_text": 3}, None)]
+
+
+# -- what the lines prove of context tiers ------------------------------------------------------------------------
+
+
+def booked(unit: str, quantity: int, tier: int | None, role: str = "main") -> Line:
+    """A line charged at a context tier; None: by a price whose id does not tell it."""
+    price_id = (
+        "hashed~ab12" if tier is None else f"cloud/m/global/-/-/standard/{unit}/{tier}@2026-01-01"
+    )
+    return Line(unit, quantity, price_id, None, None, role, None)
+
+
+def tier_at(part: Component) -> int:
+    """Prompts beyond 100 are charged at tier 1."""
+    return int(part.counts.get("input_text", 0) > 100)
+
+
+def test_one_part_proves_itself_at_whatever_tier_it_was_booked() -> None:
+    for tier in (0, 1, None):
+        one = row(booked("input_text", 900, tier), booked("output_text", 5, tier))
+        assert proved(one, one, tier_at) is True
+
+
+def test_what_is_counted_says_nothing_of_a_prompt() -> None:
+    one = row(booked("input_text", 900, 2), booked("web_search_requests", 3, 0))
+    assert proved(one, one, tier_at) is True
+    two = row(
+        booked("input_text", 900, 1),
+        booked("web_search_requests", 3, 0),
+        booked("input_text", 800, 1),
+    )
+    assert proved(two, two, tier_at) is True
+
+
+def test_parts_that_are_short_together_need_no_boundary() -> None:
+    both = row(booked("input_text", 60, 1), booked("input_text", 40, 0))
+    assert proved(both, both, tier_at) is True
+
+
+def test_parts_that_are_long_together_must_have_been_booked_as_they_are_charged_now() -> None:
+    as_now = row(booked("input_text", 60, 0), booked("input_text", 900, 1))
+    assert proved(as_now, as_now, tier_at) is True
+    for first, second in ((1, 1), (0, 0), (0, None)):
+        other = row(booked("input_text", 60, first), booked("input_text", 900, second))
+        assert proved(other, other, tier_at) is False
+
+
+def test_one_part_booked_at_two_tiers_was_two() -> None:
+    mixed = row(booked("input_text", 900, 1), booked("output_text", 5, 0))
+    assert proved(mixed, mixed, tier_at) is False
+
+
+def test_each_role_is_judged_by_its_own_parts() -> None:
+    steps = row(
+        booked("input_text", 60, 0), booked("input_text", 900, 1, "step"), booked("output_text", 1, 1, "step")
+    )  # fmt: skip
+    assert proved(steps, steps, tier_at) is True
+
+
+def adjusted(*lines: Line, model: str = "model-a") -> bool:
+    """What an adjustment with these lines proves of an estimate without any."""
+    estimate = row(kind=EntryKind.INTERRUPTED, model=model)
+    return proved(row(*lines, kind=EntryKind.ADJUSTMENT), estimate, tier_at)
+
+
+def test_the_truth_of_an_adjustment_is_one_part_where_every_unit_has_one_price() -> None:
+    assert adjusted(booked("input_text", 900, 1), booked("output_text", 5, 0)) is True
+    # What is taken back, and nothing at all, are no use.
+    assert adjusted(booked("input_text", -5, 0), booked("input_text", 900, 1)) is True
+    assert adjusted(booked("input_text", 0, 0), booked("input_text", 900, 1)) is True
+
+
+def test_several_prices_of_a_unit_are_several_parts_which_only_short_ones_may_be() -> None:
+    assert adjusted(booked("input_text", 1, 0), booked("input_text", 1, 1)) is True
+    assert adjusted(booked("input_text", 1, 0), booked("input_text", 900, 1)) is False
+    assert (
+        adjusted(
+            booked("output_text", 7, 0), booked("input_text", 1, 0), booked("input_text", 900, 1)
+        )
+        is False
+    )
+    # One long part among short ones is enough.
+    assert (
+        adjusted(
+            booked("input_text", 1, 0, "step"),
+            booked("input_text", 900, 0),
+            booked("input_text", 1, 1),
+        )
+        is False
+    )
+
+
+def test_an_adjustment_is_judged_by_the_truth_and_not_by_what_was_estimated() -> None:
+    estimate = row(booked("input_text", 900, 0), kind=EntryKind.INTERRUPTED, model="model-b")
+    truth = row(
+        booked("input_text", 30, 0), booked("input_text", 20, 1), booked("output_text", 5, 0)
+    )
+    made = adjustment(estimate, truth)
+    assert proved(made, estimate, tier_at) is (sum(map(tier_at, components(made, estimate))) == 0)

@@ -18,6 +18,7 @@ from gateway.pricing.rate import (
     ChargeLine,
     Status,
     charge_of,
+    context_tier,
     context_tokens,
     rate,
     rate_components,
@@ -151,6 +152,18 @@ def test_what_is_priced_at_nothing_is_known_to_cost_nothing() -> None:
 
 def test_a_given_context_wins_over_the_counts() -> None:
     assert rate(BOOK, here(context_tokens=1001), {"input_text": 1}).list_pico == 5_000_000
+
+
+def test_a_parts_context_tier_is_the_calls_own_for_its_main_part_only() -> None:
+    short, long = {"input_text": 5}, {"input_text": 1001}
+    told = here(context_tokens=9999)
+    assert context_tier(BOOK, told, Component("main", short)) == 1000
+    assert context_tier(BOOK, here(), Component("main", long)) == 1000
+    assert context_tier(BOOK, here(), Component("main", short)) == 0
+    assert context_tier(BOOK, told, Component("iteration", short)) == 0
+    assert context_tier(BOOK, told, Component("iteration", long)) == 1000
+    assert context_tier(BOOK, told, Component("main", short, "model-a")) == 0
+    assert context_tier(BOOK, told, Component("main", long, "model-b")) == 0
 
 
 def test_a_batch_is_nobodys_prompt() -> None:

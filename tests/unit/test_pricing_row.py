@@ -144,3 +144,5 @@ def test_the_context_tier_is_read_from_an_id_where_it_stands_there() -> None:
         assert tier_of(row(layer=layer).price_id()) == 0
     hashed = row("m" * 90, context_gt=7).price_id()
     assert (tier_of(hashed), tier_of("p-input"), tier_of("")) == (None, None, None)
+    # No start, or a hash for its end: not the whole of an id.
+    assert (tier_of("p/input_text/5@"), tier_of("p/input_text/5@1970-01~ab12")) == (None, None)
