@@ -88,8 +88,8 @@ def _findings(path: Path | None) -> list[Finding]:
         ]
     found = [Finding("configuration", "ok", str(path or "defaults"))]
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift, _deployments, _credentials,
-        _clock,
+        _folder, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift, _contracts, _deployments,
+        _credentials, _clock,
     )  # fmt: skip
     for check in checks:
         found += check(configured)

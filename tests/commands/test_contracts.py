@@ -87,6 +87,17 @@ def test_a_term_that_fits_nothing_is_named(tmp_path: Path) -> None:
     assert found == ["gtp-4o* output_text"]
 
 
+def test_the_doctor_names_a_term_that_fits_nothing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    storage = f'[storage]\nfolder = "{tmp_path / "var"}"\n'
+    path.write_text(storage + CONTRACT.replace('model = "gpt-4o*"', 'model = "gtp-4o*"'), encoding="utf-8")  # fmt: skip
+    found = [json.loads(line) for line in run("doctor", "--json", "--config", str(path)).out.splitlines()]  # fmt: skip
+    (idle,) = [each for each in found if each["check"] == "contract"]
+    assert idle["state"] == "warn"
+    assert "gtp-4o* output_text" in idle["found"]
+    assert "prices list" in idle["cure"]
+
+
 def test_what_a_usage_costs_a_team_is_told_by_its_contract(run: Run) -> None:
     asked = ("price", "--provider", "azure", "--model", "gpt-4o-2024-11-20", "--scope", "global", "--json")  # fmt: skip
     usage = ("--usage", '{"output_text": 1000000}', "--at", "2026-11-22")
