@@ -94,9 +94,8 @@ class Cycle(RequestResponseCycle):
     async def receive(self) -> Any:
         """ASGI; what is there already is not waited for."""
         event = self.message_event
-        if self.more_body or not event.is_set() or self.disconnected or self.response_complete:
-            return await super().receive()
-        if self.waiting_for_100_continue:
+        over = self.disconnected or self.response_complete
+        if self.more_body or over or self.waiting_for_100_continue or not event.is_set():
             return await super().receive()
         event.clear()
         body, self.body = bytes(self.body), bytearray()

@@ -1,7 +1,8 @@
 """Strict HTTP/1.1 on top of uvicorn: llhttp does the syntax; this refuses, bounds and times the rest.
 
 One rule per place: heads in grammar.py, figures in limits.py, byte counts in tally.py, phases and timers
-in lifetime.py, what a head has in common with the last one in heads.py. To refuse something new, add it there; this module only decides when each is asked.
+in lifetime.py, what a head has in common with the last one in heads.py. To refuse something new, add it there;
+this module only decides when each is asked.
 """
 
 import asyncio

@@ -7,6 +7,7 @@ from gateway.exchange import booking, entries
 from gateway.exchange.ports import Deferred
 from gateway.ledger.entry import Entry
 from gateway.ledger.reprice import Tariff, by_contract
+from gateway.ledger.work import work_name
 from gateway.metering.meter import Reading
 from gateway.providers.contract import Call, Upstream
 
@@ -38,7 +39,7 @@ class Deferring:
         work = reading.work_id
         if work is None or entry.status >= booking.NOT_AN_ANSWER:
             return None
-        key = f"{entry.provider}/{upstream.name}/{work}"
+        key = work_name(entry.provider, upstream.name, work)
         created = self._created
         if call.reserved:
             if len(created) >= CREATED_MAX:

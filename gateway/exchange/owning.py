@@ -28,7 +28,7 @@ from gateway.kernel.errors import (
     Unpriced,
 )
 from gateway.ledger.entry import Entry
-from gateway.ledger.work import Told, Work
+from gateway.ledger.work import Told, Work, work_name
 from gateway.metering.meter import Reading
 from gateway.pricing.book import Book
 from gateway.pricing.cover import covers
@@ -198,7 +198,11 @@ class Owning:
         if not reading.made or is_nobodys or (is_metered and upstream.single_tenant):
             return
         whose = admitted.principal if admitted.owner is None else admitted.owner
-        name = None if reading.work_id is None else _work(call, upstream, reading.work_id)
+        name = (
+            None
+            if reading.work_id is None
+            else work_name(call.provider, upstream.name, reading.work_id)
+        )
         claims = [
             Claim(
                 resource=_key(call, made),
@@ -231,7 +235,7 @@ class Owning:
             return []
         return [
             Work(
-                f"{provider.name}/{upstream.name}/{work}",
+                work_name(provider.name, upstream.name, work),
                 provider.name,
                 upstream.name,
                 asking.raw_path,
@@ -246,7 +250,7 @@ class Owning:
         call = admitted.call
         if reading.work_id is None or not (reading.work_ended and reading.complete):
             return
-        name = _work(call, admitted.upstream, reading.work_id)
+        name = work_name(call.provider, admitted.upstream.name, reading.work_id)
         self._resources.keep((), (), [Told(name, now_us, is_booked=not reading.is_in_results)])
 
     async def kept(self) -> None:
@@ -292,10 +296,6 @@ async def _named(body: bytes) -> References:
         return await asyncio.to_thread(references, body)
     except (TooManyReferences, MalformedJson) as error:
         raise MalformedBody(str(error)) from error
-
-
-def _work(call: Call, upstream: Upstream, work_id: str) -> str:
-    return f"{call.provider}/{upstream.name}/{work_id}"
 
 
 def _key(call: Call, name: str) -> str:

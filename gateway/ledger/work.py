@@ -5,6 +5,11 @@ import msgspec
 from gateway.ledger.entry import Entry
 
 
+def work_name(provider: str, upstream: str, work_id: str) -> str:
+    """What work is known by, once only: its provider's id, where that was given."""
+    return f"{provider}/{upstream}/{work_id}"
+
+
 class Work(msgspec.Struct, frozen=True):
     """What is known of it when it is created.
 

@@ -49,6 +49,18 @@ def weighing(everything: Weighing, monkeypatch: pytest.MonkeyPatch) -> Weighing:
     return everything
 
 
+@pytest.fixture(scope="module")
+def over_http2(tmp_path_factory: pytest.TempPathFactory, _pace: None) -> Iterator[Weighing]:
+    """The gateway of a module of tests with the experimental HTTP/2 listener."""
+    cloud = Cloud()
+    with (
+        serving_app(cloud) as upstream,
+        serving(tmp_path_factory.mktemp("h2"), upstream, DEPLOYMENTS, http2=True) as running,
+        closing(Weighing(running, cloud)) as weighing,
+    ):
+        yield weighing
+
+
 @contextmanager
 def _closing_all() -> Iterator[Callable[[C], C]]:
     with ExitStack() as stack:

@@ -6,8 +6,6 @@ That SDK needs Node; its framing is spoken here by the h2 package, its signature
 
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -22,24 +20,11 @@ from h2.events import DataReceived, ResponseReceived, StreamEnded
 from openai import AzureOpenAI
 
 from gateway.storage.directory import MadeKey
-from tests.sdk.cloud import Cloud
-from tests.sdk.weighing import DEPLOYMENTS, Opened, Weighing
-from tests.serving import serving, serving_app
+from tests.sdk.weighing import Opened, Weighing
 
 Fields = list[tuple[str, str]]
 CLAUDE = "/bedrock/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse-stream"
 CHAT = "/azure/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
-
-
-@pytest.fixture(scope="module")
-def over_http2(tmp_path_factory: pytest.TempPathFactory, _pace: None) -> Iterator[Weighing]:
-    cloud = Cloud()
-    with (
-        serving_app(cloud) as upstream,
-        serving(tmp_path_factory.mktemp("h2"), upstream, DEPLOYMENTS, http2=True) as running,
-        closing(Weighing(running, cloud)) as weighing,
-    ):
-        yield weighing
 
 
 def exchanged(port: int, fields: Fields, body: bytes) -> tuple[int, bytes]:

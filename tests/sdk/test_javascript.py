@@ -8,8 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +15,7 @@ import pytest
 
 from gateway.commands.demo.answers import TEXT
 from gateway.storage.directory import MadeKey
-from tests.sdk.cloud import Cloud
-from tests.sdk.weighing import DEPLOYMENTS, Weighing
-from tests.serving import serving, serving_app
+from tests.sdk.weighing import Weighing
 
 HERE: Final = Path(__file__).parent / "javascript"
 NODE: Final = shutil.which("node")
@@ -60,17 +56,6 @@ REFUSED: Final = {
     "AI SDK Bedrock": (NOVA, "AI_APICallError", 403),
     "AI SDK Google": (GEMINI, "AI_APICallError", 401),
 }
-
-
-@pytest.fixture(scope="module")
-def over_http2(tmp_path_factory: pytest.TempPathFactory, _pace: None) -> Iterator[Weighing]:
-    cloud = Cloud()
-    with (
-        serving_app(cloud) as upstream,
-        serving(tmp_path_factory.mktemp("js-h2"), upstream, DEPLOYMENTS, http2=True) as running,
-        closing(Weighing(running, cloud)) as weighing,
-    ):
-        yield weighing
 
 
 def called(weighing: Weighing, call: str, model: str, key: MadeKey | None = None) -> dict[str, Any]:

@@ -164,9 +164,9 @@ def test_each_role_is_judged_by_its_own_parts() -> None:
     assert proved(steps, steps, tier_at) is True
 
 
-def adjusted(*lines: Line, model: str = "model-a") -> bool:
+def adjusted(*lines: Line) -> bool:
     """What an adjustment with these lines proves of an estimate without any."""
-    estimate = row(kind=EntryKind.INTERRUPTED, model=model)
+    estimate = row(kind=EntryKind.INTERRUPTED)
     return proved(row(*lines, kind=EntryKind.ADJUSTMENT), estimate, tier_at)
 
 
