@@ -59,6 +59,7 @@ credential = {{ type = "aws_static", access_key_id = "AKIATEST", secret_access_k
 provider = "google"
 service = "gemini"
 base_url = "{upstream}"
+stores = ["fileSearchStores/house-handbook"]
 credential = {{ type = "api_key", key = "${{env:TEST_CREDENTIAL}}" }}
 
 [upstreams.vertex-test]
@@ -68,6 +69,7 @@ base_url = "{upstream}"
 project = "proj-1"
 region = "us-central1"
 object_uris = ["gs://media/"]
+stores = ["projects/proj-1/locations/us-central1/ragCorpora"]
 credential = {{ type = "bearer", token = "${{env:TEST_CREDENTIAL}}" }}
 """
 

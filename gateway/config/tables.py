@@ -145,6 +145,7 @@ class UpstreamTable(msgspec.Struct, frozen=True):
     abandon: Literal["drain", "cancel"] | None = None
     single_tenant: bool = False
     object_uris: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
 
 
 class AlternativeTable(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from gateway.config.reader import Reader, shown
 from gateway.config.tables import UpstreamTable
 from gateway.providers.contract import Provider, Upstream
 from gateway.upstream.credentials import Anonymous, AwsChain, CredentialSetting, Entra, GoogleAdc
+from gateway.wire.stores import is_among
 
 _MISSING = "missing"  # stands for a secret that is reported already
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -70,6 +71,7 @@ def _upstream(reader: Reader, name: str, row: UpstreamTable, provider: Provider)
         abandon=row.abandon or provider.abandon,
         single_tenant=row.single_tenant,
         object_uris=_object_uris(reader, row, provider, f"{where}.object_uris"),
+        stores=_stores(reader, row, provider, f"{where}.stores"),
     )
 
 
@@ -88,6 +90,20 @@ def _object_uris(
                 where, f"expected {expected or 'none for this provider'}, found {shown(uri)}"
             )
     return row.object_uris
+
+
+def _stores(reader: Reader, row: UpstreamTable, provider: Provider, where: str) -> tuple[str, ...]:
+    """A store, or what stores lie under; only one that could stand in a request."""
+    for store in row.stores:
+        if not provider.store_members:
+            reader.problem(where, f"expected none for this provider, found {shown(store)}")
+        elif not is_among(store.removesuffix("/"), (store,)):
+            reader.problem(
+                where,
+                "expected names as they stand in requests, such as fileSearchStores/my-store or "
+                f"projects/my-project/locations/us-central1/ragCorpora, found {shown(store)}",
+            )
+    return row.stores
 
 
 def _check_url(reader: Reader, url: str, where: str) -> None:

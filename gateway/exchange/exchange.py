@@ -177,7 +177,7 @@ class Exchange:
         owning = self._shared.owning
         if owning.concerns(admitted, self._inbound.body):
             admitted = await owning.admit(self._provider, self._inbound, admitted, asked.started_us)
-        if self._provider.object_schemes:
+        if self._provider.object_schemes or self._provider.store_members:
             admitted = await readable(self._provider, self._inbound.body, admitted)
         if admitted.owner is not None:
             admitted = self._shared.admission.bargained(admitted, asked.started_us)

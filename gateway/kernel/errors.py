@@ -3,7 +3,7 @@
 GatewayError
 ├ BadRequest 400            MalformedBody · MissingPath
 ├ Unauthenticated 401       UnknownKey · RevokedKey · BadSignature
-├ Forbidden 403             ModelNotAllowed · ObjectNotAllowed · OperationRefused · Unpriced
+├ Forbidden 403             ModelNotAllowed · ObjectNotAllowed · StoreNotAllowed · OperationRefused · Unpriced
 ├ NotFound 404              UnknownOperation · UnknownDeployment · UnknownResource
 ├ NotYetBooked 409
 ├ PayloadTooLarge 413
@@ -103,6 +103,12 @@ class ObjectNotAllowed(Forbidden):
     """The request names an object in a cloud's store that the owner did not say the gateway may read."""
 
     code = "object_not_allowed"
+
+
+class StoreNotAllowed(Forbidden):
+    """The request names a store, or a secret, that the owner did not say the gateway may have searched or opened."""
+
+    code = "store_not_allowed"
 
 
 class OperationRefused(Forbidden):

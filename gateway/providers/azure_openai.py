@@ -171,6 +171,7 @@ class AzureOpenAI:
     ambient: Literal["entra", "aws", "adc"] = "entra"
     signing_services: frozenset[str] = frozenset()
     object_schemes: tuple[str, ...] = ()
+    store_members: tuple[str, ...] = ()
     services = ("",)
     base_urls = ("",)
     free_names = False

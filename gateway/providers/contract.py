@@ -71,6 +71,7 @@ class Upstream(msgspec.Struct, frozen=True):
 
     single_tenant  every key may touch whatever is kept there, whoever made it
     object_uris    what requests may have read with its credential: URIs begin with one of these
+    stores         what requests may have searched or opened with it: these, and what lies under them
     """
 
     name: str
@@ -83,6 +84,7 @@ class Upstream(msgspec.Struct, frozen=True):
     abandon: Literal["drain", "cancel"] = "drain"
     single_tenant: bool = False
     object_uris: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -272,6 +274,14 @@ class Provider(Protocol):
     @property
     def object_schemes(self) -> tuple[str, ...]:
         """Schemes of URIs in a request that are read with the credential it was sent with: ('s3',)."""
+        ...
+
+    @property
+    def store_members(self) -> tuple[str, ...]:
+        """Members of a request that name what is searched or opened with the credential it was sent with.
+
+        In lower case, without underscores.
+        """
         ...
 
     @property

@@ -160,6 +160,11 @@ class Google:
     ambient: Literal["entra", "aws", "adc"] = "adc"
     signing_services: frozenset[str] = frozenset()
     object_schemes: tuple[str, ...] = ("gs",)
+    store_members: tuple[str, ...] = (
+        "filesearchstorenames", "ragcorpora", "ragcorpus", "datastore", "datastores", "engine",
+        # What a tool's own calls are signed with: secrets and accounts of the gateway's project.
+        "apikeysecret", "apikeysecretversion", "credentialsecret", "serviceaccount",
+    )  # fmt: skip
     services = (_GEMINI, _VERTEX)
     base_urls = (
         "https://generativelanguage.googleapis.com",

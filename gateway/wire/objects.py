@@ -4,13 +4,12 @@ A fast look at the bytes, which nearly every body fails; then one walk over the 
 like a URI is a text: ``_TEXTS``. What a user's own tools take and give is stepped over: ``_OWN``.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
-from gateway.wire.jsondoc import MalformedJson, parse
+from gateway.wire.members import Members, document, folded, is_tool_use
 
 # Members whose value is words for the model, in lower case without underscores.
 _TEXTS: Final = frozenset(
@@ -45,13 +44,8 @@ _OWN: Final = frozenset(
         "toolUse",
     }
 )
-_TOOL_USE: Final = "tool_use"
 _TOOL_INPUT: Final = "input"
 _DOTS: Final = frozenset({".", ".."})
-
-
-class _Members(list[tuple[str, object]]):
-    """An object with every member it was written with: of twins the provider may take either."""
 
 
 @lru_cache(maxsize=16)
@@ -86,16 +80,12 @@ def object_uris(body: bytes, schemes: tuple[str, ...]) -> frozenset[str]:
     """
     if not may_name_objects(body, schemes):
         return frozenset()
-    parse(body)  # strictly, and with a bound on its depth
-    try:
-        waiting: list[tuple[str, object]] = [("", json.loads(body, object_pairs_hook=_Members))]
-    except (ValueError, RecursionError) as error:
-        raise MalformedJson("not a JSON document that can be looked into") from error
+    waiting = [("", document(body))]
     starts = tuple(f"{scheme}://" for scheme in schemes)
     found: set[str] = set()
     while waiting:
         name, value = waiting.pop()
-        if isinstance(value, _Members):
+        if isinstance(value, Members):
             waiting.extend(_inside(value))
         elif isinstance(value, list):
             waiting.extend((name, each) for each in value)
@@ -105,17 +95,15 @@ def object_uris(body: bytes, schemes: tuple[str, ...]) -> frozenset[str]:
 
 
 def _is_object(name: str, lowered: str, starts: tuple[str, ...]) -> bool:
-    return lowered.startswith(starts) and name.lower().replace("_", "") not in _TEXTS
+    return lowered.startswith(starts) and folded(name) not in _TEXTS
 
 
-def _inside(members: _Members) -> Iterator[tuple[str, object]]:
-    is_tool_use = any(
-        name == "type" and isinstance(value, str) and value.endswith(_TOOL_USE)
-        for name, value in members
-    )
+def _inside(members: Members) -> Iterator[tuple[str, object]]:
+    is_called = is_tool_use(members)
     for name, value in members:
-        is_own = name in _OWN or (is_tool_use and name == _TOOL_INPUT)
-        if not is_own:
+        # What a tool is called with is an object; a list under that name is a request's own items.
+        is_input = is_called and name == _TOOL_INPUT and isinstance(value, Members)
+        if name not in _OWN and not is_input:
             yield name, value
 
 

@@ -8,12 +8,11 @@ object with ``id``) or ``_ASKED``; another item that may be named by its id alon
 keeps nothing back: ``_WHOLE``.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from gateway.wire.jsondoc import MalformedJson, parse
+from gateway.wire.members import Members, document, is_tool_use
 
 REFERENCES_MAX: Final = 1024  # of one body; a long agent names every thought of its own
 ID_CHARS_MAX: Final = 512
@@ -97,7 +96,6 @@ _OWN: Final = frozenset(
         "toolUse",
     }
 )
-_TOOL_USE: Final = "tool_use"  # its ``input`` is the user's own as well
 # A remote file is a reference only where it is kept behind the same credential.
 _REMOTE: Final = re.compile(r"(?:https?://[^/]+/[^/]+/)?(files/[^/?#]+)")
 # One search each, led by a quote, which a body has far fewer of than letters: that is what makes it quick.
@@ -123,10 +121,6 @@ class References(NamedTuple):
 
     named: frozenset[str] = frozenset()
     brought: frozenset[str] = frozenset()
-
-
-class _Members(list[tuple[str, object]]):
-    """An object with every member it was written with: of twins the provider may take either."""
 
 
 def may_refer(body: bytes) -> bool:
@@ -156,16 +150,12 @@ def references(body: bytes) -> References:
     """Every id that a JSON body names. Raises TooManyReferences, and MalformedJson where it is no JSON."""
     if not may_refer(body):
         return References()
-    parse(body)  # strictly, and with a bound on its depth
-    try:
-        waiting: list[object] = [json.loads(body, object_pairs_hook=_Members)]
-    except (ValueError, RecursionError) as error:
-        raise MalformedJson("not a JSON document that can be looked into") from error
+    waiting = [document(body)]
     found: set[str] = set()
     brought: set[str] = set()
     while waiting:
         value = waiting.pop()
-        if isinstance(value, _Members):
+        if isinstance(value, Members):
             found.update(_named(value))
             brought.update(_texts(_brought(value)))
             waiting.extend(_walked(value))
@@ -178,19 +168,16 @@ def references(body: bytes) -> References:
     return References(frozenset(found), frozenset(brought - found))
 
 
-def _walked(members: _Members) -> Iterator[object]:
-    is_tool_use = any(
-        name == "type" and isinstance(value, str) and value.endswith(_TOOL_USE)
-        for name, value in members
-    )
+def _walked(members: Members) -> Iterator[object]:
+    is_called = is_tool_use(members)
     for name, value in members:
         # What a tool is called with is an object; a list under that name is a request's own items.
-        is_own = name in _OWN or (is_tool_use and name == _ITEMS and isinstance(value, _Members))
+        is_own = name in _OWN or (is_called and name == _ITEMS and isinstance(value, Members))
         if not is_own and isinstance(value, list):
             yield value
 
 
-def _named(members: _Members) -> Iterator[str]:
+def _named(members: Members) -> Iterator[str]:
     for written, value in members:
         name = written.lower()
         if name in _ONE:
@@ -198,7 +185,7 @@ def _named(members: _Members) -> Iterator[str]:
         elif name in _MANY and isinstance(value, list):
             yield from _texts(value)
         elif name in _EITHER:
-            inner = _ids(value) if isinstance(value, _Members) else []
+            inner = _ids(value) if isinstance(value, Members) else []
             yield from _texts([value, *inner])
         elif name in _LOOKED_UP:
             yield from _texts(_looked_up(name, value))
@@ -208,15 +195,15 @@ def _named(members: _Members) -> Iterator[str]:
 
 def _looked_up(name: str, value: object) -> Iterator[object]:
     """The id of an earlier answer's sound, or of those items of an input that are named by theirs."""
-    if isinstance(value, _Members):
+    if isinstance(value, Members):
         yield from _ids(value) if name == _SOUND else ()
         return
     for item in value if isinstance(value, list) else ():
-        if isinstance(item, _Members) and is_named(item):
+        if isinstance(item, Members) and is_named(item):
             yield from _ids(item)
 
 
-def _brought(members: _Members) -> Iterator[object]:
+def _brought(members: Members) -> Iterator[object]:
     """The ids of items of an input that are kept and bring something, and of what was asked in one."""
     for written, value in members:
         name = written.lower()
@@ -224,16 +211,16 @@ def _brought(members: _Members) -> Iterator[object]:
             yield value
         elif name == _ITEMS and isinstance(value, list):
             for item in value:
-                if isinstance(item, _Members) and not _is_whole(item):
+                if isinstance(item, Members) and not _is_whole(item):
                     yield from _ids(item)
 
 
-def _is_whole(item: _Members) -> bool:
+def _is_whole(item: Members) -> bool:
     kinds = [value for name, value in item if name.lower() == "type"] or [None]
     return all(isinstance(kind, str | None) and kind in _WHOLE for kind in kinds)
 
 
-def _ids(members: _Members) -> list[object]:
+def _ids(members: Members) -> list[object]:
     return [value for name, value in members if name.lower() == "id"]
 
 

@@ -3,6 +3,7 @@
 Some match names in any case, so "Model" beside "model" would price one and run the other.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -13,11 +14,17 @@ HARMLESS_MAX: Final = (
 HARMLESS_CHARS_MAX: Final = 64
 _ESCAPE: Final = b"\\"
 _ASCII: Final = b"\\u00"
+_LETTER: Final = re.compile(rb"\\u00(?:[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff])")  # or an underscore
 
 
 def may_escape(raw: bytes) -> bool:
     """Whether a document may spell a name of ASCII letters otherwise than it reads."""
     return _ESCAPE in raw and _ASCII in raw  # the first look is the quick one
+
+
+def may_escape_letters(raw: bytes) -> bool:
+    """The same, of names that are letters and underscores: other escapes are common in some languages' texts."""
+    return may_escape(raw) and _LETTER.search(raw) is not None
 
 
 class Spelling:

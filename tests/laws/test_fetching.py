@@ -1,6 +1,7 @@
 """Objects that a request has the provider fetch: sent only to places that may, refused where none is left."""
 
 import asyncio
+import json
 from typing import Any, Final
 
 import pytest
@@ -53,6 +54,47 @@ def test_an_object_goes_to_the_places_that_may_read_it(
     assert asked("s3://media/a") == (429, ["second", "third"])
     assert asked("s3://other/a") == (429, ["third"])
     assert asked("https://public.invalid/a") == (429, ["first", "second", "third"])
+
+
+FLASH: Final = "gemini-2.5-flash"
+STORES: Final = "fileSearchStores/"
+
+
+def gemini(name: str, *stores: str) -> Upstream:
+    return Upstream(name, "google", "https://example.invalid", "gemini", stores=stores)
+
+
+@pytest.mark.parametrize("filler", ["", "x" * 100_000])
+@pytest.mark.parametrize("written", ["fileSearchStoreNames", "file\\u005fsearch_store_names"])
+def test_a_store_is_searched_at_the_places_that_may(
+    counter: Counter, book: Book, filler: str, written: str
+) -> None:
+    places = (gemini("first"), gemini("second", STORES + "ours"), gemini("third", STORES))
+    first, *others = places
+    also = tuple(Deployment(FLASH, each.name, FLASH, "global") for each in others)
+
+    async def asked(store: str) -> tuple[int, list[str]]:
+        body = json.dumps(
+            {
+                "contents": [{"parts": [{"text": filler}]}],
+                "tools": [{"fileSearch": {"X": [store]}}],
+            }
+        ).replace("X", written)
+        async with asyncio.TaskGroup() as group:
+            house = House(
+                counter, book, Head(200, ()), [b"{}"], group=group, upstreams=places,
+                deployments=[Deployment(FLASH, first.name, FLASH, "global", also=also)],
+            )  # fmt: skip
+            house.upstreams.by_name = {each.name: Script(Head(429, ()), [b"{}"]) for each in places}
+            await house.call(f"/google/v1beta/models/{FLASH}:generateContent", body.encode())
+        if house.status() == 403:
+            assert b"upstreams.first.stores" in house.body()
+            assert house.spool.settled == []
+        return house.status(), house.upstreams.asked
+
+    assert asyncio.run(asked(STORES + "ours")) == (429, ["second", "third"])
+    assert asyncio.run(asked(STORES + "ours-2")) == (429, ["third"])
+    assert asyncio.run(asked("fileSearchStores-2/ours")) == (403, [])
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,41 @@ def test_an_object_is_read_only_from_where_the_owner_said(
     weighing.nothing_booked()
 
 
+def searching(store: str) -> types.Tool:
+    return types.Tool(file_search=types.FileSearch(file_search_store_names=[store]))
+
+
+def retrieving(corpus: str) -> types.Tool:
+    rag = types.VertexRagStore(rag_resources=[types.VertexRagStoreRagResource(rag_corpus=corpus)])
+    return types.Tool(retrieval=types.Retrieval(vertex_rag_store=rag))
+
+
+def test_a_store_is_searched_only_where_the_owner_said(
+    weighing: Weighing, setting: Setting, opened: Opened
+) -> None:
+    def asked(client: Client, tool: types.Tool) -> Any:
+        config = types.GenerateContentConfig(tools=[tool])
+        return client.models.generate_content(model=FLASH, contents="Hello", config=config)
+
+    on_gemini = opened(gemini_by_constructor(setting))
+    on_vertex = opened(vertex(setting))
+    corpora = "projects/proj-1/locations/us-central1/ragCorpora"
+    assert asked(on_gemini, searching("fileSearchStores/house-handbook")).text
+    assert asked(on_vertex, retrieving(f"{corpora}/7")).text
+    assert len(weighing.rows(2)) == 2
+    theirs = types.VertexAISearch(datastore="projects/proj-1/locations/global/dataStores/x")
+    refused = (
+        (on_gemini, searching("fileSearchStores/theirs")),
+        (on_vertex, retrieving(f"{corpora}-2/7")),
+        (on_vertex, types.Tool(retrieval=types.Retrieval(vertex_ai_search=theirs))),
+    )
+    for client, tool in refused:
+        with pytest.raises(errors.ClientError, match=r"-test\.stores") as caught:
+            asked(client, tool)
+        assert (caught.value.code, caught.value.status) == (403, "PERMISSION_DENIED")
+    weighing.nothing_booked()
+
+
 @pytest.mark.parametrize("cached", ["caches", "files", "batches"])
 def test_what_cannot_be_metered_is_refused_with_a_reason(
     cached: str, weighing: Weighing, setting: Setting, opened: Opened

@@ -151,6 +151,26 @@ def test_an_alternative_of_another_model_stops_the_start(tmp_path: Path, book: B
     assert len(raised.value.problems) == 1
 
 
+def test_what_may_be_searched_is_named_as_requests_name_it(tmp_path: Path) -> None:
+    def with_stores(**stores: str) -> None:
+        text = UPSTREAMS
+        for name, store in stores.items():
+            section = f"[upstreams.{name}]"
+            text = text.replace(section, f'{section}\nstores = ["{store}"]')
+        file = tmp_path / "w.toml"
+        file.write_text(text)
+        load(file, installed(), {})
+
+    with_stores(vertex="projects/p/locations/us-central1/ragCorpora/")
+    for wrong in ("", "/", "ragCorpora/../x", "https://a//b", "ragCorpora/*"):
+        with pytest.raises(
+            ConfigurationError, match=r"upstreams\.vertex\.stores: expected names as"
+        ):
+            with_stores(vertex=wrong)
+    with pytest.raises(ConfigurationError, match=r"upstreams\.aws\.stores: expected none for this"):
+        with_stores(aws="projects/p")
+
+
 def test_what_may_be_read_is_a_bucket_or_a_folder_of_the_providers_own_store(
     tmp_path: Path,
 ) -> None:
