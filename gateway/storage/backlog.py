@@ -24,6 +24,7 @@ class Segment:
     """One file of the journal.
 
     size     bytes written whole
+    laid     bytes the file has: behind the records lie zeros, so that a record changes no file's length
     synced   bytes known to be durable
     durable  end of the last settlement that was reported durable
     carried  end of the intents copied here when the segment before was closed
@@ -40,6 +41,7 @@ class Segment:
         self.fd = fd
         self.opened_ns = opened_ns
         self.size = 0
+        self.laid = 0
         self.synced = 0
         self.durable = 0
         self.carried = 0

@@ -15,12 +15,16 @@ class Disk:
     """The real disk. Every method raises OSError as the system does."""
 
     def open(self, path: Path) -> int:
-        """A new file, opened for appending."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, FILE_MODE)
+        """A new file."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
 
-    def write(self, fd: int, record: bytes) -> int:
+    def write(self, fd: int, record: bytes, at: int) -> int:
         """How many bytes were taken: fewer than given where space ran out in the middle."""
-        return os.write(fd, record)
+        return os.pwrite(fd, record, at)
+
+    def lay(self, fd: int, size: int, at: int) -> int:
+        """Write zeros, to be overwritten by records; how many were taken."""
+        return os.pwrite(fd, bytes(size), at)
 
     def truncate(self, fd: int, size: int) -> None:
         """Cut a file."""

@@ -30,7 +30,7 @@ class Malformed(msgspec.Struct, frozen=True):
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """The journals below a folder: how many, how many of them nobody has locked, and their bytes."""
+    """The journals below a folder: how many, how many of them nobody has locked, and their files' bytes."""
 
     journals: int
     orphaned: int

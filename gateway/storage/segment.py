@@ -1,10 +1,11 @@
 """The spool's file format: records that prove themselves whole, and a reader that stops at nothing.
 
 A record is length u32, CRC-32 u32 (seeded with the type), type u8, payload; little-endian. The payload is
-the entry's id in 16 bytes and, for intents and settlements, the entry as JSON. To add a record type: a
-member of Kind; readers pass over kinds they do not know.
+the entry's id in 16 bytes and, for intents and settlements, the entry as JSON. Behind the last record lie zeros.
+To add a record type: a member of Kind; readers pass over kinds they do not know.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ ID_BYTES: Final = 16
 SUFFIX: Final = ".seg"
 _HEADER: Final = struct.Struct("<IIB")
 HEADER_BYTES: Final = _HEADER.size
+_LENGTH_BYTES: Final = 4
+_WRITTEN: Final = re.compile(rb"[^\0]")
 _crc = zlib.crc32
 _pack = _HEADER.pack
 
@@ -65,16 +68,25 @@ def records(blob: bytes, start: int = 0) -> Iterator[Record]:
     while at + HEADER_BYTES <= len(blob):
         record = _record_at(blob, at)
         if record is None:
-            at += 1
+            at = _next(blob, at)
         else:
             yield record
             at = record.end
 
 
 def damaged_bytes(blob: bytes) -> int:
-    """How many bytes of a segment belong to no whole record."""
-    whole = sum(HEADER_BYTES + ID_BYTES + len(record.text) for record in records(blob))
-    return len(blob) - whole
+    """How many bytes of a segment belong to no whole record; the zeros at its end are none."""
+    whole = end = 0
+    for record in records(blob):
+        whole += HEADER_BYTES + ID_BYTES + len(record.text)
+        end = record.end
+    return max(end, len(blob.rstrip(b"\0"))) - whole
+
+
+def _next(blob: bytes, at: int) -> int:
+    """Where a record may begin behind ``at``: zeros are passed over at once, but for those of a length."""
+    written = _WRITTEN.search(blob, at + 1)
+    return len(blob) if written is None else max(at + 1, written.start() - _LENGTH_BYTES + 1)
 
 
 def _record_at(blob: bytes, at: int) -> Record | None:

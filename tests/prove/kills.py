@@ -230,7 +230,11 @@ class Killing:
             size, _, path = line.partition(" ")
             lengths[path] = int(size)
         for segment in (self._where.folder / "var" / "spool").glob("*/*.seg"):
+            laid = segment.stat().st_size
             os.truncate(segment, lengths.get(str(segment), 0))
+            os.truncate(
+                segment, laid
+            )  # behind what was synced are the zeros that were there before
         self.start(WORKERS)
 
     def rounds(self, kills: int, *, power: bool, forwarded: int) -> None:

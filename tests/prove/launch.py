@@ -40,6 +40,8 @@ POINTS: Final = (
     "hold: before it is asked for",
     "hold: granted, nothing written",
     "hold: before it is fixed",
+    "zeros: before they are laid",
+    "zeros: laid, nothing written over them",
     "intent: before it is written",
     "intent: half of it is written",
     "intent: written",
@@ -83,31 +85,40 @@ class TellingDisk(Disk):
     def __init__(self, trigger: Trigger, synced: Path) -> None:
         self._trigger = trigger
         self._paths: dict[int, Path] = {}
+        self._written: dict[int, int] = {}
         self._log = os.open(synced, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def open(self, path: Path) -> int:
         fd = super().open(path)
         self._paths[fd] = path
+        self._written[fd] = 0
         self._trigger.hit("segment: a new one is open")
         return fd
 
-    def write(self, fd: int, record: bytes) -> int:
+    def write(self, fd: int, record: bytes, at: int) -> int:
         name = _NAMES.get(record[_KIND_AT], "void")
         self._trigger.hit(f"{name}: before it is written")
         torn = f"{name}: half of it is written"
         if self._trigger.is_next(torn):
-            super().write(fd, record[: len(record) // 2])
+            super().write(fd, record[: len(record) // 2], at)
         self._trigger.hit(torn)
-        taken = super().write(fd, record)
+        taken = super().write(fd, record, at)
+        self._written[fd] = at + taken
         self._trigger.hit(f"{name}: written")
         self._trigger.hit(f"{name}: written, not synced")
         return taken
 
+    def lay(self, fd: int, size: int, at: int) -> int:
+        self._trigger.hit("zeros: before they are laid")
+        laid = super().lay(fd, size, at)
+        self._trigger.hit("zeros: laid, nothing written over them")
+        return laid
+
     def sync(self, fd: int) -> None:
         self._trigger.hit("sync: before")
-        size = os.fstat(fd).st_size
+        written = self._written[fd]
         super().sync(fd)
-        os.write(self._log, f"{size} {self._paths[fd]}\n".encode())
+        os.write(self._log, f"{written} {self._paths[fd]}\n".encode())
         self._trigger.hit("sync: done, nobody told")
 
 

@@ -19,10 +19,12 @@ SYNC_S_MAX: Final = 0.004
 
 
 class SimDisk(Disk):
-    """``synced``: bytes of each file that are durable, by path; ``named``: names that are."""
+    """``synced``: bytes of each file's records that are durable, by path; ``written``: those that are there;
+    ``named``: names that are durable."""
 
     def __init__(self) -> None:
         self.synced: dict[Path, int] = {}
+        self.written: dict[Path, int] = {}
         self.named: set[Path] = set()
         self.open_fds: dict[int, Path | None] = {}
         self.is_dead = False
@@ -33,27 +35,33 @@ class SimDisk(Disk):
         self._living()
         fd = super().open(path)
         self.open_fds[fd] = path
-        self.synced[path] = 0
+        self.synced[path] = self.written[path] = 0
         return fd
 
-    def write(self, fd: int, record: bytes) -> int:
+    def write(self, fd: int, record: bytes, at: int) -> int:
+        self._living()
+        taken = super().write(fd, record[: len(record) // 2] if self.is_full else record, at)
+        self.written[self._path(fd)] = at + taken
+        return taken
+
+    def lay(self, fd: int, size: int, at: int) -> int:
         self._living()
         if self.is_full:
-            return super().write(fd, record[: len(record) // 2])
-        return super().write(fd, record)
+            raise OSError(errno.ENOSPC, "no room")
+        return super().lay(fd, size, at)
 
     def truncate(self, fd: int, size: int) -> None:
         self._living()
         super().truncate(fd, size)
+        self.written[self._path(fd)] = size
 
     def sync(self, fd: int) -> None:
         self._living()
         if self.cannot_sync:
             self.cannot_sync = False  # reported once, as Linux does
             raise OSError(errno.EIO, "the platter is gone")
-        path = self.open_fds[fd]
-        assert path is not None
-        self.synced[path] = os.fstat(fd).st_size
+        path = self._path(fd)
+        self.synced[path] = self.written[path]
 
     def sync_directory(self, path: Path) -> None:
         self._living()
@@ -65,6 +73,11 @@ class SimDisk(Disk):
             return
         self.open_fds.pop(fd, None)
         super().close(fd)
+
+    def _path(self, fd: int) -> Path:
+        path = self.open_fds[fd]
+        assert path is not None
+        return path
 
     def _living(self) -> None:
         if self.is_dead:
@@ -84,15 +97,18 @@ class SimDisk(Disk):
                 os.close(fd)
 
     def lose_power(self, chance: Random) -> None:
-        """Cut every file to what was synced, or to a bit more, and take away the names that were not."""
+        """Leave of every file what was synced, or a bit more, and take away the names that were not.
+
+        Behind it lie the zeros that were there before the records, or the file ends.
+        """
         for path, size in self.synced.items():
             if not path.exists():
                 continue
             if path in self.named:
-                os.truncate(
-                    path,
-                    chance.randint(size, path.stat().st_size) if chance.random() < 0.3 else size,
-                )
+                laid, written = path.stat().st_size, max(size, self.written[path])
+                os.truncate(path, chance.randint(size, written) if chance.random() < 0.3 else size)
+                if chance.random() < 0.5:
+                    os.truncate(path, laid)
             else:
                 path.unlink()
         for home in {path.parent for path in self.synced}:

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry
 from gateway.storage.rows import decode, encode
-from gateway.storage.segment import Kind, damaged_bytes, packed, packed_void, records
+from gateway.storage.segment import HEADER_BYTES, Kind, damaged_bytes, packed, packed_void, records
 
 
 def written(entry: Callable[..., Entry]) -> list[bytes]:
@@ -53,6 +53,29 @@ def test_a_damaged_record_costs_only_itself(at: int, flip: int, parts: list[byte
     expected = [record.entry_id for record in records(b"".join(others))]
     assert [record.entry_id for record in records(bytes(blob))] == expected
     assert damaged_bytes(bytes(blob)) == len(parts[hit])
+
+
+@settings(max_examples=100, deadline=None)
+@given(zeros=st.lists(st.integers(0, 5000), min_size=5, max_size=5))
+def test_zeros_between_and_behind_records_are_passed_over(
+    zeros: list[int], parts: list[bytes]
+) -> None:
+    """Between them they are pages a power cut took, behind them they were laid ahead: only those are no damage."""
+    gaps = [b"\0" * size for size in zeros]
+    blob = gaps[0] + b"".join(part + gap for part, gap in zip(parts, gaps[1:], strict=True))
+    expected = [record.text for record in records(b"".join(parts))]
+    assert [record.text for record in records(blob)] == expected
+    assert damaged_bytes(blob) == sum(zeros[:-1])
+
+
+@pytest.mark.parametrize("length", [4_096, 65_536, 131_072])
+def test_a_record_whose_length_begins_with_zeros_is_found_behind_zeros(
+    length: int, entry: Callable[..., Entry]
+) -> None:
+    short = len(packed(Kind.SETTLE, entry(usage_raw=""))) - HEADER_BYTES
+    record = packed(Kind.SETTLE, entry(usage_raw="x" * (length - short)))
+    assert record[0] == 0
+    assert len(list(records(b"\0" * 777 + record + b"\0" * 300))) == 1
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from gateway.storage import backlog, spool as spool_module
 from gateway.storage.disk import Disk
 from gateway.storage.orphans import Malformed, Survey, orphans, survey
 from gateway.storage.segment import Kind, packed
-from gateway.storage.spool import SEGMENT_NS_MAX, Spool
+from gateway.storage.spool import LAID_BYTES_MAX, SEGMENT_NS_MAX, Spool
 
 pytestmark = pytest.mark.anyio
 Make = Callable[..., Entry]
@@ -31,12 +31,18 @@ class BadDisk(Disk):
         self.sync_error: OSError | None = None
         self.cannot_truncate = False
 
-    def write(self, fd: int, record: bytes) -> int:
+    def write(self, fd: int, record: bytes, at: int) -> int:
         if not self.room:
             raise OSError(errno.ENOSPC, "no space")
-        taken = super().write(fd, record[: self.room])
+        taken = super().write(fd, record[: self.room], at)
         self.room -= taken
         return taken
+
+    def lay(self, fd: int, size: int, at: int) -> int:
+        """Zeros take no room of its own: where there is little, there is none for them."""
+        if size > self.room:
+            raise OSError(errno.ENOSPC, "no space")
+        return super().lay(fd, size, at)
 
     def truncate(self, fd: int, size: int) -> None:
         if self.cannot_truncate:
@@ -236,6 +242,51 @@ async def test_a_full_disk_refuses_intents_and_recovers_by_itself(
     assert [one.id for one in adopted(tmp_path) if isinstance(one, Entry)] == [later.id, first.id]
 
 
+async def test_records_lie_in_zeros_so_that_few_syncs_change_a_files_length(
+    tmp_path: Path, entry: Make
+) -> None:
+    class Watched(Disk):
+        lengths: set[int]
+
+        def sync(self, fd: int) -> None:
+            self.lengths.add(os.fstat(fd).st_size)
+            super().sync(fd)
+
+    disk = Watched()
+    disk.lengths = set()
+    dead = Spool(tmp_path, disk=disk)
+    entries = [entry() for _ in range(200)]
+    for one in entries:
+        await dead.settle(one)
+    assert dead.syncs == 200
+    assert len(disk.lengths) <= 4
+    (path,) = dead._home.glob("*.seg")
+    assert dead.bytes_on_disk < path.stat().st_size < dead.bytes_on_disk + 2 * LAID_BYTES_MAX
+    died(dead)
+    (orphan,) = orphans(tmp_path, own="")
+    assert [one for batch in orphan.batches(1000) for one in batch] == entries
+    assert orphan.damaged_bytes == 0
+    orphan.release()
+
+
+async def test_without_room_for_zeros_records_are_written_as_long_as_they_fit(
+    tmp_path: Path, spool: Spool, disk: BadDisk, entry: Make
+) -> None:
+    first = entry()
+    record = len(packed(Kind.SETTLE, first))
+    disk.room = 3 * record + 10
+    await spool.settle(first)
+    others = [entry() for _ in range(2)]
+    for one in others:
+        await spool.settle(one)
+    with pytest.raises(SpoolFull):
+        spool.intent(entry())
+    (path,) = spool._home.glob("*.seg")
+    assert path.stat().st_size == spool.bytes_on_disk == 3 * record
+    died(spool)
+    assert adopted(tmp_path) == [first, *others]
+
+
 async def test_nothing_is_written_behind_half_a_record(
     tmp_path: Path, spool: Spool, disk: BadDisk, entry: Make
 ) -> None:
@@ -303,23 +354,31 @@ class PowerCut(Disk):
 
     def __init__(self) -> None:
         self.paths: dict[int, Path] = {}
+        self.written: dict[int, int] = {}
         self.synced: dict[Path, int] = {}
 
     def open(self, path: Path) -> int:
         fd = super().open(path)
-        self.paths[fd], self.synced[path] = path, 0
+        self.paths[fd], self.written[fd], self.synced[path] = path, 0, 0
         return fd
 
+    def write(self, fd: int, record: bytes, at: int) -> int:
+        taken = super().write(fd, record, at)
+        self.written[fd] = at + taken
+        return taken
+
     def sync(self, fd: int) -> None:
-        size = os.fstat(fd).st_size
+        written = self.written[fd]
         super().sync(fd)
-        self.synced[self.paths[fd]] = size
+        self.synced[self.paths[fd]] = written
 
     def cut(self) -> None:
-        """What is left when the power comes back."""
+        """What is left when the power comes back: in place of what was not synced, the zeros laid before."""
         for path, size in self.synced.items():
             if path.exists():
+                laid = path.stat().st_size
                 os.truncate(path, size)
+                os.truncate(path, laid)
 
 
 async def test_a_durable_intent_survives_a_power_cut_and_a_plain_one_only_a_kill(
@@ -596,7 +655,8 @@ async def test_a_survey_tells_the_living_from_the_dead_and_adopts_nobody(
     spool.intent(entry())
     dead = Spool(tmp_path)
     dead.intent(entry())
-    size = spool.bytes_on_disk + dead.bytes_on_disk
+    size = survey(tmp_path).bytes
+    assert size >= spool.bytes_on_disk + dead.bytes_on_disk
     assert survey(tmp_path) == Survey(journals=2, orphaned=0, bytes=size)
     died(dead)
     assert survey(tmp_path) == survey(tmp_path) == Survey(journals=2, orphaned=1, bytes=size)
