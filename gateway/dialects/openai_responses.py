@@ -71,7 +71,7 @@ def _read_request(body: bytes) -> Request:
         output_ceiling=asked_number(asked.get(_LIMIT)),
         tier=string(asked, "service_tier"),
         stored=asked.get("store") is not False,  # kept where nothing is said
-        sealed=sealed_characters(asked, body, ("encrypted_content",)),
+        sealed=sealed_characters(asked, body, "encrypted_content"),
         # The tools themselves are parts of the prompt that cannot be seen.
         tool_units=tool_units(arr(asked, "tools"), asked_number(asked.get("max_tool_calls"))),
         is_tied=is_tied(asked),

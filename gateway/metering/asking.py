@@ -14,8 +14,9 @@ import orjson
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.prompt import Image, ToolCall, Turn
 from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object
+from gateway.wire.members import anywhere
 from gateway.wire.pixels import pixels_of
-from gateway.wire.spelling import may_escape
+from gateway.wire.spelling import may_escape, spelling
 
 ASKED_MAX: Final = 2**31 - 1  # no provider takes more; larger values are theirs to refuse
 # As protobuf JSON takes a number in quotes: "8", "8.0", "80e-1".
@@ -50,10 +51,16 @@ def refuse_twins_inside(
 ) -> None:
     """Refuse an object under a top-level member that has one of the ``sensitive`` names twice, in whatever spelling.
 
-    Raises MalformedBody: which of two a provider takes, nobody knows. Looks at it only where one may be there.
+    Raises MalformedBody: which of two a provider takes, nobody knows. So it does for a name in another case.
+    Looks at the bytes only where a twin may be there.
     """
-    if not isinstance(asked.get(member), dict):
+    inside = asked.get(member)
+    if not isinstance(inside, dict):
         return
+    if right := spelling(sensitive).misspelt(inside):
+        raise MalformedBody(
+            f'"{member}" spells "{right}" in another case; send it as it is written here'
+        )
     if not may_escape(body) and not any(
         body.count(b'"%b"' % each.encode()) > 1 for each in sensitive
     ):
@@ -61,6 +68,16 @@ def refuse_twins_inside(
     span = member_span(body, member)
     if span is not None:
         read_object(body[span[0] : span[1]], sensitive)
+
+
+def read_anywhere(
+    asked: dict[str, Json], body: bytes, names: tuple[str, ...]
+) -> list[tuple[str, object]]:
+    """Every member of these names at any depth of the body: see wire.members. Raises MalformedBody."""
+    try:
+        return anywhere(asked, body, names)
+    except MalformedJson as error:
+        raise MalformedBody(f"{error}; send one JSON object as the request body") from error
 
 
 def asked_number(value: Json) -> int | None:

@@ -3,26 +3,41 @@
 To read another lifetime: one line in ``_LIFETIMES``.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
+from gateway.metering.asking import read_anywhere
 from gateway.wire.jsondoc import Json, string
-from gateway.wire.spelling import may_escape
+from gateway.wire.members import Members, folded
 
-_LIFETIMES: Final = {None: "cache_write_5m", "5m": "cache_write_5m", "1h": "cache_write_1h"}
+_TTL: Final = "ttl"
+_LONGEST: Final = "cache_write_1h"
+_LIFETIMES: Final[dict[object, str]] = {
+    None: "cache_write_5m",
+    "5m": "cache_write_5m",
+    "1h": _LONGEST,
+}
 
 
 def asked_writes(asked: dict[str, Json], body: bytes, mark: str) -> tuple[str, ...]:
-    """The units that members called ``mark``, anywhere in the body, may write; a lifetime not known as the longest."""
-    if mark.encode() not in body and not may_escape(body):
-        return ()
-    found: set[str] = set()
-    waiting: list[Json] = [asked]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if value.get(mark) is not None:
-                found.add(_LIFETIMES.get(string(value[mark], "ttl"), "cache_write_1h"))
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return tuple(sorted(found))
+    """The units that members called ``mark``, in camelCase or snake_case, anywhere in the body, may write.
+
+    A lifetime that is not known counts as the longest, one that is given twice as both.
+    """
+    mark = folded(mark)
+    found = read_anywhere(asked, body, (mark, _TTL))
+    units = {
+        _LIFETIMES.get(lifetime, _LONGEST)
+        for name, value in found
+        if name == mark and value is not None
+        for lifetime in _lifetimes(value)
+    }
+    return tuple(sorted(units))
+
+
+def _lifetimes(value: object) -> Iterator[object]:
+    if isinstance(value, Members):
+        given = [said for name, said in value if name == _TTL]
+        yield from [said if isinstance(said, str) else None for said in given] or [None]
+    else:
+        yield string(value, _TTL)  # type: ignore[arg-type]

@@ -1,24 +1,17 @@
 """Thoughts that a provider handed out sealed, and that a client sends back: they are read again, unseen by us.
 
-The walk is made only where the body names one.
+However their member is spelt: in another case, with escapes, beside a twin of itself.
 """
 
+from gateway.metering.asking import read_anywhere
 from gateway.wire.jsondoc import Json
+from gateway.wire.members import folded
 
 
-def sealed_characters(asked: dict[str, Json], body: bytes, names: tuple[str, ...]) -> int:
-    """The length of all strings under these names, anywhere in the body."""
-    if not any(name.encode() in body for name in names):
-        return 0
-    characters = 0
-    waiting: list[Json] = [asked]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            for name in names:
-                sealed = value.get(name)
-                characters += len(sealed) if isinstance(sealed, str) else 0
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return characters
+def sealed_characters(asked: dict[str, Json], body: bytes, name: str) -> int:
+    """The length of all strings under this name, in camelCase or snake_case, anywhere in the body."""
+    return sum(
+        len(value)
+        for _, value in read_anywhere(asked, body, (folded(name),))
+        if isinstance(value, str)
+    )

@@ -31,6 +31,7 @@ from gateway.providers.contract import (
     spoken,
 )
 from gateway.wire import headers as header_lists
+from gateway.wire.jsondoc import has_member
 from gateway.wire.messages import Head, Headers, Inbound
 from gateway.wire.refusals import SHAPES
 
@@ -41,6 +42,7 @@ _MANTLE: Final = "mantle"
 _SIGNING: Final = {_RUNTIME: _NAME, _MANTLE: "bedrock-mantle"}
 _BEARER: Final = b"authorization"
 _GUARDRAIL: Final = b"x-amzn-bedrock-guardrailidentifier"
+_ANTHROPIC: Final = "anthropic_version"  # every Anthropic body must have it
 
 _MODEL: Final = rb"/model/(?P<model>[^/]+)"
 _PROFILE: Final = re.compile(r"(global|us-gov|us|eu|apac|jp|au|ca|sa)\.(.+)")
@@ -240,7 +242,7 @@ def _decoded(raw: bytes | None) -> str | None:
 
 def _invoke_dialect(model: str, body: bytes) -> Dialect:
     """By the vendor in the id; an opaque ARN tells by the member every Anthropic body must have."""
-    if "anthropic." in model or (model.startswith("arn:") and b'"anthropic_version"' in body):
+    if "anthropic." in model or (model.startswith("arn:") and has_member(body, _ANTHROPIC)):
         return anthropic.INVOKE
     return bedrock_families.FAMILIES
 

@@ -77,6 +77,14 @@ def parse_object(raw: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
     return document
 
 
+def has_member(raw: bytes, name: str) -> bool:
+    """Whether a document is an object with that top-level member, however its name is written."""
+    try:
+        return name in _SHALLOW.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
 def obj(value: Json, key: str) -> dict[str, Json]:
     """The object under a key; {} where it is absent or something else."""
     found = value.get(key) if isinstance(value, dict) else None

@@ -62,7 +62,10 @@ def file_span(body: bytes, content_type: bytes, name: str) -> tuple[int, int]:
                 raise MalformedForm(f'the form must have "{name}" once, as a file')
             return spans[0]
         head, start, end = _split(body, place, delimiter)
-        if _parameters(head).get(b"name") == name.encode():
+        named = _parameters(head).get(b"name", b"").decode("latin-1")
+        if named != name:
+            _refuse_misspelt(named, frozenset({name}))
+        else:
             if _ENCODED.search(head):
                 raise MalformedForm(f'the form\'s "{name}" must not be encoded')
             spans.append((start, end))
@@ -117,6 +120,7 @@ def _part(
         raise MalformedForm("a part's name must be plain")
     name = parameters.get(b"name", b"").decode("latin-1")
     if name not in names:
+        _refuse_misspelt(name, names)
         return end
     if name in found or b"filename" in parameters or _ENCODED.search(head):
         raise MalformedForm(f'the form must have "{name}" once, as a plain field')
@@ -124,6 +128,13 @@ def _part(
         raise MalformedForm(f'the form\'s "{name}" is longer than {FIELD_BYTES_MAX} bytes')
     found[name] = body[content:end]
     return end
+
+
+def _refuse_misspelt(name: str, names: frozenset[str]) -> None:
+    """There are servers that do not mind how a field's name is written."""
+    right = name.strip().lower()
+    if right in names:
+        raise MalformedForm(f'the form spells "{right}" in another way')
 
 
 def _parameters(head: bytes) -> dict[bytes, bytes]:

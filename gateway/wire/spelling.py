@@ -27,6 +27,17 @@ def may_escape_letters(raw: bytes) -> bool:
     return may_escape(raw) and _LETTER.search(raw) is not None
 
 
+@lru_cache(maxsize=64)
+def plainly(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    """Where one of these names (in lower case, without underscores) is a text of its own and has no escape.
+
+    Led by a quote and a look at the letter behind it, and with both cases spelt out: that makes it quick.
+    """
+    first = "".join(sorted({name[0] for name in names}))
+    spellings = "|".join("_*".join(f"[{each}{each.upper()}]" for each in name) for name in names)
+    return re.compile(f'"(?=[_{first}{first.upper()}])_*(?:{spellings})_*"'.encode())
+
+
 class Spelling:
     """How the sensitive names may not be spelt, and what was found to be no spelling of them.
 

@@ -6,11 +6,10 @@ snake_case read the same, and so do escapes. What a user's own tools take and gi
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Final
 
 from gateway.wire.members import Members, document, folded, is_tool_use
-from gateway.wire.spelling import may_escape_letters
+from gateway.wire.spelling import may_escape_letters, plainly
 
 _OWN: Final = frozenset(
     {
@@ -37,20 +36,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._~:@/-]+")
 _NO_SEGMENT: Final = frozenset({"", ".", ".."})
 
 
-@lru_cache(maxsize=16)
-def _spelled(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    """Where one of the names is written plainly.
-
-    Led by a quote and a look at the letter behind it, and with both cases spelt out: that makes it quick.
-    """
-    first = "".join(sorted({name[0] for name in names}))
-    spellings = "|".join("_*".join(f"[{each}{each.upper()}]" for each in name) for name in names)
-    return re.compile(f'"(?=[_{first}{first.upper()}])_*(?:{spellings})_*"'.encode())
-
-
 def may_name_stores(body: bytes, names: tuple[str, ...]) -> bool:
     """Whether a body can have a member of these names (in lower case, without underscores) at all."""
-    return bool(names) and (_spelled(names).search(body) is not None or may_escape_letters(body))
+    return bool(names) and (plainly(names).search(body) is not None or may_escape_letters(body))
 
 
 def store_names(body: bytes, names: tuple[str, ...]) -> frozenset[str]:

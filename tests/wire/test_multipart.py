@@ -64,6 +64,8 @@ def test_a_content_type_without_one_boundary_is_refused(content_type: bytes) -> 
         b'Content-Disposition: form-data; name="model"; name="x"',
         b'Content-Disposition: form-data; name="model"\r\nContent-Disposition: form-data; name="x"',
         b'Content-Disposition: form-data; name="a\\"; name="model"',
+        b'Content-Disposition: form-data; name="Model"',
+        b'Content-Disposition: form-data; name=" model"',
         b"Content-Type: text/plain",
         b'Content-Disposition: attachment; name="model"',
     ],

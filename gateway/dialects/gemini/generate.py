@@ -57,7 +57,7 @@ def _read_request(body: bytes) -> Request:
         choices=asked_number(either(config, "candidateCount")) or 1,
         tier=tier if isinstance(tier, str) else None,
         hosted=hosted,
-        sealed=sealed_characters(asked, body, ("thoughtSignature", "thought_signature")),
+        sealed=sealed_characters(asked, body, "thoughtSignature"),
         tool_units=units,
         is_tied=bool(either(asked, "cachedContent")),
     )
