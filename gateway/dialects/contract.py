@@ -16,7 +16,10 @@ from gateway.metering.reader import DocumentMeter, Reader
 from gateway.wire.documents import DOCUMENT_BYTES_MAX, documents
 from gateway.wire.messages import Head
 
-NAME_CHARS_MAX: Final = 2048  # of a model or a tier: the longest there can be are Bedrock's ARNs
+NAME_CHARS_MAX: Final = 2048  # of a model: the longest there can be are Bedrock's ARNs
+# Those that are seen have some 130; whatever is remembered by a model's name is worked out each time for a longer one.
+NAME_KEPT_CHARS_MAX: Final = 256
+TIER_CHARS_MAX: Final = 64
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -8,11 +8,11 @@ another way: ``Cycle._framed``.
 import asyncio
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from gateway.kernel.remembered import remembered, whole
 from gateway.wire.messages import Header
 
 _LENGTH: Final = b"content-length"
@@ -22,10 +22,12 @@ _FRAMING: Final = frozenset({_LENGTH, _CODING, _CONNECTION})
 _NO_NAME: Final = re.compile(rb"[\x00-\x20\x7f()<>@,;:\\\[\]={}\"]")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BODILESS: Final = frozenset((204, 304))
+TURNED_AWAY: Final = frozenset((401, 403))
 SHAPES_KEPT_MAX: Final = 256  # lists of names: a few per upstream and operation
+SHAPE_BYTES_MAX: Final = 16 * 1024  # a cloud's 40 names take 3 KiB
 
 
-@lru_cache(maxsize=SHAPES_KEPT_MAX)
+@remembered(whole, entries_max=SHAPES_KEPT_MAX, entry_bytes_max=SHAPE_BYTES_MAX)
 def _shape(names: tuple[bytes, ...]) -> tuple[bytes, tuple[tuple[bytes, int], ...]] | None:
     """Field lines whose values are to be filled in, and where those stand that frame the body.
 
@@ -83,6 +85,7 @@ class Cycle(RequestResponseCycle):
     """One request and its response."""
 
     transport: Outlet  # type: ignore[assignment]  # what it uses of a transport
+    turned_away = False  # by its answer: whoever asks is not known, or no longer
 
     def take_whole(self, body: bytes) -> None:
         """The request is complete, and its body is this."""
@@ -117,6 +120,7 @@ class Cycle(RequestResponseCycle):
 
     def _start(self, status: int, headers: Any) -> None:
         self.response_started = True
+        self.turned_away = status in TURNED_AWAY
         self.waiting_for_100_continue = False
         fields = [*self.default_headers, *headers]
         values = tuple([value for _, value in fields])

@@ -1,8 +1,9 @@
 """A request head that its connection has sent before: an SDK repeats it to the byte, but for the body's length.
 
 What was parsed and accepted once means the same when it comes again; so only the digits of Content-Length are read
-anew. Whatever differs in anything else, comes in pieces, or does not end with its body goes the parser's way. To
-let something else vary: it must be a value that no check but its own looks at, as those digits are.
+anew. Whatever differs in anything else, comes in pieces, or does not end with its body goes the parser's way. A head
+holds its client's key, so it is kept no longer than its connection, and not past an answer that lets nobody in.
+To let something else vary: it must be a value that no check but its own looks at, as those digits are.
 """
 
 import re
@@ -14,6 +15,9 @@ from gateway.wire.messages import Facts, Header, Headers
 PLAIN_KEY: Final = "weighbridge.plain"
 # So few that no limit but that of the body depends on them.
 DIGITS_MAX: Final = 8
+# A head in raw bytes, and its fields: an SDK's has 1 KiB and 20. What is kept of one takes some four times as much.
+KEPT_BYTES_MAX: Final = 8 * 1024
+KEPT_FIELDS_MAX: Final = 64
 # Heads that differ from the last one, in a row, until a connection is taken for one that never repeats itself.
 PATIENCE: Final = 4
 
@@ -58,9 +62,12 @@ def seen_head(octets: bytes, scope: dict[str, Any], head_bytes_max: int) -> Seen
     octets  the read it came in · scope  what it became; copied · head_bytes_max  no head may be longer, whatever
     the digits of its length
     """
-    found = _LENGTH.search(octets, 0, octets.find(_END) + 2)
+    head_end = octets.find(_END) + 2
+    found = _LENGTH.search(octets, 0, head_end)
     names = [name for name, _ in scope["headers"]]
     if found is None or b"content-encoding" in names:
+        return None
+    if head_end > KEPT_BYTES_MAX or len(names) > KEPT_FIELDS_MAX:
         return None
     start, end = found.span(1)
     after = octets[end : octets.find(_END, end) + len(_END)]

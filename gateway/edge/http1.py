@@ -79,6 +79,7 @@ class StrictProtocol(TimedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._lose_client()
+        self._seen = None  # it holds the client's key
         self._outlet.close = self.transport.close  # no reference cycle through us
 
     def eof_received(self) -> None:
@@ -333,6 +334,8 @@ class StrictProtocol(TimedProtocol):
         if self._client is not None:
             self._client.detach()
             self._client = None
+        if cast("Cycle", self.cycle).turned_away:
+            self._seen = None
         if self.transport.is_closing() or self.phase in (LINGER, CLOSING):
             return
         if self.phase == BODY:

@@ -5,11 +5,11 @@ what passes, edit ``DROPPED``.
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from gateway.kernel.remembered import remembered, times
 from gateway.wire.headers import HOP_BY_HOP, named_by_connection
 from gateway.wire.messages import Header, Headers
 
@@ -22,7 +22,8 @@ DROPPED: Final = HOP_BY_HOP | {
     b"strict-transport-security",
     b"alt-svc",
 }
-PLANS_KEPT_MAX: Final = 256  # lists of names, 64 KiB at most each: a few per upstream and operation
+PLANS_KEPT_MAX: Final = 256  # lists of names: a few per upstream and operation
+PLAN_BYTES_MAX: Final = 16 * 1024  # a cloud's 40 names take 3 KiB
 _LENGTH: Final = b"content-length"
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -46,7 +47,7 @@ def planned(headers: Headers) -> Plan:
     return _plan(tuple([name for name, _ in headers]))
 
 
-@lru_cache(maxsize=PLANS_KEPT_MAX)
+@remembered(times(2), entries_max=PLANS_KEPT_MAX, entry_bytes_max=PLAN_BYTES_MAX)
 def _plan(names: tuple[bytes, ...]) -> Plan:
     lowered = [name.lower() for name in names]
     places = enumerate(lowered)

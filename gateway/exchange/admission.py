@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from gateway.dialects.contract import NAME_CHARS_MAX, Request
+from gateway.dialects.contract import NAME_CHARS_MAX, NAME_KEPT_CHARS_MAX, TIER_CHARS_MAX, Request
 from gateway.exchange.booking import Counts, Priced
 from gateway.exchange.counting import Counting
 from gateway.exchange.ports import Keys
@@ -45,6 +46,7 @@ from gateway.wire import headers as header_lists
 from gateway.wire.messages import Headers, Inbound
 
 _FREE_REQUEST = Request()
+_SHOWN_CHARS = 40  # of a name that is too long to be remembered
 # Named once: looking a member up in its enum is a call, and these are looked up on every request.
 _METERED, _PRICED = Kind.METERED, Status.PRICED
 READ_INLINE_BYTES_MAX = 256 * 1024  # at most a few milliseconds of decoding
@@ -98,7 +100,10 @@ class Admitted(msgspec.Struct, frozen=True):
         """Where it goes."""
         deployment = self.deployment
         named = None if deployment is None else deployment.named
-        return Place(self.upstream.name, self.upstream.location, named or self.wire_model or "")
+        name = named or self.wire_model or ""
+        if len(name) > NAME_KEPT_CHARS_MAX:  # places are remembered
+            name = f"{name[:_SHOWN_CHARS]}…{sha256(name.encode('utf-8', 'replace')).hexdigest()}"
+        return Place(self.upstream.name, self.upstream.location, name)
 
     @property
     def options(self) -> tuple["Admitted", ...]:
@@ -225,7 +230,7 @@ class Admission:
     ) -> Admitted:
         """The call with what it costs at each place that can be named and priced."""
         assert admitted.counts is not None
-        _require_short(admitted.tier)
+        _require_short("tier", admitted.tier, TIER_CHARS_MAX)
         tokens, units = admitted.counts.input.tokens, admitted.request.units
         options: list[Admitted] = []
         refusal: GatewayError = BadRequest(
@@ -301,14 +306,14 @@ class Admission:
 def _model_of(call: Call, request: Request) -> str | None:
     """The model as the path names it, or the body."""
     wire_model = call.wire_model or request.model
-    _require_short(wire_model or "")
+    _require_short("model", wire_model or "", NAME_CHARS_MAX)
     return wire_model
 
 
-def _require_short(name: str) -> None:
-    """Names of models and tiers are remembered in many places, each of which bounds only how many."""
-    if len(name) > NAME_CHARS_MAX:
-        raise BadRequest(f"the name of a model or tier has at most {NAME_CHARS_MAX} characters")
+def _require_short(what: str, name: str, chars_max: int) -> None:
+    """Names are remembered in many places, most of which bound only how many."""
+    if len(name) > chars_max:
+        raise BadRequest(f"the name of a {what} has at most {chars_max} characters")
 
 
 def _shown(headers: Headers) -> Presented:

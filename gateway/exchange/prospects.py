@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from gateway.dialects.contract import NAME_KEPT_CHARS_MAX
 from gateway.exchange.booking import Priced, circumstances, priced, tier_of
 from gateway.metering.units import INPUT_TEXT
 from gateway.metering.usage import component
@@ -83,10 +84,12 @@ class Prospects:
         key = (provider, id(deployment), tier, id(bargain))
         known = self._known.get(key)
         if known is None or not known.since_us <= at_us < known.until_us:
-            if len(self._known) >= PROSPECTS_MAX:
-                self._known.clear()
             under = circumstances(provider, deployment, _UNHEARD, tier, at_us)
-            known = self._known[key] = _looked_up(book, under, deployment, bargain)
+            known = _looked_up(book, under, deployment, bargain)
+            if deployment is None or len(deployment.wire) <= NAME_KEPT_CHARS_MAX:
+                if len(self._known) >= PROSPECTS_MAX:
+                    self._known.clear()
+                self._known[key] = known
         return known
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from gateway.dialects.contract import NAME_KEPT_CHARS_MAX
 from gateway.kernel.errors import BadRequest, UnknownDeployment
 from gateway.providers.contract import Call, Deployment, Provider, Upstream
 
@@ -92,9 +93,10 @@ class Routes:
         known = self._seen.get(key)
         if known is None:
             known = tuple(self._resolve(provider, call, wire_model, canonical))
-            if len(self._seen) >= DEPLOYMENTS_CACHED_MAX:
-                self._seen.clear()
-            self._seen[key] = known
+            if len(wire_model) <= NAME_KEPT_CHARS_MAX:
+                if len(self._seen) >= DEPLOYMENTS_CACHED_MAX:
+                    self._seen.clear()
+                self._seen[key] = known
         return known if draw is None or len(known) == 1 else in_turn(known, draw)
 
     def named(self, name: str) -> Upstream | None:

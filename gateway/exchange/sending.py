@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 import msgspec
@@ -75,7 +76,7 @@ class Sending:
         assert opted is not None
         once: Once = partial(self.plainly, provider, call, inbound, admitted, leaving)
         # With the query: it holds the api-version, and an old one must not silence the streams of the others.
-        key = (admitted.place, inbound.query)
+        key = (admitted.place, sha256(inbound.query).digest())
         if key in self._refused:
             return Sent(await once(inbound.body), flags=OPT_IN_REFUSED)
         response = await once(opted)

@@ -6,6 +6,7 @@ through the gateway) every batch kept at the same upstream must have been looked
 """
 
 from collections import OrderedDict
+from hashlib import sha256
 from typing import Final
 
 from gateway.exchange.admission import Admitted
@@ -21,7 +22,7 @@ class Withholding:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._first_us: OrderedDict[str, int] = (
+        self._first_us: OrderedDict[bytes, int] = (
             OrderedDict()
         )  # when such a deletion was first asked for
 
@@ -41,7 +42,8 @@ class Withholding:
 
     async def _unnamed(self, admitted: Admitted, at_us: int) -> None:
         call, upstream = admitted.call, admitted.upstream.name
-        first, name = self._first_us, f"{upstream}/{call.resource}"
+        name = sha256(f"{upstream}/{call.resource}".encode()).digest()
+        first = self._first_us
         since_us = first.setdefault(name, at_us)
         while len(first) > UNNAMED_MAX:
             first.popitem(last=False)

@@ -16,12 +16,14 @@ import msgspec
 
 from gateway.kernel.clock import US_PER_SECOND, epoch_us, instant
 from gateway.kernel.errors import BadSignature
+from gateway.kernel.remembered import remembered, whole
 from gateway.wire.headers import first
 from gateway.wire.messages import Header, Headers, Inbound
 
 SKEW_US: Final = 5 * 60 * US_PER_SECOND  # AWS's own tolerance
 SIGNED_HEADERS_MAX: Final = 100
 CLAIM_BYTES_MAX: Final = 4096  # the SDKs need 500; claims are cached
+SIGNING_KEYS_MAX: Final = 1024  # half a KiB each
 
 _ALGORITHM: Final = b"AWS4-HMAC-SHA256"
 _FAMILY: Final = b"AWS4-"
@@ -88,7 +90,7 @@ def parse_authorization(headers: Headers) -> Credential | None:
     return Credential(*_claimed(claim), signature=signature.decode())
 
 
-@lru_cache(maxsize=512)
+@remembered(whole, entries_max=512, entry_bytes_max=8 * 1024)
 def _claimed(claim: bytes) -> tuple[str, str, str, str, tuple[bytes, ...]]:
     """All of a credential but its signature: the same for a client all day."""
     found = _CLAIM.fullmatch(claim)
@@ -270,7 +272,7 @@ def _canonical(
     return b"\n".join(lines)
 
 
-@lru_cache(maxsize=256)
+@remembered(whole, entries_max=256, entry_bytes_max=4 * 1024)
 def _canonical_path(path: bytes) -> bytes:
     """Without dot and empty segments, and percent-encoded once more than on the wire."""
     segments: list[bytes] = []
@@ -326,12 +328,36 @@ def _signature(secret: str, scope: tuple[str, str, str], timestamp: bytes, canon
             sha256(canonical).hexdigest().encode(),
         )
     )
-    return hmac.digest(_signing_key(secret, *scope), to_sign, "sha256").hex()
+    return hmac.digest(_SIGNING_KEYS.of(secret, scope), to_sign, "sha256").hex()
 
 
-@lru_cache(maxsize=1024)
+class _SigningKeys:
+    """The keys of scopes, four HMACs each and the same all day; under a digest of the secret, and gone with the day."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, tuple[str, str, str]], bytes] = {}
+        self._day = ""
+
+    def of(self, secret: str, scope: tuple[str, str, str]) -> bytes:
+        """The key of a secret for a (day, region, service)."""
+        named = sha256(secret.encode()).digest(), scope
+        key = self._known.get(named)
+        if key is None:
+            day = scope[0]
+            if day > self._day or len(self._known) >= SIGNING_KEYS_MAX:
+                self._known.clear()
+                self._day = max(day, self._day)
+            key = self._known[named] = _signing_key(secret, *scope)
+        return key
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+_SIGNING_KEYS: Final = _SigningKeys()
+
+
 def _signing_key(secret: str, day: str, region: str, service: str) -> bytes:
-    """The key of a scope: four HMACs, the same all day."""
     key = b"AWS4" + secret.encode()
     for part in (day.encode(), region.encode(), service.encode(), _TERMINATOR):
         key = hmac.digest(key, part, "sha256")

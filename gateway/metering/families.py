@@ -5,16 +5,18 @@ To add a family: one entry in ``_BY_BRAND``, its figures from a comparison with 
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 
 import msgspec
+
+from gateway.kernel.remembered import remembered, times
 
 O200K: Final = "o200k_base"
 CL100K: Final = "cl100k_base"
 MILLION: Final = 1_000_000
 NAME_CHARS_MAX: Final = 512
 FAMILIES_KEPT_MAX: Final = 1024  # names come from clients
+FAMILY_BYTES_MAX: Final = 1024
 
 
 class Weights(msgspec.Struct, frozen=True, gc=False):
@@ -121,7 +123,7 @@ _BRAND: Final = re.compile(r"[a-z]*")
 _NUMBER: Final = re.compile(r"(?<![a-z\d])(\d{1,2})(?:[.-](\d{1,2}))?(?![a-z\d])")
 
 
-@lru_cache(maxsize=FAMILIES_KEPT_MAX)
+@remembered(times(2), entries_max=FAMILIES_KEPT_MAX, entry_bytes_max=FAMILY_BYTES_MAX)
 def plain_name(model: str) -> str:
     """A wire name in lower case without its decorations: path, fine-tune, geo, vendor, version, date.
 
@@ -134,7 +136,7 @@ def plain_name(model: str) -> str:
     return _DATE.sub("", _VERSION.sub("", plain)) or name
 
 
-@lru_cache(maxsize=FAMILIES_KEPT_MAX)
+@remembered(times(2), entries_max=FAMILIES_KEPT_MAX, entry_bytes_max=FAMILY_BYTES_MAX)
 def family_of(model: str) -> Family:
     """The family of a wire or canonical model name; a name of no listed family counts as the other one."""
     name = plain_name(model)

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.kernel.remembered import remembered, whole
 from gateway.pricing.atlas import Atlas, Region
 from gateway.pricing.charged import Offer, Price, offers
 from gateway.pricing.dimensions import (
@@ -33,6 +34,7 @@ from gateway.pricing.row import BookInvalid, Row, complaints
 from gateway.pricing.shelf import NOTHING, Quotes, Shelf, Span, Stand, Whereabouts, shelf_of
 
 CATALOG_CHARS: Final = 16  # of a version, as rows and people name it
+_NAMES_BYTES_MAX: Final = 2048  # names come from clients
 _PLACES_MAX: Final = 4096  # keys times places in use; beyond it the oldest are worked out anew
 
 
@@ -74,7 +76,9 @@ class Book:
         self._whereabouts = lru_cache(maxsize=_PLACES_MAX)(self._look_around)
         self._stands: dict[Standing, Stand] = {}
         self._ladders: dict[Standing, Ladder] = {}
-        self._canonical = lru_cache(maxsize=_PLACES_MAX)(self._named)
+        self._canonical = remembered(
+            whole, entries_max=_PLACES_MAX, entry_bytes_max=_NAMES_BYTES_MAX
+        )(self._named)
 
     @classmethod
     def compile(
@@ -104,11 +108,11 @@ class Book:
 
     def canonical(self, provider: str, names: Iterable[str]) -> str | None:
         """The book's own name of a model, from candidates (most exact first); None: not in the book."""
-        return self._canonical(provider, tuple(names))
+        return self._canonical(provider, tuple(names))[0]
 
-    def _named(self, provider: str, names: tuple[str, ...]) -> str | None:
+    def _named(self, provider: str, names: tuple[str, ...]) -> tuple[str | None]:
         known = self._names.get(provider)
-        return None if known is None else canonical(known, names)
+        return (None if known is None else canonical(known, names),)
 
     def models(self, provider: str) -> frozenset[str]:
         """The canonical names of a provider's models."""

@@ -4,7 +4,6 @@ To admit an operation: one line in ``_ROUTES`` (with its dialect), or one fewer 
 """
 
 import re
-from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
@@ -21,8 +20,10 @@ from gateway.dialects import (
 )
 from gateway.dialects.contract import Dialect, Request
 from gateway.kernel.errors import GatewayError, OperationRefused, UnknownOperation
+from gateway.kernel.remembered import remembered, times
 from gateway.metering.meter import Reading
 from gateway.providers.contract import (
+    PATH_BYTES_MAX,
     PATHS_KEPT_MAX,
     Call,
     Deployment,
@@ -277,7 +278,7 @@ class AzureOpenAI:
         return Refusal(*SHAPES[shape](error, request_id))
 
 
-@lru_cache(maxsize=PATHS_KEPT_MAX)
+@remembered(times(4), entries_max=PATHS_KEPT_MAX, entry_bytes_max=PATH_BYTES_MAX)
 def _call(method: bytes, raw_path: bytes) -> Call | None:
     """What a path means; None where it means nothing. Raises OperationRefused."""
     path = raw_path[len(_MOUNT) :]

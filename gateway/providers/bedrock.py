@@ -4,15 +4,16 @@ To admit an operation: one line in ``_ROUTES`` (with its dialect), or one fewer 
 """
 
 import re
-from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
 from gateway.dialects import anthropic, bedrock_families, converse, openai_chat, openai_responses
 from gateway.dialects.contract import Dialect, Request
 from gateway.kernel.errors import GatewayError, UnknownOperation
+from gateway.kernel.remembered import remembered, times
 from gateway.metering.meter import Reading
 from gateway.providers.contract import (
+    PATH_BYTES_MAX,
     PATHS_KEPT_MAX,
     Call,
     Deployment,
@@ -225,7 +226,7 @@ class Bedrock:
         return Refusal(*SHAPES[shape](error, request_id))
 
 
-@lru_cache(maxsize=PATHS_KEPT_MAX)
+@remembered(times(4), entries_max=PATHS_KEPT_MAX, entry_bytes_max=PATH_BYTES_MAX)
 def _found(method: bytes, path: bytes) -> tuple[Route, str | None, str | None] | None:
     """The route of a path, the model and the kept thing it names; None where there is none. Raises OperationRefused."""
     found = find(_ROUTES, method.decode("latin-1"), path)

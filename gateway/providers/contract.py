@@ -18,9 +18,8 @@ from gateway.metering.meter import Reading
 from gateway.wire.jsondoc import MalformedJson, replace_member
 from gateway.wire.messages import Head, Headers, Inbound
 
-PATHS_KEPT_MAX: Final = (
-    1024  # paths come from clients, 8 KiB at most: the ones in use are remembered
-)
+PATHS_KEPT_MAX: Final = 1024  # paths come from clients: the short ones in use are remembered
+PATH_BYTES_MAX: Final = 4 * 1024  # with what is made of one; an ARN's takes 2 KiB
 
 Scope = Literal["global", "data_zone", "regional", "geo", "in_region", "provisioned"]
 

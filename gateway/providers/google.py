@@ -4,15 +4,16 @@ Dispatch is by path: SDKs send both APIs to one base URL. To admit an operation:
 """
 
 import re
-from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from gateway.dialects import anthropic, gemini, openai_chat, openai_media, openai_responses
 from gateway.dialects.contract import Dialect, Request
 from gateway.kernel.errors import BadRequest, GatewayError, MissingPath, UnknownOperation
+from gateway.kernel.remembered import remembered, times, whole
 from gateway.metering.meter import Reading
 from gateway.providers.contract import (
+    PATH_BYTES_MAX,
     PATHS_KEPT_MAX,
     Call,
     Deployment,
@@ -250,7 +251,7 @@ class Google:
         return Refusal(*SHAPES[shape](error, request_id))
 
 
-@lru_cache(maxsize=PATHS_KEPT_MAX)
+@remembered(times(4), entries_max=PATHS_KEPT_MAX, entry_bytes_max=PATH_BYTES_MAX)
 def _call(method: bytes, path: bytes) -> Call | None:
     """What a path means; None where it means nothing. Raises OperationRefused."""
     found = find(_ROUTES, method.decode("latin-1"), path)
@@ -308,7 +309,7 @@ def _forwardable(headers: Headers) -> Headers:
     )
 
 
-@lru_cache(maxsize=PATHS_KEPT_MAX)
+@remembered(whole, entries_max=PATHS_KEPT_MAX, entry_bytes_max=PATH_BYTES_MAX)
 def _parameters(query: bytes) -> Parameters:
     """Decoded as the provider decodes them, names in lower case; a blank value is a value."""
     pairs = [pair.partition(b"=") for pair in query.split(b"&") if pair]

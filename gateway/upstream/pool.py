@@ -7,13 +7,13 @@ Implements ``Upstreams`` of gateway/exchange/ports.py. To offer another transpor
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import httpx
 
 from gateway.kernel.clock import Clock
 from gateway.kernel.errors import BadRequest, UpstreamFailed, UpstreamUnreachable
+from gateway.kernel.remembered import remembered, whole
 from gateway.providers.contract import Target, Upstream
 from gateway.upstream.addresses import Address, Addresses
 from gateway.upstream.connections import Statistics
@@ -21,7 +21,6 @@ from gateway.upstream.credentials import Credential, Outbound
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.outgoing import lines, written
 from gateway.upstream.stock import LEAVING, StockTransport
-from gateway.upstream.tokens import with_headers
 from gateway.upstream.transport import (
     CONNECTIONS_MAX,
     RelayStream,
@@ -37,7 +36,8 @@ from gateway.wire.messages import Head, Header, Headers
 _OURS: Final = frozenset(
     {b"host", b"content-length", b"accept-encoding", b"transfer-encoding", b"connection"}
 )
-HEADERS_KEPT_MAX: Final = 512  # heads of clients, 32 KiB at most each
+HEADERS_KEPT_MAX: Final = 512  # heads of clients, without their credentials and without ours
+HEADER_KEPT_BYTES_MAX: Final = 16 * 1024  # an SDK's takes 5 KiB as a tuple of tuples
 _IDENTITY: Final[Header] = (b"accept-encoding", b"identity")
 _WITHOUT_BODY: Final = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
 
@@ -81,6 +81,7 @@ class UpstreamPool:
         self._credentials = {upstream.name: credentials[upstream.name] for upstream in upstreams}
         self._walls = {upstream.name: Wall(upstream.name) for upstream in upstreams}
         self._addresses = Addresses()
+        self._added: dict[str, _Added] = {}  # per upstream; a renewed one takes its place
 
     def _transport(self) -> httpx.AsyncBaseTransport:
         if self._stock:
@@ -150,7 +151,10 @@ class UpstreamPool:
         wall = self._walls[name]
         try:
             # What calls of one client have in common, which is all but path and body, is written out once.
-            fields = lines(headers) if is_whole else _lines(address.host, target.headers, headers)
+            if is_whole:
+                fields = lines(headers)
+            else:
+                fields = self._lines(name, address.host, target.headers, headers)
             stream = await self._relays[name].send(
                 address.origin,
                 written(target.method, address.path + target.path_and_query, fields, body),
@@ -160,6 +164,13 @@ class UpstreamPool:
         except httpx.TransportError as error:
             raise wall.ours(error) from error
         return UpstreamResponse(Head(stream.status, tuple(stream.headers)), stream, wall)
+
+    def _lines(self, name: str, host: bytes, headers: Headers, added: Headers) -> bytes:
+        """The fields that leave with a standing credential, which is kept in no memory that clients fill."""
+        last = self._added.get(name)
+        if last is None or last.headers is not added:
+            last = self._added[name] = _Added(added)
+        return _lines_without(host, headers, last.names) + last.lines
 
     async def _sent(
         self, name: str, request: httpx.Request, leaving: Callable[[], None]
@@ -212,10 +223,21 @@ def _stated(host: bytes, headers: Headers) -> Headers:
     return ((b"host", host), *without(headers, _OURS), _IDENTITY)
 
 
-@lru_cache(maxsize=HEADERS_KEPT_MAX)
-def _lines(host: bytes, headers: Headers, added: Headers) -> bytes:
-    """The same with a standing credential, written out; remembered, since calls of one client share them."""
-    return lines(with_headers(_stated(host, headers), added))
+@remembered(whole, entries_max=HEADERS_KEPT_MAX, entry_bytes_max=HEADER_KEPT_BYTES_MAX)
+def _lines_without(host: bytes, headers: Headers, names: frozenset[bytes]) -> bytes:
+    """The same without what a credential sets, written out; remembered, since calls of one client share them."""
+    return lines(without(_stated(host, headers), names))
+
+
+class _Added:
+    """The headers of a credential, written out once."""
+
+    __slots__ = ("headers", "lines", "names")
+
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
+        self.names = frozenset(name.lower() for name, _ in headers)
+        self.lines = lines(headers) if headers else b""
 
 
 class UpstreamResponse:

@@ -1,9 +1,9 @@
 """Header lists: look-up, the credential headers we take away, the hop-by-hop ones nobody forwards."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final
 
+from gateway.kernel.remembered import remembered, whole
 from gateway.wire.messages import Header, Headers
 
 # Every header that can carry a credential of the client's; an SDK may send two at once.
@@ -61,7 +61,7 @@ def named_by_connection(headers: Iterable[Header]) -> frozenset[bytes]:
     return _tokens(b",".join(said)) if said else _NONE_NAMED
 
 
-@lru_cache(maxsize=64)
+@remembered(whole, entries_max=64, entry_bytes_max=4 * 1024)
 def _tokens(value: bytes) -> frozenset[bytes]:
     return frozenset(token.strip(b" \t").lower() for token in value.split(b","))
 

@@ -1,13 +1,16 @@
 """A head that comes again means what it meant before: whatever follows on a connection is read as on a new one."""
 
+import gc
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from gateway.edge.heads import DIGITS_MAX, PATIENCE, PLAIN_KEY, SeenHead, seen_head
+from gateway.edge.http1 import StrictProtocol
 from gateway.edge.limits import Limits
 from gateway.edge.presence import SCOPE_KEY
 from tests.edge.conftest import Echo
@@ -209,3 +212,53 @@ def test_a_head_that_came_in_pieces_is_not_recognised_by_its_last_one(served: An
         wire.send(last)
         assert answer(wire).startswith(b"HTTP/1.1 400 ")  # by itself it has no Host
     assert not served.app.seen
+
+
+SECRET = b"wb_a-key-that-nobody-keeps"
+
+
+def test_a_key_is_kept_no_longer_than_its_connection_or_its_answers(serve: Any) -> None:
+    """Not by anything: the whole process is searched for heads that hold it."""
+    status = [200]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        length = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": status[0], "headers": length})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    server = serve(app, Limits(sweep_ms=20))
+    request = asked(b"Api-Key: " + SECRET + b"\r\n")
+    with server.connect() as wire:
+        for _ in range(3):
+            wire.send(request)
+            answer(wire)
+        assert kept_heads() == 1
+        status[0] = 401  # revoked
+        wire.send(request)
+        answer(wire)
+        assert kept_heads() == 0
+        status[0] = 200
+        for _ in range(2):
+            wire.send(request)
+            answer(wire)
+        assert kept_heads() == 1
+    assert wait_for(lambda: kept_heads() == 0)
+
+
+def kept_heads() -> int:
+    """Remembered heads in the process that hold the secret."""
+    return sum(
+        1
+        for kept in gc.get_objects()
+        if isinstance(kept, StrictProtocol)
+        and kept._seen is not None
+        and SECRET in kept._seen._before + kept._seen._after
+    )
+
+
+def wait_for(true: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 5
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    return true()

@@ -16,11 +16,12 @@ from gateway.kernel.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.kernel.remembered import Remembered
 from gateway.providers.contract import Target, Upstream
 from gateway.upstream.credentials import Outbound
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.keeping import Dated, Kept
-from gateway.upstream.pool import UpstreamPool
+from gateway.upstream.pool import UpstreamPool, _lines_without
 from gateway.upstream.tokens import FixedCredential, TokenCredential
 from gateway.upstream.transport import nobody
 from gateway.wire.headers import first
@@ -292,6 +293,33 @@ def test_a_credential_that_cannot_be_had_is_nothing_sent(*, stock: bool) -> None
             with pytest.raises(UpstreamUnreachable, match="do this"):
                 await pool.send(upstream, target())
             assert stage.opened == 0
+            await pool.aclose()
+
+    run(main())
+
+
+def test_what_is_remembered_of_clients_heads_holds_no_credential_and_a_renewed_one_replaces_the_last() -> (
+    None
+):
+    async def main() -> None:
+        async with serving(echo) as stage:
+            upstream = Upstream(name="east", provider="p", base_url=stage.url)
+            credential = FixedCredential(key="first-secret")
+            pool = UpstreamPool([upstream], {"east": credential}, clock=SystemClock())
+            sent = target(b"{}", (b"x-only-here", b"1"), (b"api-key", b"the-clients-own"))
+            await read(pool, upstream, sent)
+            credential.__init__(key="second-secret")  # type: ignore[misc]
+            await read(pool, upstream, sent)
+            keys = [
+                [value for name, value in received.headers if name.lower() == b"api-key"]
+                for received in stage.received
+            ]
+            assert keys == [[b"first-secret"], [b"second-secret"]]
+            assert isinstance(_lines_without, Remembered)
+            kept = [value for value in _lines_without._young.values() if b"x-only-here" in value]
+            assert len(kept) == 1
+            assert b"secret" not in kept[0]
+            assert b"first-secret" not in b"".join([one.lines for one in pool._added.values()])
             await pool.aclose()
 
     run(main())
