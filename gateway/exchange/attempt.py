@@ -23,7 +23,7 @@ from gateway.kernel.clock import NS_PER_MS, Clock
 from gateway.kernel.errors import GatewayError
 from gateway.ledger.entry import Entry, EntryKind, Outcome
 from gateway.metering.meter import Filter, Meter, Reading, can_glance
-from gateway.metering.usage import Source
+from gateway.metering.usage import Component, Source
 from gateway.pricing.book import Book
 from gateway.pricing.dimensions import Circumstances
 from gateway.providers.contract import Call, Deployment, Kind, Provider, Served
@@ -75,11 +75,12 @@ class Attempt:
     has_left  a byte of it may have been written: whoever is cancelled before has used nothing
     failure   why it has no answer
     flags     of every record of it
+    parts     what its entry was charged in
     """
 
     __slots__ = (
         "_asked", "_decoded", "_first_ns", "_frame", "_pace", "_recording", "admitted", "begun_ns", "failure", "filter",
-        "flags", "has_left", "id", "is_sent", "is_settled", "meter", "number", "response",
+        "flags", "has_left", "id", "is_sent", "is_settled", "meter", "number", "parts", "response",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +105,7 @@ class Attempt:
         self.has_left = False
         self.is_settled = False
         self.flags: tuple[str, ...] = ()
+        self.parts: tuple[Component, ...] = ()
         self._first_ns: int | None = None
         self._decoded: Decoded | None = None
         self._pace: Pace | None = None
@@ -223,6 +225,7 @@ class Attempt:
             shared.counting.taught(
                 counts.input, used.components, admitted.model or "", admitted.principal.org
             )
+        self.parts = used.components
         now_ns, first_ns = shared.clock.ticks_ns(), self._first_ns
         ending = entries.Ending(
             kind=kind,

@@ -1,7 +1,9 @@
 """Deferred work (batches): its creation is a row of its own, its usage is booked once, to whoever created it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
+
+import msgspec
 
 from gateway.exchange import booking, entries
 from gateway.exchange.ports import Deferred
@@ -9,6 +11,7 @@ from gateway.ledger.entry import Entry
 from gateway.ledger.reprice import Tariff, by_contract
 from gateway.ledger.work import work_name
 from gateway.metering.meter import Reading
+from gateway.metering.usage import Component
 from gateway.providers.contract import Call, Upstream
 
 CREATED_MAX: Final = 1024  # created lately, for who asks before the ledger knows them
@@ -29,12 +32,13 @@ class Deferring:
         upstream: Upstream,
         entry: Entry,
         reading: Reading,
+        parts: Sequence[Component],
         creator: Entry | None = None,
     ) -> Entry | None:
         """The row of creation, or the once-only row of usage; None where the answer tells of neither.
 
-        ``creator``: the entry of its creation, where that is known. Work that has ended and does not say what
-        it used has an ``unconfirmed`` row, once.
+        ``parts``: what the entry was charged in. ``creator``: the entry of its creation, where that is known.
+        Work that has ended and does not say what it used has an ``unconfirmed`` row, once.
         """
         work = reading.work_id
         if work is None or entry.status >= booking.NOT_AN_ANSWER:
@@ -52,4 +56,6 @@ class Deferring:
         creator = creator or created.get(key) or await self._ledger.creator(f"{key}/created")
         if is_silent:
             return entries.silent(entries.deferred(entry, f"{key}/silent", creator))
-        return by_contract(entries.deferred(entry, f"{key}/usage", creator), self._tariff())
+        theirs = entries.deferred(entry, f"{key}/usage", creator)
+        made = by_contract(theirs, parts, self._tariff())
+        return msgspec.structs.replace(made, lines=entries.lines(made.lines))

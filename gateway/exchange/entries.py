@@ -8,10 +8,9 @@ import msgspec
 from gateway.exchange import booking
 from gateway.exchange.admission import Admitted
 from gateway.exchange.booking import Counts, Priced, Used
-from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
+from gateway.ledger.entry import SEVERAL_PARTS, Entry, EntryKind, Line, Outcome
 from gateway.metering.meter import Reading
-from gateway.metering.usage import Provenance
-from gateway.pricing.rate import Charge
+from gateway.metering.usage import Provenance, are_several
 from gateway.providers.contract import Provider, Served
 from gateway.wire import headers as header_lists
 from gateway.wire.messages import Inbound
@@ -111,7 +110,7 @@ def interrupted(framed: Entry, admitted: Admitted, flags: tuple[str, ...] = ()) 
         flags=(*framed.flags, *doubts, *flags),
         catalog=estimate.catalog,
         contract=estimate.contract,
-        lines=lines(charge),
+        lines=lines(charge.lines),
         list_pico=charge.list_pico,
         net_pico=charge.net_pico,
         price_status=charge.status,
@@ -136,7 +135,7 @@ def ended(framed: Entry, ending: Ending) -> Entry:
         status=ending.status,
         outcome=ending.outcome,
         provenance=str(ending.used.provenance),
-        lines=lines(charge),
+        lines=lines(charge.lines),
         list_pico=charge.list_pico,
         net_pico=charge.net_pico,
         price_status=charge.status,
@@ -159,6 +158,8 @@ def _flags(ending: Ending, dropped: tuple[str, ...]) -> tuple[str, ...]:
     found = (*ending.flags, *reading.flags, *ending.served.flags)
     if not reading.balances():
         found = (*found, "unbalanced")
+    if are_several(ending.used.components):
+        found = (*found, SEVERAL_PARTS)
     found = (*found, *ending.rated.flags, *dropped)
     return tuple(dict.fromkeys(found)) if found else ()
 
@@ -187,12 +188,12 @@ def _kept(raw: bytes | None) -> tuple[str | None, tuple[str, ...]]:
     return raw.decode("utf-8", "replace"), ()
 
 
-def lines(charge: Charge) -> tuple[Line, ...]:
-    """The charge's lines as the ledger keeps them: where a provider named a line's model, in words that fit it."""
-    for line in charge.lines:
+def lines(charged: tuple[Line, ...]) -> tuple[Line, ...]:
+    """A charge's lines as the ledger keeps them: where a provider named a line's model, in words that fit it."""
+    for line in charged:
         if line.model is not None:
-            return tuple([_named(each) for each in charge.lines])
-    return charge.lines
+            return tuple([_named(each) for each in charged])
+    return charged
 
 
 def _named(line: Line) -> Line:

@@ -253,7 +253,7 @@ class Exchange:
         entry = attempt.entry(reading, counts, outcome)
         if self._call.kind is _DEFERRED:
             deferred = await self._shared.deferring.entry_of(
-                self._call, self.upstream, entry, reading, self.creator
+                self._call, self.upstream, entry, reading, attempt.parts, self.creator
             )
             if deferred is None:
                 attempt.is_settled = True

@@ -12,6 +12,7 @@ from gateway.pricing.rate import PROMPT, ChargeLine
 
 FAILED_OVER: Final = "failed_over"  # flag: another attempt of the same request follows
 FAIL_OPEN: Final = "fail_open"  # flag: passed while the store of budgets could not be asked
+SEVERAL_PARTS: Final = "several_parts"  # flag: of one role and model, each with a prompt of its own
 OVER_HOLD: Final = "over_hold"  # flag: used more than was held for it
 SHADOW_REFUSED: Final = "shadow_refused"  # flag: a budget in shadow mode would have refused it
 STOPPED: Final = "budget_stopped"  # flag: the stream was ended because a budget ran out under it

@@ -6,14 +6,16 @@ is guessed: see ``proved``.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby, islice
+from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.ledger.adjust import under
-from gateway.ledger.entry import Entry, EntryKind, Line
-from gateway.metering.units import UNITS
-from gateway.metering.usage import Component
+from gateway.ledger.entry import SEVERAL_PARTS, Entry, EntryKind, Line
+from gateway.metering.units import INPUT_TEXT, UNITS
+from gateway.metering.usage import MAIN, Component
+from gateway.pricing.rate import context_tokens
 from gateway.pricing.row import tier_of
 
 
@@ -49,31 +51,75 @@ def proved(facts: Entry, row: Entry, tier_at: Callable[[Component], int]) -> boo
 
     tier_at  the context tier that a part is charged at now
 
-    So they are where a role and model used what looks like one part; where all its parts together are no long prompt; and
-    where every line was booked at the tier it is charged at now, wherever the boundaries were.
+    So they are where a role and model used one part for certain, and where all parts that a line may have been of are
+    charged at the tier of the one it is found in, wherever they began and ended.
     """
-    if facts is not row:
-        # Their sums have no order, and no price that all of them were booked at.
-        return not _several_in(facts.lines) or not any(map(tier_at, components(facts, row)))
-    lines = iter(row.lines)
-    for _, run in groupby(parts_of(row.lines), key=lambda part: (part.role, part.model)):
-        parts = list(run)
-        own = [list(islice(lines, len(part.counts))) for part in parts]
-        several = len(parts) > 1 or _differ(own[0])
-        is_long = several and tier_at(_together(parts)) > 0
-        if is_long and not all(map(_hold, own, map(tier_at, parts))):
-            return False
-    return True
+    several = SEVERAL_PARTS in facts.flags
+    return all(run.is_one(several=several) or run.holds(tier_at) for run in _runs(facts, row))
 
 
-def _hold(lines: Iterable[Line], tier: int) -> bool:
-    """Whether every token of a part was booked at a context tier."""
-    return all(_tier(line) == tier for line in lines if UNITS[line.unit].is_token)
+class _Run(NamedTuple):
+    """What a role and model used: every line it was booked on, and the part it is found in."""
+
+    owner: tuple[str, str]
+    lines: list[tuple[Line, Component]]
+
+    def is_one(self, *, several: bool) -> bool:
+        """Whether it was one part for certain: the call itself, of a row that would say if there were several."""
+        lines = [line for line, _ in self.lines]
+        is_once = len({line.unit for line in lines}) == len(lines)
+        tiers = {_tier(line) for line in lines} - {None}
+        return self.owner == (MAIN, "") and is_once and not several and len(tiers) <= 1
+
+    def holds(self, tier_at: Callable[[Component], int]) -> bool:
+        """Whether every token is charged at the one tier of all parts it may have been of, the shortest and the longest.
+
+        A tier begins beyond its threshold, and ends at the next that anything beside it was booked at.
+        """
+        lines = [line for line, _ in self.lines]
+        booked = {tier for tier in map(_tier, lines) if tier}
+
+        def holds(line: Line, part: Component, longest: int) -> bool:
+            now, tier = tier_at(part), _tier(line) or 0
+            most = min([longest, *(other for other in booked if other > tier)])
+            ends = Component(part.role, {INPUT_TEXT: most}, part.model)
+            return now <= tier and tier_at(ends) == now
+
+        return all(
+            holds(line, part, longest)
+            for (line, part), longest in zip(self.lines, _longest(lines), strict=True)
+            if UNITS[line.unit].is_token
+        )
 
 
-def _differ(lines: Iterable[Line]) -> bool:
-    """Whether what looks like one part was booked at several context tiers."""
-    return len({_tier(line) for line in lines} - {None}) > 1
+def _runs(facts: Entry, row: Entry) -> Iterator[_Run]:
+    """What each role and model used, where one follows the other; of an adjusted row, what each used in all."""
+    if facts is row:
+        parts = (part for part in parts_of(row.lines) for _ in part.counts)
+        for owner, lines in groupby(row.lines, key=_owner):
+            yield _Run(owner, list(zip(lines, parts, strict=False)))
+        return
+    booked = _summed((*under(row, facts.model), *facts.lines), at=_unit_and_price)
+    for part in components(facts, row):
+        own = [(line, part) for line in booked if _owner(line) == _owner(part)]
+        yield _Run(_owner(part), own)
+
+
+def _longest(lines: Sequence[Line]) -> list[int]:
+    """The longest prompt of a part that each line may have been of: no unit comes twice in a part."""
+    found: Counter[int] = Counter()
+    begin = 0
+    for end, line in enumerate(lines):
+        while any(other.unit == line.unit for other in lines[begin:end]):
+            begin += 1
+        prompt = _prompt(lines[begin : end + 1])
+        for place in range(begin, end + 1):
+            found[place] = max(found[place], prompt)
+    return [found[place] for place in range(len(lines))]
+
+
+def _prompt(lines: Iterable[Line]) -> int:
+    return sum(context_tokens({line.unit: line.quantity}) for line in lines)
 
 
 def _tier(line: Line) -> int | None:
@@ -83,29 +129,25 @@ def _tier(line: Line) -> int | None:
     return tier_of(line.price_id)
 
 
-def _together(parts: Sequence[Component]) -> Component:
-    """All of some parts as one: its prompt is as long as any of theirs, wherever they end."""
-    sums: Counter[str] = Counter()
-    for part in parts:
-        sums.update(part.counts)
-    return Component(parts[0].role, dict(sums), parts[0].model)
+def _owner(of: Component | Line) -> tuple[str, str]:
+    return of.role, of.model or ""
 
 
-def _several_in(lines: Iterable[Line]) -> bool:
-    """Whether what was used of one unit was booked at more than one price: it was used in several parts."""
-    prices: dict[tuple[str, str, str | None], set[str | None]] = {}
+def _unit(line: Line) -> tuple[str | None, ...]:
+    return (*_owner(line), line.unit)
+
+
+def _unit_and_price(line: Line) -> tuple[str | None, ...]:
+    return (*_owner(line), line.unit, line.price_id)
+
+
+def _summed(
+    lines: Iterable[Line], at: Callable[[Line], tuple[str | None, ...]] = _unit
+) -> list[Line]:
+    """The quantities of an estimate and its adjustment together; what one role and model used stands together."""
+    sums: dict[tuple[str | None, ...], Line] = {}
     for line in lines:
-        if line.quantity > 0:
-            prices.setdefault((line.role, line.unit, line.model), set()).add(line.price_id)
-    return any(len(found) > 1 for found in prices.values())
-
-
-def _summed(lines: Iterable[Line]) -> Iterator[Line]:
-    """The quantities of an estimate and its adjustment together."""
-    sums: dict[tuple[str, str, str | None], Line] = {}
-    for line in lines:
-        key = (line.role, line.unit, line.model)
-        known = sums.get(key)
+        known = sums.get(at(line))
         more = line.quantity + (known.quantity if known else 0)
-        sums[key] = msgspec.structs.replace(line, quantity=more)
-    return (line for line in sums.values() if line.quantity)
+        sums[at(line)] = msgspec.structs.replace(line, quantity=more)
+    return sorted((line for line in sums.values() if line.quantity), key=_owner)

@@ -16,6 +16,7 @@ from gateway.ledger.entry import Entry, EntryKind, Line
 from gateway.ledger.parts import components, facts_of, proved
 from gateway.ledger.rollup import ADJUSTS_UNPRICED, PRICED
 from gateway.ledger.validity import total
+from gateway.metering.usage import Component
 from gateway.pricing.book import Book
 from gateway.pricing.contract import NONE, Contracts
 from gateway.pricing.dimensions import GLOBAL, Circumstances
@@ -80,21 +81,22 @@ def repriced(
     return first, msgspec.structs.replace(back, price_status=str(Status.FREE))
 
 
-def by_contract(entry: Entry, tariff: Tariff) -> Entry:
+def by_contract(entry: Entry, parts: Sequence[Component], tariff: Tariff) -> Entry:
     """An entry that is not booked yet, its net by the contract of whom it is charged to.
 
     Deferred work is asked for by somebody (or by the gateway itself), and charged to whoever created it.
+    ``parts``: what the entry was charged in; its lines alone need not prove it.
     """
     bargain = tariff.contracts.of(entry.org, entry.team, entry.occurred_us)
     contract = None if bargain is None else bargain.id
     if contract == entry.contract or not entry.lines:
         return entry
-    at = circumstances_of(entry, tariff)
-    charge = rate_components(tariff.book, at, components(entry, entry), bargain)
+    charge = rate_components(tariff.book, circumstances_of(entry, tariff), parts, bargain)
     return msgspec.structs.replace(
         _charged(entry, entry.model, charge),
         list_pico=charge.list_pico,
         net_pico=charge.net_pico,
+        catalog=tariff.book.catalog,
         contract=contract,
     )
 

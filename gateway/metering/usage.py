@@ -95,3 +95,8 @@ def total_tokens(components: tuple[Component, ...]) -> int:
     if len(components) == 1:
         return components[0].tokens()
     return sum([part.tokens() for part in components])
+
+
+def are_several(components: tuple[Component, ...]) -> bool:
+    """Whether one role used one model in several parts, each with a prompt of its own."""
+    return len({(part.role, part.model) for part in components}) < len(components)

@@ -14,6 +14,7 @@ from gateway.exchange.bounds import Bound, most
 from gateway.kernel.errors import OperationRefused
 from gateway.metering.usage import MAIN, Component
 from gateway.pricing import load
+from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.rate import Charge, context_tokens
 from gateway.providers import installed
 from gateway.providers.contract import Deployment, Kind, Served, Upstream
@@ -36,6 +37,7 @@ class Booked(NamedTuple):
 
     bound: Bound
     components: tuple[Component, ...]
+    circumstances: Circumstances
     charge: Charge
 
 
@@ -73,7 +75,8 @@ def booked(case: transcripts.Case) -> Booked | None:
     served = provider.served(call, upstream, head, reading)
     served_tier, _ = booking.tier_of(served.tier, tier)
     charged = booking.circumstances(provider.name, deployment, served, served_tier, NOW_US)
-    return Booked(bound, used.components, booking.priced(BOOK, charged, used.components).charge)
+    charge = booking.priced(BOOK, charged, used.components).charge
+    return Booked(bound, used.components, charged, charge)
 
 
 def _as_answered(

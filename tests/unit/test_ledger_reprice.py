@@ -1,6 +1,5 @@
 """Re-rating: what a row and its corrections say in sum is what the tariff says, however often and in which order."""
 
-from itertools import groupby, pairwise
 from uuid import UUID
 
 import msgspec
@@ -15,7 +14,7 @@ from gateway.ledger.parts import components
 from gateway.ledger.reprice import PartsUnproved, Tariff, by_contract, circumstances_of, repriced
 from gateway.ledger.rollup import roll
 from gateway.ledger.validity import problem, total
-from gateway.metering.usage import Component
+from gateway.metering.usage import Component, are_several
 from gateway.pricing.book import Book
 from gateway.pricing.contract import Contract, Contracts, Term
 from gateway.pricing.dimensions import Circumstances
@@ -318,19 +317,24 @@ def test_a_correction_lies_in_its_rows_family_and_is_never_the_adjustment(
 def test_deferred_work_is_charged_by_the_contract_of_whom_it_is_charged_to() -> None:
     agreed = Contracts([Contract(name="c", team="team-2", terms=(Term(discount_bp=5_000),))])
     tariff = Tariff(FULL, agreed)
-    asked = booked(Tariff(FULL), [Component("main", {"input_text": 1_000})])
-    assert by_contract(asked, tariff) is asked
-    theirs = by_contract(msgspec.structs.replace(asked, team="team-2"), tariff)
+    parts = [Component("main", {"input_text": 1_000})]
+    asked = booked(Tariff(FULL), parts)
+    assert by_contract(asked, parts, tariff) is asked
+    theirs = by_contract(msgspec.structs.replace(asked, team="team-2"), parts, tariff)
     assert (theirs.list_pico, theirs.net_pico) == (2_000, 1_000)
     assert [line.net_pico for line in theirs.lines] == [1_000]
     assert theirs.contract is not None
     assert theirs.contract.startswith("c@")
-    assert by_contract(theirs, tariff) is theirs
+    assert by_contract(theirs, parts, tariff) is theirs
     silent = msgspec.structs.replace(asked, team="team-2", lines=())
-    assert by_contract(silent, tariff) is silent
-    back = by_contract(msgspec.structs.replace(theirs, team="team-1"), tariff)
+    assert by_contract(silent, [], tariff) is silent
+    back = by_contract(msgspec.structs.replace(theirs, team="team-1"), parts, tariff)
     assert (back.net_pico, back.contract) == (2_000, None)
     assert problem(theirs) is None
+    # The book may have been swapped since it was charged: then it is charged by the new one, and says so.
+    later = Tariff(book({"input_text": 3_000}), agreed)
+    dearer = by_contract(msgspec.structs.replace(asked, team="team-2"), parts, later)
+    assert (dearer.list_pico, dearer.net_pico, dearer.catalog) == (3_000, 1_500, later.book.catalog)
 
 
 LONG = 200_000
@@ -342,33 +346,82 @@ DEARER = book(
     {"input_text": 1_001, "cache_read_text": 101, "output_text": 5_001},
     *(row(unit, 2 * pico, context_gt=LONG) for unit, pico in (("input_text", 1_001), ("cache_read_text", 101), ("output_text", 5_001))),
 )  # fmt: skip
+EDGES = (120_000, LONG)
 contexts = st.dictionaries(
-    st.sampled_from(UNITS), st.sampled_from([1, 90_000, 150_000, 250_000]), min_size=1
-)
+    st.sampled_from(UNITS), st.sampled_from([1_000, 30_000, 60_000, 90_000, 150_000, 250_000]), min_size=1
+)  # fmt: skip
+kinds = st.sampled_from([("main", None), ("step", None), ("step", "model-z"), ("main", "model-z")])
 long_parts = st.lists(
-    st.builds(Component, st.sampled_from(["main", "step"]), contexts), min_size=1, max_size=4
+    st.builds(lambda kind, counts: Component(kind[0], counts, kind[1]), kinds, contexts),
+    min_size=1,
+    max_size=4,
 )
+
+
+def tiered(figure: int, edges: list[int]) -> Tariff:
+    """Both models at prices by prompt size, none of them equal to another."""
+    terms = [row("input_text", 1).terms, row("input_text", 1, terms=("cloud", "model-z", "global", "", "", "standard")).terms]  # fmt: skip
+    rows = [
+        row(unit, figure * (place + 2) * (n + 3) * (m + 5), context_gt=edge, terms=term)
+        for m, term in enumerate(terms)
+        for place, edge in enumerate((0, *edges))
+        for n, unit in enumerate(UNITS)
+    ]
+    return Tariff(Book.compile(rows))
+
+
+tiered_tariffs = st.builds(
+    tiered,
+    st.sampled_from([1_000, 1_009]),
+    st.sets(st.sampled_from(EDGES)).map(sorted),
+)
+
+
+def several(used: list[Component]) -> tuple[str, ...]:
+    """The flags of a row that was charged in these parts."""
+    return ("several_parts",) if are_several(tuple(used)) else ()
+
+
+@settings(max_examples=600, deadline=None)
+@given(long_parts, tiered_tariffs, tiered_tariffs)
+def test_a_row_is_charged_as_it_would_be_booked_now_or_left_alone(
+    used: list[Component], then: Tariff, now: Tariff
+) -> None:
+    base = booked(then, used, flags=several(used))
+    try:
+        made = repriced(base, [], now, NOW_US)
+    except PartsUnproved:
+        assert any(part.role != "main" or part.model for part in used) or several(used)
+        return
+    assert sums([base, *made]) == sums([booked(now, used)])
+
+
+@settings(max_examples=600, deadline=None)
+@given(long_parts, long_parts, tiered_tariffs, tiered_tariffs)
+def test_an_estimate_with_its_truth_is_charged_as_the_truth_would_be_now_or_left_alone(
+    guessed: list[Component], used: list[Component], then: Tariff, now: Tariff
+) -> None:
+    estimate = booked(then, guessed, kind=EntryKind.INTERRUPTED, flags=several(guessed))
+    truth = booked(then, used, flags=several(used))
+    adjusted = adjustment(estimate, msgspec.structs.replace(truth, id=estimate.id))
+    try:
+        made = repriced(estimate, [adjusted], now, NOW_US)
+    except PartsUnproved:
+        assert any(part.role != "main" or part.model for part in used) or several(used)
+        return
+    assert sums([estimate, adjusted, *made]) == sums([booked(now, used)])
 
 
 @settings(max_examples=300, deadline=None)
-@given(long_parts)
-def test_a_row_of_several_parts_is_charged_as_they_were_or_left_alone(
-    used: list[Component],
+@given(long_parts, tiered_tariffs)
+def test_under_the_prices_it_was_booked_at_no_row_is_changed(
+    used: list[Component], tariff: Tariff
 ) -> None:
-    base = booked(Tariff(TIERED), used)
+    base = booked(tariff, used, flags=several(used))
     try:
-        made = repriced(base, [], Tariff(DEARER), NOW_US)
+        assert repriced(base, [], tariff, NOW_US) == ()
     except PartsUnproved:
-        runs = [(a.role, b.role) for a, b in pairwise(used)]
-        assert any(one == other for one, other in runs), "one part of a role is always proved"
-        return
-    runs_of = [list(run) for _, run in groupby(used, key=lambda part: part.role)]
-    units = [[unit for part in run for unit in part.counts] for run in runs_of]
-    if any(
-        len(run) > 1 and len(set(own)) == len(own) for run, own in zip(runs_of, units, strict=True)
-    ):
-        return  # nothing tells parts without a unit in common, at one tier, from one
-    assert sums([base, *made]) == sums([booked(Tariff(DEARER), used)])
+        assert len(used) > 1 or used[0].role != "main" or used[0].model
 
 
 def test_parts_that_run_into_each_other_are_not_guessed_at() -> None:

@@ -10,6 +10,7 @@ from gateway.metering.usage import (
     COUNT_MAX,
     Component,
     UsageInvalid,
+    are_several,
     carve,
     component,
     count_of,
@@ -115,3 +116,12 @@ def test_only_token_classes_make_the_token_total(parts: list[dict[str, int]]) ->
     expected = [sum(count for unit, count in counts.items() if unit in TOKENS) for counts in parts]
     assert [part.tokens() for part in made] == expected
     assert total_tokens(made) == sum(expected)
+
+
+def test_several_parts_are_those_of_one_role_and_one_model() -> None:
+    step = component({"input_text": 1}, "step")
+    main = component({"input_text": 1})
+    assert are_several(()) is False
+    assert are_several((main,)) is False
+    assert are_several((main, step, component({"input_text": 1}, "step", "m"))) is False
+    assert are_several((step, main, component({"output_text": 1}, "step"))) is True
