@@ -324,12 +324,12 @@ class Gateway:
         )
 
     def _owning(self, parts: "_Parts") -> Owning:
-        prices = self.prices
         return Owning(
             parts.resources,
-            lambda: prices.routes,
-            book=lambda: prices.book,
-            canonical=prices.canonical,
+            lambda: self.prices.routes,
+            book=lambda: self.prices.book,
+            canonical=self.prices.canonical,
+            upstreams=parts.pool,
         )
 
     def _failover(self) -> Failover:

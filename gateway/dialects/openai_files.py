@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.dialects.contract import NAME_CHARS_MAX, Dialect, DocumentDialect, Request
+from gateway.kernel.clock import US_PER_SECOND
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.meter import Reading
+from gateway.metering.usage import UsageInvalid, count_of
 from gateway.wire.documents import Document, Seen
-from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object, string
+from gateway.wire.jsondoc import Json, MalformedJson, at, member_span, parse, parse_object, string
 from gateway.wire.messages import Head
 from gateway.wire.multipart import MalformedForm, fields, file_span
 from gateway.wire.references import References, TooManyReferences, references
@@ -18,6 +20,7 @@ from gateway.wire.references import References, TooManyReferences, references
 MODELS_MAX: Final = 64  # of one file; a batch is one model's, as a rule
 REFERENCES_MAX: Final = 4_096  # of one file
 _BATCH: Final = b"batch"
+_RESULTS: Final = "batch_output"
 _FIELDS: Final = frozenset({"purpose"})
 _FILE: Final = "file"
 _CURE: Final = (
@@ -100,6 +103,24 @@ class _Uploaded:
     def reading(self, seen: Seen) -> Reading:
         made = string(self._file, "id")
         return Reading(made=() if not made else (made,))
+
+
+def results_written(body: bytes, now_us: int) -> int | None:
+    """When the file that a file object describes was written, epoch microseconds, if a batch may have written it.
+
+    ``now_us`` where the object does not say; None where it says that the file is for something else.
+    """
+    try:
+        described = parse(body)
+    except MalformedJson:
+        return now_us
+    if string(described, "purpose") not in (_RESULTS, None):
+        return None
+    try:
+        created_s = count_of(at(described, "created_at"))
+    except UsageInvalid:
+        return now_us
+    return now_us if created_s is None else created_s * US_PER_SECOND
 
 
 UPLOAD: Final[Dialect] = _Upload("openai_files", lambda body: Request(), _Uploaded)

@@ -14,10 +14,10 @@ from gateway.exchange.exchange import Exchange, Exchanges
 from gateway.exchange.trying import Trying
 from gateway.identity.claim import Claim
 from gateway.identity.principal import Principal
-from gateway.kernel.errors import Draining, UpstreamMalformed, UpstreamUnreachable
+from gateway.kernel.errors import Draining, UpstreamFailed, UpstreamMalformed, UpstreamUnreachable
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Outcome
-from gateway.ledger.work import Work
+from gateway.ledger.work import Look, Work
 from gateway.metering.meter import Reading
 from gateway.pricing.dimensions import STANDARD
 from gateway.providers.contract import Call, Provider, Upstream
@@ -26,6 +26,7 @@ from gateway.wire.messages import Inbound
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024  # a batch object has some kilobytes
 RESULTS_BYTES_MAX: Final = 8 * 1024 * 1024 * 1024  # read line by line, kept nowhere
 _PLAIN: Final = Request()
+_GONE: Final = frozenset({404, 410})
 
 
 class _Nobody:
@@ -99,8 +100,8 @@ class Follower:
         self._exchanges = exchanges
         self._providers = {provider.name: provider for provider in providers}
 
-    async def ask(self, work: Work) -> bool | None:
-        """Ask once, and book what the work used if it has ended; whether it has, None where the answer does not say.
+    async def ask(self, work: Work) -> Look:
+        """Ask once, and book what the work used if it has ended.
 
         Raises UpstreamFailed and its kinds, and GatewayError where it cannot be asked.
         """
@@ -114,18 +115,22 @@ class Follower:
             raise UpstreamUnreachable(f"upstream {work.upstream!r} is not configured any more")
         async with Following(shared, provider, call, asking, work, upstream) as exchange:
             told = await _heard(exchange, ANSWER_BYTES_MAX)
-        if told is None or not told.complete:
-            return None
-        if not told.work_ended:
-            return False
+        if told is None or not (told.complete and told.work_ended):
+            return Look.OPEN
         if told.results is None or not told.is_in_results:
-            return True
+            return Look.ENDED
         found = provider.results(asking, told.results)
         if found is None:
-            return False
+            return Look.LOST
         request = Request(works_on=told.work_id)
         async with Following(shared, provider, found[1], found[0], work, upstream, request) as file:
-            return await _heard(file, RESULTS_BYTES_MAX) is not None
+            heard = await _heard(file, RESULTS_BYTES_MAX)
+            status = file.attempt.status
+        if status in _GONE:
+            return Look.LOST
+        if heard is None:
+            raise UpstreamFailed(f"the output file of a batch cannot be read: status {status}")
+        return Look.ENDED
 
 
 async def _heard(exchange: Following, bytes_max: int) -> Reading | None:

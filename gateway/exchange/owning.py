@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gateway.dialects.contract import Request
 from gateway.exchange.admission import Admitted
 from gateway.exchange.booking import circumstances
-from gateway.exchange.ports import Resources
+from gateway.exchange.ports import Resources, Upstreams
 from gateway.exchange.routing import Canonical, Routes
 from gateway.exchange.withholding import Withholding
 from gateway.identity.claim import Claim
@@ -56,12 +56,13 @@ class Owning:
         *,
         book: Callable[[], Book],
         canonical: Canonical,
+        upstreams: Upstreams,
     ) -> None:
         self._resources = resources
         self._routes = routes
         self._book = book
         self._canonical = canonical
-        self._withholding = Withholding(resources)
+        self._withholding = Withholding(resources, upstreams)
 
     def concerns(self, admitted: Admitted, body: bytes) -> bool:
         """Whether a call may have to do with kept things, so that ``admit`` has to look: nearly none has."""
@@ -85,11 +86,11 @@ class Owning:
         Raises UnknownResource for what is not the principal's, OperationRefused for a listing of everybody's
         things and for new deferred work on input nobody read, ModelNotAllowed, UnknownDeployment, Unpriced,
         MalformedBody for a body that names too many, NotYetBooked for a deletion that would take usage away,
-        Unavailable where nobody can tell.
+        Unavailable where nobody can tell, UpstreamFailed where the provider has to be asked and does not answer.
         """
         placed = await self._placed(provider, inbound, admitted, at_us)
         if placed.call.removes:
-            await self._withholding.admit(placed, at_us)
+            await self._withholding.admit(provider, inbound, placed, at_us)
         return placed
 
     async def _placed(

@@ -194,8 +194,13 @@ class Resources(Protocol):
         """Whether this work is still to be asked for what it used; then that is done at once. Raises Unavailable."""
         ...
 
-    async def is_unseen(self, provider: str, upstream: str, since_us: int, now_us: int) -> bool:
-        """Whether work kept there was not asked since then; then that is done at once. Raises Unavailable."""
+    async def is_open(
+        self, provider: str, upstream: str, made_by_us: int, wanted_us: int | None = None
+    ) -> bool:
+        """Whether work kept there and made by then is still to be asked for what it used. Raises Unavailable.
+
+        ``wanted_us``: now; then such work is asked at once.
+        """
         ...
 
     async def kept(self) -> None:

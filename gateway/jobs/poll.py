@@ -1,10 +1,12 @@
 """Batches are asked for what they used, so that they are booked whether or not their creator ever looks again.
 
 Any number may run, in any processes: what is due is leased to one of them, and what a batch used is booked
-under its once-only key. What has not ended after a week becomes an ``unconfirmed`` row.
+under its once-only key. What has not ended after a week becomes an ``unconfirmed`` row, and what has ended while
+the file that says what it used is gone, after an hour.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 from zlib import crc32
@@ -18,7 +20,7 @@ from gateway.kernel.clock import US_PER_SECOND, Clock
 from gateway.kernel.errors import UpstreamTimeout
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry, EntryKind, Outcome
-from gateway.ledger.work import Due, Work
+from gateway.ledger.work import Due, Look, Work
 
 PAUSE_MS: Final = 5_000
 ASKED_AT_ONCE: Final = 8
@@ -30,9 +32,12 @@ SPREAD_PERMILLE: Final = 200
 GIVEN_UP_US: Final = 7 * 86_400 * US_PER_SECOND
 LATE_US: Final = 15 * 60 * US_PER_SECOND
 UNFINISHED: Final = "batch_unfinished"
+LOST_US: Final = 3_600 * US_PER_SECOND  # a store may show a new file late
+LOST_MAX: Final = 4_096  # remembered
+LOST: Final = "batch_output_lost"
 
-Ask = Callable[[Work], Awaitable[bool | None]]
-"""Asks once and books what was used; whether the work has ended, None where nobody says. Raises GatewayError."""
+Ask = Callable[[Work], Awaitable[Look]]
+"""Asks once and books what was used. Raises GatewayError."""
 Zone = Callable[[str, int], tuple[str, int]]
 """(org, epoch µs) → (day, period)"""
 
@@ -49,6 +54,7 @@ class Poller:
         self._zone = zone
         self._clock = clock
         self._observer = observer
+        self._lost_us: OrderedDict[str, int] = OrderedDict()  # since when, by the name of the work
         self.overdue = 0
 
     async def run(self) -> None:
@@ -77,20 +83,30 @@ class Poller:
 
     async def _one(self, due: Due, begun_us: int) -> None:
         work = due.work
-        has_ended = await self._has_ended(work)
-        if has_ended:
-            await self._works.done(work.work)
+        look, now_us = await self._look(work), self._clock.wall_us()
+        why = self._hopeless(work, look, now_us)
+        if look is not Look.ENDED and why is None:
+            await self._works.again(work.work, now_us + wait_us(due), begun_us)
             return
-        now_us = self._clock.wall_us()
-        if now_us - work.made_us > GIVEN_UP_US:
+        if why is not None:
             day, period = self._zone(work.creator.org, now_us)
-            await self._books.append([given_up(work, now_us, day, period)])
-            await self._works.done(work.work)
-            return
-        due_us, was_answered = now_us + wait_us(due), has_ended is not None
-        await self._works.again(work.work, due_us, begun_us, was_answered=was_answered)
+            await self._books.append([given_up(work, now_us, day, period, why)])
+        await self._works.done(work.work)
+        self._lost_us.pop(work.work, None)
 
-    async def _has_ended(self, work: Work) -> bool | None:
+    def _hopeless(self, work: Work, look: Look | None, now_us: int) -> str | None:
+        """Why it is not asked any more, as a flag; None where it is, or has ended."""
+        if look is Look.ENDED:
+            return None
+        if look is Look.LOST:
+            since_us = self._lost_us.setdefault(work.work, now_us)
+            while len(self._lost_us) > LOST_MAX:
+                self._lost_us.popitem(last=False)
+            if now_us - since_us > LOST_US:
+                return LOST
+        return UNFINISHED if now_us - work.made_us > GIVEN_UP_US else None
+
+    async def _look(self, work: Work) -> Look | None:
         """None where there was no answer."""
         async with asyncio.TaskGroup() as group:
             # What one answer breaks, whatever it is, must not keep the others, nor keep it from being given up.
@@ -110,7 +126,7 @@ def wait_us(due: Due) -> int:
     return min(doubled, WAIT_US_MAX) * (1000 - SPREAD_PERMILLE + spread) // 1000
 
 
-def given_up(work: Work, now_us: int, day: str, period: int) -> Entry:
+def given_up(work: Work, now_us: int, day: str, period: int, why: str) -> Entry:
     """The row of work that never said what it used: at cost zero, for whoever compares the provider's bill."""
     return msgspec.structs.replace(
         work.creator,
@@ -124,5 +140,5 @@ def given_up(work: Work, now_us: int, day: str, period: int) -> Entry:
         period=period,
         status=0,
         settles=f"{work.work}/unconfirmed",
-        flags=(*work.creator.flags, UNFINISHED),
+        flags=(*work.creator.flags, why),
     )

@@ -191,7 +191,7 @@ class Works(Protocol):
         """What is due; nobody else is given it before the lease ends. Raises Unavailable."""
         ...
 
-    async def again(self, work: str, due_us: int, begun_us: int, *, was_answered: bool) -> None:
+    async def again(self, work: str, due_us: int, begun_us: int) -> None:
         """It has not ended: ask again then, or at once if it became wanted since ``begun_us``. Raises Unavailable."""
         ...
 

@@ -1,5 +1,7 @@
 """Deferred work: a batch that was created through the gateway, and is to be asked for what it used."""
 
+from enum import Enum
+
 import msgspec
 
 from gateway.ledger.entry import Entry
@@ -25,6 +27,14 @@ class Work(msgspec.Struct, frozen=True):
     query: bytes
     creator: Entry
     made_us: int
+
+
+class Look(Enum):
+    """What one question about work has shown."""
+
+    OPEN = "open"  # not its end, or nobody answered
+    ENDED = "ended"  # and what it used is booked, if anything
+    LOST = "lost"  # its end, but what would say what it used is not there
 
 
 class Told(msgspec.Struct, frozen=True):

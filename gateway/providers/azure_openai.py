@@ -258,6 +258,9 @@ class AzureOpenAI:
         )
         return msgspec.structs.replace(asking, raw_path=path), call
 
+    def results_written(self, body: bytes, now_us: int) -> int | None:
+        return openai_files.results_written(body, now_us)
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         """A prompt that was filtered, or that ran into the time limit, has been read and is charged."""
         if call.operation not in _PROMPTED:

@@ -346,6 +346,13 @@ class Provider(Protocol):
         """
         ...
 
+    def results_written(self, body: bytes, now_us: int) -> int | None:
+        """When the kept file that this body describes was written, epoch microseconds, if it may hold what work used.
+
+        ``now_us`` where the body does not say; None where it says that it holds something else.
+        """
+        ...
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         """Whether an answer with an error status (its body as far as it was read) charges the prompt all the same."""
         ...

@@ -241,6 +241,9 @@ class Google:
     def results(self, asking: Inbound, kept: str) -> tuple[Inbound, Call] | None:
         return None
 
+    def results_written(self, body: bytes, now_us: int) -> int | None:
+        return None
+
     def charges_refusal(self, call: Call, status: int, body: bytes) -> bool:
         return False
 

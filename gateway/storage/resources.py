@@ -85,12 +85,21 @@ class ResourceStore:
         async with self._database.write() as connection:
             return await want(connection, now_us, WORK.c.work == work) > 0
 
-    async def is_unseen(self, provider: str, upstream: str, since_us: int, now_us: int) -> bool:
+    async def is_open(
+        self, provider: str, upstream: str, made_by_us: int, wanted_us: int | None = None
+    ) -> bool:
         """See Resources."""
         await self._written_so_far()
-        kept_there = (WORK.c.provider == provider, WORK.c.upstream == upstream)
+        which = (
+            WORK.c.provider == provider,
+            WORK.c.upstream == upstream,
+            WORK.c.made_us <= made_by_us,
+        )
+        if wanted_us is None:
+            async with self._database.read() as connection:
+                return bool(await connection.scalar(sa.select(sa.exists().where(*which))))
         async with self._database.write() as connection:
-            return await want(connection, now_us, *kept_there, WORK.c.asked_us < since_us) > 0
+            return await want(connection, wanted_us, *which) > 0
 
     async def kept(self) -> None:
         """See Resources."""

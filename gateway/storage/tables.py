@@ -343,7 +343,7 @@ RESOURCE: Final = sa.Table(
 
 # Batches that are still to be asked for what they used; ``creator``: the entry of their creation; ``leased_us``:
 # until when whoever asks has it alone; ``wanted_us``: when somebody last needed an answer at once; ``asked_us``:
-# when the last question that was answered was begun.
+# written by earlier versions, and by none that runs with this one.
 WORK: Final = sa.Table(
     "deferred_work",
     METADATA,

@@ -44,7 +44,7 @@ class WorkStore:
             rows = (await connection.execute(taken)).mappings().all()
         return [_due(row) for row in rows]
 
-    async def again(self, work: str, due_us: int, begun_us: int, *, was_answered: bool) -> None:
+    async def again(self, work: str, due_us: int, begun_us: int) -> None:
         """It has not ended: ask again then, or at once where it has become wanted since the question was begun."""
         wanted = WORK.c.wanted_us >= begun_us
         later = (
@@ -53,7 +53,6 @@ class WorkStore:
             .values(
                 due_us=sa.case((wanted, WORK.c.wanted_us), else_=due_us),
                 leased_us=0,
-                asked_us=begun_us if was_answered else WORK.c.asked_us,
             )
         )
         async with self._database.write() as connection:

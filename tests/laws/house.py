@@ -271,9 +271,14 @@ class MemoryResources:
         await self.steps.reach("is_unbooked")
         return any(one.work == work for one in self.works)
 
-    async def is_unseen(self, provider: str, upstream: str, since_us: int, now_us: int) -> bool:
-        await self.steps.reach("is_unseen")
-        return any((one.provider, one.upstream) == (provider, upstream) for one in self.works)
+    async def is_open(
+        self, provider: str, upstream: str, made_by_us: int, wanted_us: int | None = None
+    ) -> bool:
+        await self.steps.reach("is_open")
+        return any(
+            (one.provider, one.upstream) == (provider, upstream) and one.made_us <= made_by_us
+            for one in self.works
+        )
 
     async def kept(self) -> None:
         await self.steps.reach("kept")
@@ -381,6 +386,7 @@ class House:
                 admission.routes,
                 book=lambda: book,
                 canonical=book.canonical,
+                upstreams=self.upstreams,
             ),
             reserving=Reserving(
                 self.holding,

@@ -13,7 +13,7 @@ from gateway.kernel.errors import UpstreamFailed
 from gateway.metering.count import Counter
 from gateway.pricing.book import Book
 from gateway.wire.messages import Head
-from tests.laws.house import PRINCIPAL, House, Steps
+from tests.laws.house import PRINCIPAL, House, Script, Steps
 from tests.storage.test_work import work
 
 Case = tuple[str, bytes | dict[str, Any], dict[str, Any]]
@@ -145,25 +145,67 @@ def test_a_body_that_hides_what_it_names_is_not_sent(
 
 
 def test_a_file_of_a_batch_that_is_not_booked_is_not_deleted(counter: Counter, book: Book) -> None:
-    async def deleted(claim: Claim | None, **changes: Any) -> House:
-        raw = b'{"id":"file-1","object":"file","deleted":true}'
+    made_s = 1_795_000_000
+    open_work = replace(WORK, made_us=made_s * 1_000_000)
+
+    async def deleted(claim: Claim | None, told: dict[str, Any], **changes: Any) -> House:
+        raw = json.dumps({"id": "file-1", "object": "file", **told}).encode()
         async with asyncio.TaskGroup() as group:
             house = House(counter, book, Head(200, ()), [raw], group=group)
             house.keys.principal = replace(PRINCIPAL, **changes)
-            house.resources.works.append(WORK)
+            house.resources.works.append(open_work)
             house.resources.keep([] if claim is None else [claim])
             await house.call("/azure/openai/v1/files/file-1", b"", method="DELETE")
         return house
 
-    written = replace(INPUT, work=WORK.work)
-    for claim, changes, status in (
-        (written, {}, 409),
-        (replace(INPUT, work="azure/azure-all/batch_2"), {}, 200),  # booked
-        (INPUT, {}, 200),
-        (written, {"team": "other"}, 404),
-        (None, {}, 404),
-        (None, {"allow_shared": True}, 409),
-    ):
-        house = asyncio.run(deleted(claim, **changes))
+    written = replace(INPUT, work=open_work.work)
+    unread = replace(INPUT, models=None)
+    shared = {"allow_shared": True}
+    results: dict[str, Any] = {"purpose": "batch_output", "created_at": made_s}
+    cases: list[tuple[Claim | None, dict[str, Any], dict[str, Any], int]] = [
+        (written, {}, {}, 409),
+        (replace(INPUT, work="azure/azure-all/batch_2"), {}, {}, 200),  # booked
+        (INPUT, {}, {}, 200),
+        (written, {}, {"team": "other"}, 404),
+        (None, {}, {}, 404),
+        *(
+            (claim, told, changes, status)
+            for claim, changes in ((None, shared), (unread, {}))
+            for told, status in (
+                ({}, 409),
+                (results, 409),
+                (results | {"created_at": "now"}, 409),
+                (results | {"created_at": made_s - 601}, 200),  # older than the batch
+                (results | {"purpose": "assistants"}, 200),
+            )
+        ),
+    ]
+    for claim, told, changes, status in cases:
+        house = asyncio.run(deleted(claim, told, **changes))
         assert house.status() == status
-        assert len(house.upstreams.consumed) == (status == 200)
+        passed = [target for target in house.upstreams.consumed if target.method == b"DELETE"]
+        assert len(passed) == (status == 200)
+
+
+@pytest.mark.parametrize("answer", [500, 404, UpstreamFailed("the upstream died")])
+def test_where_nobody_says_what_a_file_is_it_is_not_deleted(
+    counter: Counter, book: Book, answer: Any
+) -> None:
+    async def deleted() -> House:
+        head = Head(answer if isinstance(answer, int) else 200, ())
+        async with asyncio.TaskGroup() as group:
+            house = House(counter, book, head, [b"{}"], group=group)
+            if isinstance(answer, UpstreamFailed):
+                house.upstreams.by_name = {"azure-all": Script(fails=answer)}
+            house.keys.principal = replace(PRINCIPAL, allow_shared=True)
+            house.resources.works.append(replace(WORK, made_us=0))
+            await house.call("/azure/openai/v1/files/file-1", b"", method="DELETE")
+        return house
+
+    house = asyncio.run(deleted())
+    methods = [target.method for target in house.upstreams.consumed]
+    if answer == 404:  # the provider's own word for it
+        assert (house.status(), methods) == (404, [b"GET", b"DELETE"])
+    else:
+        assert (house.status(), methods) == (502, [b"GET"])
+    assert house.spool.settled == []

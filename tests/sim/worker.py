@@ -224,6 +224,7 @@ class Worker:
                 admission.routes,
                 book=lambda: book,
                 canonical=book.canonical,
+                upstreams=upstreams,
             ),
             reserving=Reserving(
                 self.holding,

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import time
 from typing import Any, Final
 
 USAGE: Final = {"input_tokens": 1000, "output_tokens": 300, "total_tokens": 1300}
@@ -23,6 +24,8 @@ class KeepingCloud:
         self.seen: list[str] = []
         self.bodies: list[bytes] = []
         self.deleted: set[str] = set()
+        self.content_status = 200  # of every output file's content
+        self.written_s = 0  # when output files are said to be written; 0: now
         self.searches = 0  # of every answer
         self._prefix = prefix
         self._numbers = itertools.count(1)
@@ -43,10 +46,16 @@ class KeepingCloud:
         self.seen.append(f"{scope['method']} {scope['path']}")
         self.bodies.append(body)
         name, _, last = scope["path"].removeprefix("/openai/v1/files/").partition("/")
-        if name.startswith("file-out-") and last == "content" and name not in self.deleted:
+        is_output = name.startswith("file-out-") and last == "content"
+        if is_output and name not in self.deleted and self.content_status == 200:
             await self._written(send)
             return
         status, document = self._answer(scope["method"], scope["path"], body)
+        if is_output:
+            status, document = (
+                max(status, self.content_status),
+                {"error": {"message": "no content"}},
+            )
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(document).encode()})
@@ -91,10 +100,11 @@ class KeepingCloud:
         number = next(self._numbers)
         document: dict[str, Any]
         if kind == "files":
-            document = {"id": f"file-{self._prefix}{number}", "object": "file", "purpose": "batch"}
+            purpose = "assistants" if b"assistants" in body else "batch"
+            document = {"id": f"file-{self._prefix}{number}", "object": "file", "purpose": purpose}
             document |= {
                 "bytes": len(body),
-                "created_at": 1,
+                "created_at": int(time.time()),
                 "filename": "f",
                 "status": "processed",
             }
@@ -130,21 +140,24 @@ class KeepingCloud:
         }
         return [{"id": f"ws_{self._prefix}{number}_{at}", **kind} for at in range(self.searches)]
 
+    def _output(self, name: str) -> dict[str, Any]:
+        told = {"purpose": "batch_output", "bytes": 1, "filename": "o", "status": "processed"}
+        return {
+            "id": name,
+            "object": "file",
+            "created_at": self.written_s or int(time.time()),
+            **told,
+        }
+
     def _grown(self, batch: dict[str, Any]) -> dict[str, Any]:
         document = {**batch, "status": self.status}
+        output = f"file-out-{batch['id']}"
+        if self.status in ("completed", "finalizing") and self.output is not None:
+            self._kept.setdefault(output, self._output(output))
         if self.status == "completed":
             document["model"] = MODEL
-            if self.output is not None:
-                output: dict[str, Any] = {"id": f"file-out-{batch['id']}", "object": "file"}
-                output |= {
-                    "purpose": "batch_output",
-                    "bytes": 1,
-                    "created_at": 1,
-                    "filename": "o",
-                    "status": "processed",
-                }
-                self._kept[output["id"]] = output
-                document["output_file_id"] = output["id"]
+            if output in self._kept:
+                document["output_file_id"] = output
             if self.usage is not None:
                 document["usage"] = self.usage
         return document

@@ -1,5 +1,7 @@
 """A batch's output file is not gone before what it says is booked: the openai SDK downloads and deletes, both stores."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,9 +9,13 @@ from typing import Any, NamedTuple
 
 import openai
 import pytest
+import sqlalchemy as sa
 
+from gateway import app as composition
+from gateway.config import Config
 from gateway.jobs import poll
 from gateway.ledger.entry import Entry, EntryKind
+from gateway.storage.tables import RESOURCE
 from tests.serving import Running, serving, serving_app
 from tests.storage.kept_cloud import MODEL, KeepingCloud
 from tests.storage.test_gateway_batches import DEPLOYED, client, left, line_of, until
@@ -17,6 +23,7 @@ from tests.storage.test_gateway_kept import batched, uploaded
 
 
 class One(NamedTuple):
+    upstream: str
     running: Running
     cloud: KeepingCloud
     openai: Any  # of the team that makes batches
@@ -32,7 +39,15 @@ def one(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[O
         upstream = stack.enter_context(serving_app(cloud))
         running = stack.enter_context(serving(tmp_path, upstream, DEPLOYED, database=url))
         plain = stack.enter_context(client(running.url, running.key.key))
-        yield One(running, cloud, plain, plain.with_options(max_retries=2))
+        yield One(upstream, running, cloud, plain, plain.with_options(max_retries=2))
+
+
+def execute(config: Config, statement: sa.Executable) -> None:
+    async def run() -> None:
+        async with composition.opened(config) as database, database.write() as connection:
+            await connection.execute(statement)
+
+    asyncio.run(run())
 
 
 def finished(one: One) -> str:
@@ -103,6 +118,98 @@ def test_a_file_that_no_answer_named_waits_for_every_batch_of_its_upstream(one: 
     with client(one.running.url, key.key) as shared:
         listed = [file.id for file in shared.files.list() if file.id.startswith("file-out-")]
         assert deleted(one, shared, listed[0]) >= 1
+    booked(one)
+
+
+def test_a_file_that_is_listed_before_its_batch_has_ended_waits_for_its_end(one: One) -> None:
+    finished(one)
+    one.cloud.status = "finalizing"
+    key = one.running.make_key(team="platform", allow_shared=True)
+    with client(one.running.url, key.key) as shared:
+        (file,) = [each.id for each in shared.files.list() if each.id.startswith("file-out-")]
+        for _ in range(2):  # also right after the gateway has looked
+            with pytest.raises(openai.ConflictError, match="older than it have ended"):
+                shared.files.delete(file)
+            until(
+                lambda: any(call.startswith("GET /openai/v1/batches/") for call in one.cloud.seen)
+            )
+            one.cloud.seen.clear()
+        one.cloud.status = "completed"
+        deleted(one, shared, file)
+    booked(one)
+    assert left(one.running.config) == 0
+
+
+def test_results_that_are_older_than_every_open_batch_are_deleted_at_once(one: One) -> None:
+    finished(one)
+    one.cloud.status, one.cloud.written_s = "finalizing", int(time.time()) - 3600
+    key = one.running.make_key(team="platform", allow_shared=True)
+    with client(one.running.url, key.key) as shared:
+        (file,) = [each.id for each in shared.files.list() if each.id.startswith("file-out-")]
+        assert shared.files.delete(file).deleted
+
+
+def test_a_file_for_something_else_never_waits_and_is_asked_about_only_while_a_batch_is_open(
+    one: One,
+) -> None:
+    def asked(file: str) -> int:
+        assert one.openai.files.delete(file).deleted
+        return one.cloud.seen.count(f"GET /openai/v1/files/{file}")
+
+    def other() -> str:
+        made = one.openai.files.create(file=("a.txt", b"text"), purpose="assistants")
+        return str(made.id)
+
+    assert asked(other()) == 0
+    batched(one.openai, uploaded(one.openai))
+    assert asked(other()) == 1
+    with pytest.raises(openai.NotFoundError):
+        one.openai.files.delete("file-of-nobody")
+
+
+def test_an_output_file_whose_batch_nobody_wrote_down_waits_as_well(
+    one: One, url: str, tmp_path: Path
+) -> None:
+    """As claims of earlier versions are: a gateway that starts on their tables does not know whose file it is."""
+    name = finished(one)
+    one.cloud.content_status = 503
+    file = one.openai.batches.retrieve(name).output_file_id
+    execute(one.running.config, sa.update(RESOURCE).values(work=None))
+    folder = tmp_path / "other"
+    folder.mkdir()
+    with ExitStack() as stack:
+        other = stack.enter_context(serving(folder, one.upstream, DEPLOYED, database=url))
+        patient = stack.enter_context(client(other.url, other.key.key))
+        for _ in range(2):
+            with pytest.raises(openai.ConflictError, match="not booked yet"):
+                patient.files.delete(file)
+        one.cloud.content_status = 200
+        deleted(one, patient, file)
+    booked(one)
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_only_a_batch_whose_output_is_gone_is_given_up_early(
+    one: One, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(poll, "LOST_US", 0)
+    monkeypatch.setattr(poll, "FIRST_WAIT_US", 100_000)
+    name = finished(one)
+    one.cloud.content_status = status
+    file = one.openai.batches.retrieve(name).output_file_id
+    read = f"GET /openai/v1/files/{file}/content"
+    if status == 404:
+        deleted(one, one.openai, file)
+        (row,) = [row for row in one.running.rows(2) if row.kind is EntryKind.UNCONFIRMED]
+        assert (row.flags, row.net_pico, row.team) == (("batch_output_lost",), 0, "core")
+        assert left(one.running.config) == 0
+        return
+    until(lambda: one.cloud.seen.count(read) >= 3)
+    with pytest.raises(openai.ConflictError):
+        one.openai.files.delete(file)
+    assert left(one.running.config) == 1
+    one.cloud.content_status = 200
+    deleted(one, one.openai, file)
     booked(one)
 
 

@@ -12,10 +12,10 @@ from hypothesis import given, strategies as st
 
 from gateway.exchange import entries
 from gateway.jobs import poll
-from gateway.jobs.poll import GIVEN_UP_US, LATE_US, WAIT_US_MAX, Poller, wait_us
+from gateway.jobs.poll import GIVEN_UP_US, LATE_US, LOST_US, WAIT_US_MAX, Poller, wait_us
 from gateway.kernel.errors import Unavailable, UpstreamUnreachable
 from gateway.ledger.entry import Entry, EntryKind
-from gateway.ledger.work import Due, Told, Work
+from gateway.ledger.work import Due, Look, Told, Work
 from gateway.storage import resources as resource_store
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
@@ -101,7 +101,7 @@ async def test_of_many_who_take_each_has_its_own(url: str, database: Database) -
 
 
 def poller(
-    database: Database, ask: Callable[[Work], Awaitable[bool | None]], clock: Wall, watch: Watch
+    database: Database, ask: Callable[[Work], Awaitable[Look]], clock: Wall, watch: Watch
 ) -> Poller:
     return Poller(
         WorkStore(database),
@@ -117,9 +117,9 @@ async def test_it_is_asked_until_it_has_ended_and_then_no_more(database: Databas
     await kept(database, work())
     clock, asked = Wall(), []
 
-    async def ask(one: Work) -> bool:
+    async def ask(one: Work) -> Look:
         asked.append(clock.us - NOW_US)
-        return len(asked) == 4
+        return Look.ENDED if len(asked) == 4 else Look.OPEN
 
     polling = poller(database, ask, clock, Watch())
     for _ in range(60):
@@ -141,10 +141,10 @@ async def test_a_question_without_an_answer_is_reported_and_asked_again(
     clock, watch, asked = Wall(), Watch(), []
     clock.us += FIRST_ASKED_US
 
-    async def ask(one: Work) -> bool:
+    async def ask(one: Work) -> Look:
         asked.append(one.work)
         if one.work.endswith("2"):
-            return True
+            return Look.ENDED
         if way == "silent":
             await asyncio.sleep(30)
         if way == "broken":
@@ -171,10 +171,10 @@ async def test_a_database_that_fails_for_one_batch_leaves_none_running_unwatched
     clock, ended = Wall(), []
     clock.us += FIRST_ASKED_US
 
-    async def ask(one: Work) -> bool:
+    async def ask(one: Work) -> Look:
         await asyncio.sleep(0.1 if one.work.endswith("2") else 0)
         ended.append(one.work)
-        return True
+        return Look.ENDED
 
     done = WorkStore.done
 
@@ -195,7 +195,7 @@ async def test_a_batch_whose_question_always_fails_is_given_up_too(
     await kept(database, work())
     clock = Wall()
 
-    async def ask(one: Work) -> bool:
+    async def ask(one: Work) -> Look:
         raise RecursionError("a fault of our own")
 
     clock.us += GIVEN_UP_US + 1
@@ -210,8 +210,8 @@ async def test_what_never_ends_is_given_up_after_a_week_with_one_row(
     await kept(database, work())
     clock = Wall()
 
-    async def ask(one: Work) -> bool:
-        return False
+    async def ask(one: Work) -> Look:
+        return Look.OPEN
 
     pollers = [poller(database, ask, clock, Watch()) for _ in range(3)]
     clock.us = NOW_US + GIVEN_UP_US
@@ -253,14 +253,14 @@ async def test_what_became_wanted_while_it_was_asked_is_asked_again_at_once(
     resources, clock, asked = ResourceStore(database, Watch()), Wall(), []
     clock.us += FIRST_ASKED_US
 
-    async def ask(one: Work) -> bool:
+    async def ask(one: Work) -> Look:
         asked.append(clock.us)
         clock.us += 1_000
         if len(asked) == 1:
             resources.keep((), (), [Told(one.work, clock.us, is_booked=False)])
             await resources.flush()
         clock.us += 1_000
-        return False
+        return Look.OPEN
 
     polling = poller(database, ask, clock, Watch())
     assert [await polling.poll() for _ in range(3)] == [1, 1, 0]
@@ -275,29 +275,60 @@ async def test_what_a_client_saw_booked_is_not_asked_any_more(database: Database
     assert due.work.work == work(2).work
 
 
-@pytest.mark.parametrize("answer", [False, None, "away"])
-async def test_work_counts_as_looked_at_once_a_question_begun_since_was_answered(
-    database: Database, answer: Any
+async def test_work_that_is_open_is_told_by_where_and_when_it_was_made(
+    database: Database,
 ) -> None:
-    elsewhere = work(2, upstream="azure-other")
-    await kept(database, work(1), elsewhere)
-    resources, clock = ResourceStore(database, Watch()), Wall()
-    since_us = clock.us = NOW_US + 5
+    await kept(database, work(1), work(2, upstream="azure-other"), work(3, made_us=NOW_US + 9))
+    store, resources = WorkStore(database), ResourceStore(database, Watch())
 
-    async def ask(one: Work) -> bool | None:
-        if answer == "away":
-            raise UpstreamUnreachable("away")
-        return answer  # type: ignore[no-any-return]
+    async def is_open(at_us: int, upstream: str = "azure-main", **wanted: int) -> bool:
+        return await resources.is_open("azure", upstream, at_us, **wanted)
 
-    async def is_unseen() -> bool:
-        return await resources.is_unseen("azure", "azure-main", since_us, clock.us)
+    assert await is_open(NOW_US)
+    assert not await is_open(NOW_US - 1)
+    assert not await is_open(NOW_US, "azure-third")
+    assert not await resources.is_open("google", "azure-main", NOW_US)
+    assert await store.take(NOW_US + 5, 9, MINUTE_US) == []  # to look is not to want
+    assert await is_open(NOW_US, wanted_us=NOW_US + 5)
+    (due,) = await store.take(NOW_US + 5, 9, MINUTE_US)
+    assert due.work.work == work(1).work
+    await store.done(due.work.work)
+    assert not await is_open(NOW_US, wanted_us=NOW_US + 6)
+    assert await is_open(NOW_US + 9)
 
-    assert await is_unseen()
+
+async def test_work_whose_results_are_gone_is_given_up_after_an_hour(
+    database: Database, ledger: Ledger
+) -> None:
+    await kept(database, work(1), work(2))
+    clock, looks = Wall(), 0
+
+    async def ask(one: Work) -> Look:
+        nonlocal looks
+        looks += one.work == work(1).work
+        return Look.LOST if one.work == work(1).work else Look.OPEN
+
     polling = poller(database, ask, clock, Watch())
-    assert await polling.poll() == 1  # the other's upstream was not asked about
-    clock.us += 1
-    assert await is_unseen() is (answer is not False)
-    assert not await resources.is_unseen("google", "azure-main", since_us, clock.us)
+    clock.us += FIRST_ASKED_US
+    await polling.poll()
+    first_us = clock.us
+    while clock.us - first_us <= LOST_US:
+        assert [row async for row in ledger.usage()] == []
+        clock.us += 10 * MINUTE_US
+        await polling.poll()
+    while looks and not (rows := [row async for row in ledger.usage()]):
+        clock.us += 10 * MINUTE_US
+        await polling.poll()
+    (row,) = rows
+    assert (row.kind, row.net_pico, row.flags[-1]) == (
+        EntryKind.UNCONFIRMED,
+        0,
+        "batch_output_lost",
+    )
+    assert row.settles == f"{work(1).work}/unconfirmed"
+    assert clock.us - first_us <= LOST_US + WAIT_US_MAX * 2
+    assert not await ResourceStore(database, Watch()).is_unbooked(work(1).work, clock.us)
+    assert await ResourceStore(database, Watch()).is_unbooked(work(2).work, clock.us)
 
 
 async def test_what_is_queued_and_not_written_makes_the_question_unanswerable(
@@ -309,15 +340,15 @@ async def test_what_is_queued_and_not_written_makes_the_question_unanswerable(
     with pytest.raises(Unavailable):
         await resources.is_unbooked(work().work, NOW_US)
     with pytest.raises(Unavailable):
-        await resources.is_unseen("azure", "azure-main", NOW_US, NOW_US)
+        await resources.is_open("azure", "azure-main", NOW_US)
 
 
 async def test_what_nobody_asks_is_counted(database: Database) -> None:
     await kept(database, work(1), work(2))
     clock = Wall()
 
-    async def ask(one: Work) -> bool:
-        return False
+    async def ask(one: Work) -> Look:
+        return Look.OPEN
 
     polling = poller(database, ask, clock, Watch())
     clock.us += FIRST_ASKED_US + LATE_US + 1
