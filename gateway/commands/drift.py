@@ -20,23 +20,21 @@ WEEK_US: Final = 7 * 86_400_000_000
 def drift(
     *,
     since: Annotated[
-        str | None, typer.Option(help="date or time, UTC; a week ago by default")
+        str | None, typer.Option(help="date or time, UTC; a week before --until by default")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="date or time, UTC, exclusive")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="date or time, UTC, exclusive; now by default")
+    ] = None,
     config: Annotated[Path | None, typer.Option()] = None,
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
     """Reported against counted tokens per model, and every sign that a bill may not fit; status 1 with any."""
     configured = shipped.configured(config)
     start, end = span_of(since, until)
+    if start is None:
+        start = (SystemClock().wall_us() if end is None else end) - WEEK_US
     composition.ready_store(configured)
-    made = asyncio.run(
-        watched(
-            configured,
-            SystemClock().wall_us() - WEEK_US if start is None else start,
-            end,
-        )
-    )
+    made = asyncio.run(watched(configured, start, end))
     found = sorted(made.watches.items(), key=lambda item: (-item[1].rows, item[0]))
     alarms = [(name, alarm) for name, watch in found for alarm in watch.alarms()]
     if json:

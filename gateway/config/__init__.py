@@ -87,7 +87,7 @@ def load(
         locations=locations,
         deployments=read_deployments(reader, raw.get("deployments", []), places),
         rules=read_rules(reader, raw.get("routes", []), places),
-        contracts=read_contracts(reader, raw.get("contracts", []), org.timezone),
+        contracts=read_contracts(reader, raw.get("contracts", []), org.timezone, by_name),
         environment=env,
     )
     _check(reader, config, raw)

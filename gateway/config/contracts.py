@@ -3,9 +3,11 @@
 Percentages are written as whole numbers or as text ('12.5'), never as a TOML float: 0.1 is not a tenth there.
 """
 
+import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,17 +16,21 @@ from gateway.config.tables import ContractTable, TermTable
 from gateway.kernel.clock import epoch_us
 from gateway.kernel.money import parse_usd
 from gateway.ledger.currencies import unlike
+from gateway.metering.units import UNITS
 from gateway.pricing.contract import Contract, Contracts, ContractsInvalid, Term
 from gateway.pricing.dimensions import SCOPES, TIERS
 from gateway.pricing.row import FIGURE_MAX, FOREVER
 
 _PERCENT: Final = re.compile(r"(\d{1,4})(?:\.(\d{1,2}))?")
 _DISCOUNT_BP_MAX: Final = 10_000
+_SHOWN_MAX: Final = 8
 _MARGIN_BP_MAX: Final = 100_000  # ten times the price on top: beyond it somebody wrote a factor
 
 
-def read_contracts(reader: Reader, raw: object, zone: str) -> tuple[Contract, ...]:
-    """The contracts of a file; days are those of ``zone``."""
+def read_contracts(
+    reader: Reader, raw: object, zone: str, providers: Collection[str]
+) -> tuple[Contract, ...]:
+    """The contracts of a file; days are those of ``zone``, ``providers`` those that a term may be of."""
     found: list[Contract] = []
     for index, table in enumerate(raw if isinstance(raw, list) else []):
         where = f"contracts[{index}]"
@@ -33,7 +39,7 @@ def read_contracts(reader: Reader, raw: object, zone: str) -> tuple[Contract, ..
             continue
         plain = {key: value for key, value in table.items() if key != "terms"}
         fields = reader.table(ContractTable, plain, where)
-        terms = _terms(reader, table.get("terms", []), where)
+        terms = _terms(reader, table.get("terms", []), where, providers)
         if fields is not None:
             found.append(_contract(reader, ContractTable(**fields), terms, where, zone))
     if not isinstance(raw, list):
@@ -69,7 +75,7 @@ def _contract(
     )
 
 
-def _terms(reader: Reader, raw: object, where: str) -> list[Term]:
+def _terms(reader: Reader, raw: object, where: str, providers: Collection[str]) -> list[Term]:
     found: list[Term] = []
     if not isinstance(raw, list):
         reader.problem(f"{where}.terms", "expected [[contracts.terms]] tables")
@@ -78,8 +84,25 @@ def _terms(reader: Reader, raw: object, where: str) -> list[Term]:
         place = f"{where}.terms[{index}]"
         fields = reader.table(TermTable, table, place)
         if fields is not None:
-            found.append(_term(reader, TermTable(**fields), place))
+            row = TermTable(**fields)
+            _check_globs(reader, row, place, providers)
+            term = _term(reader, row, place)
+            if any(one.takes(term) for one in found):
+                expected = "expected the narrower first"
+                reader.problem(place, f"never counts: a term before it takes its lines; {expected}")
+            found.append(term)
     return found
+
+
+def _check_globs(reader: Reader, row: TermTable, where: str, providers: Collection[str]) -> None:
+    """A glob that fits no name there is would be a discount that nobody gets. Models are the price book's: the doctor."""
+    for name, glob, known in (("provider", row.provider, providers), ("unit", row.unit, UNITS)):
+        if not fnmatch.filter(known, glob):
+            near = get_close_matches(glob, known, n=3, cutoff=0.5) or sorted(known)[:_SHOWN_MAX]
+            expected = f"a name or glob of what there is ({', '.join(near)}, …)"
+            if len(known) <= _SHOWN_MAX:
+                expected = f"a glob that fits one of {', '.join(sorted(known))}"
+            reader.problem(f"{where}.{name}", f"expected {expected}, found {shown(glob)}")
 
 
 def _term(reader: Reader, row: TermTable, where: str) -> Term:

@@ -5,6 +5,7 @@ model) is checked where the gateway is put together.
 """
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 import msgspec
@@ -45,6 +46,7 @@ class _Alternative(_Weighted, Protocol):
 def read_deployments(reader: Reader, raw: object, places: Places) -> tuple[Deployment, ...]:
     """[[deployments]]: what wire names mean."""
     found: list[Deployment] = []
+    named: dict[tuple[str, str, str], str] = {}
     for index, table in enumerate(raw if isinstance(raw, list) else []):
         where = f"deployments[{index}]"
         plain, others = _apart(reader, table, where)
@@ -61,6 +63,8 @@ def read_deployments(reader: Reader, raw: object, places: Places) -> tuple[Deplo
         row = DeploymentTable(**fields)
         _check_weights(reader, where, row, also)
         found.append(_deployment(row, also, places))
+        if upstream is not None:
+            _check_name(reader, row, upstream, where, named)
     if not isinstance(raw, list):
         reader.problem("deployments", "expected [[deployments]] tables")
     return tuple(found)
@@ -69,6 +73,7 @@ def read_deployments(reader: Reader, raw: object, places: Places) -> tuple[Deplo
 def read_rules(reader: Reader, raw: object, places: Places) -> tuple[RouteRule, ...]:
     """[[routes]]: which upstream serves which names."""
     found: list[RouteRule] = []
+    taken: list[tuple[str, Upstream, str]] = []
     for index, table in enumerate(raw if isinstance(raw, list) else []):
         where = f"routes[{index}]"
         plain, others = _apart(reader, table, where)
@@ -85,6 +90,10 @@ def read_rules(reader: Reader, raw: object, places: Places) -> tuple[RouteRule, 
         rule = RouteRule(**fields, also=also)
         _check_weights(reader, where, rule, also)
         found.append(rule)
+        if upstream is not None:
+            _check_reached(reader, rule, upstream, where, taken)
+            _check_fits(reader, rule, places.providers[upstream.provider], where)
+            taken.append((where, upstream, rule.models))
     if not isinstance(raw, list):
         reader.problem("routes", "expected [[routes]] tables")
     return tuple(found)
@@ -149,6 +158,51 @@ def _check(
         allowed = places.locations.get(upstream.name, ())
         if other.location is not None and allowed and other.location not in allowed:
             reader.problem(f"{place}.location", f"expected one of {', '.join(allowed)}")
+
+
+def _check_name(
+    reader: Reader,
+    row: DeploymentTable,
+    upstream: Upstream,
+    where: str,
+    named: dict[tuple[str, str, str], str],
+) -> None:
+    """A name means one deployment of a provider's service: the first would serve all its calls."""
+    first = named.setdefault((upstream.provider, upstream.service, row.name), where)
+    if first != where:
+        reader.problem(
+            f"{where}.name",
+            f"never served: {first} has this name; expected another name, or this one as [[deployments.also]] of it",
+        )
+
+
+def _check_fits(reader: Reader, rule: RouteRule, provider: Provider, where: str) -> None:
+    """A rule that no call can match would send its calls where nobody meant them to go."""
+    if rule.provider != provider.name:
+        expected = f"expected {provider.name}, as its upstream, found {shown(rule.provider)}"
+        reader.problem(f"{where}.provider", expected)
+    elif not provider.free_names and not fnmatchcase("", rule.models):
+        expected = (
+            "expected '*' (calls that name no model): its deployments are named in [[deployments]]"
+        )
+        reader.problem(f"{where}.models", f"{expected}, found {shown(rule.models)}")
+
+
+def _check_reached(
+    reader: Reader,
+    rule: RouteRule,
+    upstream: Upstream,
+    where: str,
+    taken: Sequence[tuple[str, Upstream, str]],
+) -> None:
+    for first, other, models in taken:
+        of_same = (other.provider, other.service) == (upstream.provider, upstream.service)
+        if of_same and models in {"*", rule.models}:
+            reader.problem(
+                f"{where}.models",
+                f"never reached: {first} takes every name that it fits; expected the narrower first",
+            )
+            return
 
 
 def _check_weights(reader: Reader, where: str, first: _Weighted, also: Sequence[_Weighted]) -> None:

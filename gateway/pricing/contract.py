@@ -64,6 +64,18 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
             word in {None, text} for word, text in words
         )
 
+    def takes(self, other: "Term") -> bool:
+        """Whether it is for every line that another is for, as far as their words alone tell."""
+        globs = zip(
+            (self.provider, self.model, self.unit),
+            (other.provider, other.model, other.unit),
+            strict=True,
+        )
+        words = ((self.scope, other.scope), (self.tier, other.tier))
+        return all(mine in {"*", theirs} for mine, theirs in globs) and all(
+            mine in {None, theirs} for mine, theirs in words
+        )
+
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """An agreement, in force over a half-open time. Neither org nor team: everybody's.

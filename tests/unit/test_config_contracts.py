@@ -98,3 +98,39 @@ def test_two_contracts_for_the_same_at_once_are_refused(tmp_path: Path) -> None:
     twice = GOOD + '[[contracts]]\nname = "other"\nteam = "search"\nvalid_from = 2027-01-01\n'
     with pytest.raises(ConfigurationError, match="other: in force for the same as enterprise"):
         contracts(tmp_path / "c.toml", twice)
+
+
+def problems(path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        contracts(path, text)
+    return [problem.removeprefix(f"{path}: ") for problem in caught.value.problems]
+
+
+def terms(*written: str) -> str:
+    return '[[contracts]]\nname = "c"\n' + "".join(
+        f"[[contracts.terms]]\n{one}\ndiscount_percent = 1\n" for one in written
+    )
+
+
+def test_a_glob_that_fits_no_name_there_is_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    wrong = terms(
+        'provider = "azur"', 'unit = "input_txt"', 'provider = "Bedrock"\nunit = "tokens"'
+    )
+    assert problems(path, wrong) == [
+        "contracts[0].terms[0].provider: expected a glob that fits one of azure, bedrock, google, found 'azur'",
+        "contracts[0].terms[1].unit: expected a name or glob of what there is (input_text, input_tool, output_text, …), found 'input_txt'",
+        "contracts[0].terms[2].provider: expected a glob that fits one of azure, bedrock, google, found 'Bedrock'",
+        "contracts[0].terms[2].unit: expected a name or glob of what there is (audio_seconds, automated_reasoning_policy_units, cache_read_audio, cache_read_document, cache_read_image, cache_read_text, cache_read_video, cache_write, …), found 'tokens'",
+    ]  # fmt: skip
+    right = terms('provider = "az*"', 'provider = "[bg]*"\nunit = "cache_*"', 'unit = "input_text"')
+    assert len(contracts(path, right)[0].terms) == 3
+
+
+def test_a_term_whose_lines_an_earlier_one_takes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    narrow, wide = 'model = "gpt-5*"\ntier = "batch"', 'model = "gpt-5*"'
+    assert len(contracts(path, terms(narrow, wide, 'scope = "global"'))[0].terms) == 3
+    for first in ("", wide, 'tier = "batch"', narrow):
+        said = "contracts[0].terms[1]: never counts: a term before it takes its lines; expected the narrower first"
+        assert problems(path, terms(first, narrow)) == [said]

@@ -190,3 +190,51 @@ def test_what_may_be_read_is_a_bucket_or_a_folder_of_the_providers_own_store(
     assert "upstreams.us.object_uris: expected none for this provider" in problems
     assert "upstreams.aws.object_uris: expected s3://bucket/ or s3://bucket/folder/" in problems
     assert "upstreams.vertex.object_uris: expected gs://bucket/" in problems
+
+
+def refused(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as raised:
+        loaded(folder, text)
+    return [problem.partition(".toml: ")[2] for problem in raised.value.problems]
+
+
+def rule(provider: str, models: str, upstream: str) -> str:
+    return f'[[routes]]\nprovider = "{provider}"\nmodels = "{models}"\nupstream = "{upstream}"\n'
+
+
+def test_a_route_that_no_call_can_match_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path, rule("gogle", "*", "vertex") + rule("bedrock", "*", "us")) == [
+        "routes[0].provider: expected google, as its upstream, found 'gogle'",
+        "routes[1].provider: expected azure, as its upstream, found 'bedrock'",
+    ]
+    loaded(tmp_path, rule("azure", "*", "us"))
+    (said,) = refused(tmp_path, rule("azure", "gpt-*", "us"))
+    assert said.startswith("routes[0].models: expected '*' (calls that name no model)")
+    assert said.endswith("found 'gpt-*'")
+
+
+def test_a_route_that_is_never_reached_is_refused(tmp_path: Path) -> None:
+    wide, narrow = rule("google", "*", "vertex"), rule("google", "gemini-*", "vertex")
+    loaded(tmp_path, narrow + wide + rule("bedrock", "*", "aws"))
+    never = "never reached: routes[0] takes every name that it fits; expected the narrower first"
+    assert refused(tmp_path, wide + narrow) == [f"routes[1].models: {never}"]
+    assert refused(tmp_path, narrow + narrow + narrow) == [
+        f"routes[1].models: {never}",
+        f"routes[2].models: {never}",
+    ]
+    # Another service of the provider has its own names.
+    api = '[upstreams.api]\nprovider = "google"\nservice = "gemini"\n'
+    loaded(tmp_path, api + wide + rule("google", "*", "api"))
+
+
+def test_a_deployment_whose_name_another_has_is_refused(tmp_path: Path) -> None:
+    def named(name: str, upstream: str) -> str:
+        return f'[[deployments]]\nname = "{name}"\nupstream = "{upstream}"\nmodel = "gpt-4o-2024-11-20"\nscope = "global"\n'
+
+    assert refused(tmp_path, named("chat", "us") + named("other", "us") + named("chat", "eu")) == [
+        (
+            "deployments[2].name: never served: deployments[0] has this name; expected another name, or this one as "
+            "[[deployments.also]] of it"
+        )
+    ]
+    loaded(tmp_path, named("chat", "us") + named("chat", "vertex"))

@@ -260,3 +260,43 @@ def test_what_is_held_covers_the_net_however_the_prompt_turns_out(
         assert held.list_pico is not None
         assert (charge.net_pico or 0) <= held.net_pico
         assert (charge.list_pico or 0) <= held.list_pico
+
+
+globs = st.sampled_from(["*", "cloud", "clo*", "?loud", "x*"])
+selectors = st.builds(
+    Term,
+    provider=globs,
+    model=st.sampled_from(["*", "model-a", "model-*"]),
+    unit=st.sampled_from(["*", "input_*", "input_text"]),
+    scope=st.sampled_from([None, "global", "geo"]),
+    tier=st.sampled_from([None, "standard", "batch"]),
+)
+keys = st.tuples(
+    st.sampled_from(["cloud", "xa"]), st.sampled_from(["model-a", "b"]),
+    st.sampled_from(["global", "geo"]), st.sampled_from(["standard", "batch"]),
+)  # fmt: skip
+
+
+@given(selectors, selectors, keys, st.sampled_from(UNITS))
+def test_a_term_that_takes_another_fits_whatever_that_one_fits(
+    first: Term, second: Term, key: tuple[str, ...], unit: str
+) -> None:
+    assert first.takes(first)
+    if first.takes(second) and second.fits(key, unit):
+        assert first.fits(key, unit)
+
+
+def test_a_term_takes_the_narrower_and_not_the_wider() -> None:
+    every = Term()
+    for narrow in (
+        Term(provider="cloud"),
+        Term(model="model-a"),
+        Term(unit="input_text"),
+        Term(scope="geo"),
+        Term(tier="batch"),
+    ):
+        assert every.takes(narrow)
+        assert not narrow.takes(every)
+    assert not Term(scope="geo").takes(Term(scope="global"))
+    assert not Term(tier="geo").takes(Term(tier="batch"))
+    assert not Term(model="a*").takes(Term(model="ab"))  # by their words alone nobody can tell
