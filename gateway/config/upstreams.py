@@ -95,13 +95,14 @@ def _object_uris(
 def _stores(reader: Reader, row: UpstreamTable, provider: Provider, where: str) -> tuple[str, ...]:
     """A store, or what stores lie under; only one that could stand in a request."""
     for store in row.stores:
-        if not provider.store_members:
+        if not provider.searches:
             reader.problem(where, f"expected none for this provider, found {shown(store)}")
         elif not is_among(store.removesuffix("/"), (store,)):
             reader.problem(
                 where,
-                "expected names as they stand in requests, such as fileSearchStores/my-store or "
-                f"projects/my-project/locations/us-central1/ragCorpora, found {shown(store)}",
+                "expected names as they stand in requests, such as fileSearchStores/my-store, "
+                "projects/my-project/locations/us-central1/ragCorpora, or host and index of a data source "
+                f"(search-1.example.net/handbook), found {shown(store)}",
             )
     return row.stores
 

@@ -40,6 +40,7 @@ class Request(msgspec.Struct, frozen=True):
     works_on        the id of the kept file that deferred work reads
     named           of an uploaded input file: the models its lines name; None where it is none
     refers, brings  ids of kept things that an uploaded file's lines name, or bring something of
+    stores          what it has searched as the provider's own identity, or by what its account is connected with
     sealed          characters of thoughts that the provider handed out sealed, sent back to be read again
     media_bytes     the size of what came with it as files, 0 where it is not known
     is_tied         it continues or reads what one place keeps (an earlier response, an explicit cache), so
@@ -64,6 +65,7 @@ class Request(msgspec.Struct, frozen=True):
     named: tuple[str, ...] | None = None
     refers: frozenset[str] = frozenset()
     brings: frozenset[str] = frozenset()
+    stores: frozenset[str] = frozenset()
     sealed: int = 0
     media_bytes: int = 0
     is_tied: bool = False

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody
-from gateway.metering.asking import asked_number, largest, read_object
+from gateway.metering.asking import asked_number, asked_sources, largest, read_object
 from gateway.metering.chat_prompt import chat_prompt, continues_sound
 from gateway.metering.choices import ChoicesReader
 from gateway.metering.families import family_of
@@ -51,6 +51,7 @@ def _read_chat(body: bytes) -> Request:
         tier=string(asked, "service_tier"),
         hosted=hosted + searches,
         tool_units=search_units(asked) if searches else {},
+        stores=asked_sources(asked, body),
         opted_body=_opted(body, asked) if stream else None,
         is_tied=any(map(continues_sound, arr(asked, "messages"))),
     )
@@ -79,6 +80,7 @@ def _read_completions(body: bytes) -> Request:
         output_ceiling=asked_number(asked.get("max_tokens")),
         choices=each * texts_in(asked.get("prompt")),
         tier=string(asked, "service_tier"),
+        stores=asked_sources(asked, body),
         opted_body=_opted(body, asked) if stream else None,
     )
 

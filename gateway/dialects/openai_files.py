@@ -9,6 +9,7 @@ from typing import Final
 from gateway.dialects.contract import NAME_CHARS_MAX, Dialect, DocumentDialect, Request
 from gateway.kernel.clock import US_PER_SECOND
 from gateway.kernel.errors import MalformedBody
+from gateway.metering.asking import asked_connections, asked_sources
 from gateway.metering.meter import Reading
 from gateway.metering.usage import UsageInvalid, count_of
 from gateway.wire.documents import Document, Seen
@@ -77,10 +78,16 @@ def _line(number: int, line: bytes) -> tuple[str, References]:
         parse_object(line, ("body", "url", "method"))
         span = member_span(line, "body")
         inner = b"" if span is None else line[slice(*span)]
-        model = string(parse_object(inner, ("model",)), "model")
+        asked = parse_object(inner, ("model",))
+        model = string(asked, "model")
         named = references(inner)
+        is_searched = bool(asked_sources(asked, inner) or asked_connections(inner))
     except (MalformedJson, TooManyReferences) as error:
         raise MalformedBody(f"line {number} of the file: {error}; {_CURE}") from error
+    if is_searched:
+        raise MalformedBody(
+            f"line {number} of the file has a store searched with the gateway's own identity: batches do not search"
+        )
     if not model:
         raise MalformedBody(f"line {number} of the file names no model; {_CURE}")
     if len(model) > NAME_CHARS_MAX:

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody, OperationRefused
-from gateway.metering.asking import asked_number, read_object
-from gateway.metering.hosted import tool_units
+from gateway.metering.asking import asked_connections, asked_number, read_object
+from gateway.metering.hosted import hosted_tools, tool_units
 from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.item_prompt import is_tied, item_prompt
 from gateway.metering.lowering import lower_top
@@ -72,6 +72,7 @@ def _read_request(body: bytes) -> Request:
         tier=string(asked, "service_tier"),
         stored=asked.get("store") is not False,  # kept where nothing is said
         sealed=sealed_characters(asked, body, "encrypted_content"),
+        stores=asked_connections(body) if hosted_tools(arr(asked, "tools")) else frozenset(),
         # The tools themselves are parts of the prompt that cannot be seen.
         tool_units=tool_units(arr(asked, "tools"), asked_number(asked.get("max_tool_calls"))),
         is_tied=is_tied(asked),

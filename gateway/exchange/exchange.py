@@ -20,7 +20,7 @@ from gateway.exchange.booking import Counts
 from gateway.exchange.counting import Counting
 from gateway.exchange.deferring import Deferring
 from gateway.exchange.failover import Failover
-from gateway.exchange.fetching import readable
+from gateway.exchange.fetching import fetches, readable
 from gateway.exchange.growth import Growth, written_by
 from gateway.exchange.holding import Held
 from gateway.exchange.owning import Owning
@@ -177,7 +177,7 @@ class Exchange:
         owning = self._shared.owning
         if owning.concerns(admitted, self._inbound.body):
             admitted = await owning.admit(self._provider, self._inbound, admitted, asked.started_us)
-        if self._provider.object_schemes or self._provider.store_members:
+        if fetches(self._provider, admitted):
             admitted = await readable(self._provider, self._inbound.body, admitted)
         if admitted.owner is not None:
             admitted = self._shared.admission.bargained(admitted, asked.started_us)

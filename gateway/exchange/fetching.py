@@ -24,12 +24,18 @@ class _Named(NamedTuple):
     stores: frozenset[str]
 
 
+def fetches(provider: Provider, admitted: Admitted) -> bool:
+    """Whether a call may have something read, so that ``readable`` has to look."""
+    return bool(provider.object_schemes or provider.store_members or admitted.request.stores)
+
+
 async def readable(provider: Provider, body: bytes, admitted: Admitted) -> Admitted:
     """The call at the places that may have everything read that it names.
 
     Raises ObjectNotAllowed, StoreNotAllowed, and MalformedBody.
     """
     schemes, members = provider.object_schemes, provider.store_members
+    admitted = _at_places(admitted.request.stores, admitted, _may_search, _source_refused)
     if not (may_name_objects(body, schemes) or may_name_stores(body, members)):
         return admitted
 
@@ -76,6 +82,12 @@ def _object_refused(upstream: Upstream, uri: str) -> Exception:
         f"{uri[:200]!r} would be read with the gateway's own identity, and upstream {upstream.name!r} does not say "
         f"that it may be: name its bucket or folder in upstreams.{upstream.name}.object_uris of the gateway's "
         "configuration, or send the bytes in the request"
+    )
+
+
+def _source_refused(upstream: Upstream, source: str) -> Exception:
+    return StoreNotAllowed(
+        f"{_store_refused(upstream, source)}; a data source may be authenticated with a key of its own instead"
     )
 
 

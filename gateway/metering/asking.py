@@ -6,7 +6,9 @@ To read another kind of part: one method on ``TurnBuilder``.
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import orjson
@@ -16,7 +18,9 @@ from gateway.metering.prompt import Image, ToolCall, Turn
 from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object
 from gateway.wire.members import anywhere
 from gateway.wire.pixels import pixels_of
+from gateway.wire.sources import CONNECTIONS, SOURCES, searched
 from gateway.wire.spelling import may_escape, spelling
+from gateway.wire.stores import store_names
 
 ASKED_MAX: Final = 2**31 - 1  # no provider takes more; larger values are theirs to refuse
 # As protobuf JSON takes a number in quotes: "8", "8.0", "80e-1".
@@ -76,6 +80,23 @@ def read_anywhere(
     """Every member of these names at any depth of the body: see wire.members. Raises MalformedBody."""
     try:
         return anywhere(asked, body, names)
+    except MalformedJson as error:
+        raise MalformedBody(f"{error}; send one JSON object as the request body") from error
+
+
+def asked_sources(asked: dict[str, Json], body: bytes) -> frozenset[str]:
+    """The data sources it has searched as the provider's own identity: see wire.sources. Raises MalformedBody."""
+    return frozenset() if SOURCES.isdisjoint(asked) else _looked_into(searched, body)
+
+
+def asked_connections(body: bytes) -> frozenset[str]:
+    """What tools are connected with by the provider's account: see wire.sources. Raises MalformedBody."""
+    return _looked_into(partial(store_names, names=CONNECTIONS), body)
+
+
+def _looked_into(look: Callable[[bytes], frozenset[str]], body: bytes) -> frozenset[str]:
+    try:
+        return look(body)
     except MalformedJson as error:
         raise MalformedBody(f"{error}; send one JSON object as the request body") from error
 

@@ -172,6 +172,7 @@ class AzureOpenAI:
     ambient: Literal["entra", "aws", "adc"] = "entra"
     signing_services: frozenset[str] = frozenset()
     object_schemes: tuple[str, ...] = ()
+    searches = True
     store_members: tuple[str, ...] = ()
     services = ("",)
     base_urls = ("",)

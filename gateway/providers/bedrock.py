@@ -121,6 +121,7 @@ class Bedrock:
     ambient: Literal["entra", "aws", "adc"] = "aws"
     signing_services: frozenset[str] = frozenset(_SIGNING.values())
     object_schemes: tuple[str, ...] = ("s3",)
+    searches = False
     store_members: tuple[str, ...] = ()
     services = (_RUNTIME, _MANTLE)
     base_urls = (

@@ -284,6 +284,11 @@ class Provider(Protocol):
         ...
 
     @property
+    def searches(self) -> bool:
+        """Whether its requests can have a store searched at all: by ``store_members``, or as a dialect reads them."""
+        ...
+
+    @property
     def services(self) -> tuple[str, ...]:
         """The services an upstream may offer; the first is the default."""
         ...

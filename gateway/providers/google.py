@@ -161,6 +161,7 @@ class Google:
     ambient: Literal["entra", "aws", "adc"] = "adc"
     signing_services: frozenset[str] = frozenset()
     object_schemes: tuple[str, ...] = ("gs",)
+    searches = True
     store_members: tuple[str, ...] = (
         "filesearchstorenames", "ragcorpora", "ragcorpus", "datastore", "datastores", "engine",
         # What a tool's own calls are signed with: secrets and accounts of the gateway's project.

@@ -82,8 +82,10 @@ def _texts(value: object) -> Iterator[str]:
 def is_among(store: str, allowed: Sequence[str]) -> bool:
     """Whether a store is one of ``allowed``, or lies under one of them: whole names between slashes, as written.
 
-    Nothing is resolved: what has a dot, a blank or an escape where a name would stand lies under nothing.
+    Nothing is resolved: what has a dot, a blank or an escape where a name would stand lies under nothing. One slash
+    in front means nothing.
     """
+    store = store.removeprefix("/")
     if _NAME.fullmatch(store) is None or not _NO_SEGMENT.isdisjoint(store.split("/")):
         return False
-    return any(f"{store}/".startswith(f"{each.rstrip('/')}/") for each in allowed)
+    return any(f"{store}/".startswith(f"{each.strip('/')}/") for each in allowed)

@@ -47,6 +47,20 @@ def test_another_purpose_is_not_looked_into() -> None:
 
 
 @pytest.mark.parametrize(
+    "searching",
+    [
+        b'"data_sources":[{"type":"azure_search","parameters":{}}]',
+        b'"data\\u005fsources":[{"type":"azure_search","parameters":{}}]',
+        b'"tools":[{"type":"azure_ai_search","project_connection_id":"c"}]',
+    ],
+)
+def test_a_line_that_searches_as_the_gateway_is_refused(searching: bytes) -> None:
+    content = line("m") + b'\n{"body":{"model":"m",' + searching + b"}}"
+    with pytest.raises(MalformedBody, match="line 2 of the file has a store searched"):
+        UPLOAD.read_request(form(content), TYPE)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"not json",

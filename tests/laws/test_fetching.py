@@ -123,3 +123,55 @@ def test_where_nobody_said_so_nothing_is_sent(
     assert scheme.encode() + b"://o" in house.body()
     assert house.upstreams.consumed == []
     assert house.spool.settled == []
+
+
+AZURE: Final = "/azure/openai/v1"
+SEARCHED: Final = "search-1.example.net/handbook"
+
+
+def searching(**authentication: str) -> dict[str, Any]:
+    told = {
+        "endpoint": "https://search-1.example.net",
+        "index_name": "handbook",
+        "authentication": authentication,
+    }
+    sources = [{"type": "azure_search", "parameters": told}]
+    return {"model": "gpt-4o", "messages": [], "data_sources": sources}
+
+
+CONNECTED: Final = {
+    "model": "gpt-4o",
+    "input": "hi",
+    "tools": [{"type": "azure_ai_search", "azure_ai_search": {"indexes": [{"project_connection_id": "/c/1"}]}}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "stores", "status"),
+    [
+        ("chat/completions", searching(type="system_assigned_managed_identity"), (), 403),
+        ("chat/completions", searching(type="system_assigned_managed_identity"), (SEARCHED,), 200),
+        ("chat/completions", searching(type="api_key", key="k"), (), 200),
+        ("responses", CONNECTED, (), 403),
+        ("responses", CONNECTED, ("c/1",), 200),
+        ("responses", {**CONNECTED, "tools": [{"type": "web_search"}]}, (), 200),
+    ],
+)
+def test_a_data_source_is_searched_as_the_gateway_only_where_the_owner_said(
+    counter: Counter, book: Book, path: str, body: Any, stores: tuple[str, ...], status: int
+) -> None:
+    async def sent() -> House:
+        place = Upstream("first", "azure", "https://example.invalid", stores=stores)
+        deployed = Deployment("gpt-4o", "first", "gpt-4o", "global")
+        async with asyncio.TaskGroup() as group:
+            house = House(
+                counter, book, Head(200, ()), [b"{}"], group=group,
+                upstreams=(place,), deployments=[deployed],
+            )  # fmt: skip
+            await house.call(f"{AZURE}/{path}", body)
+        return house
+
+    house = asyncio.run(sent())
+    assert house.status() == status
+    assert (b"upstreams.first.stores" in house.body()) == (status == 403)
+    assert len(house.upstreams.consumed) == (status == 200)
