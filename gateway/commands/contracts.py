@@ -136,9 +136,12 @@ def _percent(basis_points: int) -> str:
 
 
 def idle_terms(found: Iterable[Contract], book: Book) -> Iterator[tuple[Contract, Term]]:
-    """The terms that fit no price of the book: a misspelt name is a discount that nobody gets."""
-    keys = {(tuple(one.named.values()), one.unit) for one in book.listed()}
+    """The terms that no price of the book is left for: a misspelt name is a discount that nobody gets."""
+    left = {(tuple(one.named.values()), one.unit) for one in book.listed()}
     for contract in found:
+        keys = left
         for term in contract.terms:
-            if not any(term.fits(key, unit) for key, unit in keys):
+            fitting = {(key, unit) for key, unit in keys if term.fits(key, unit)}
+            keys = keys - fitting
+            if not fitting:
                 yield contract, term

@@ -14,8 +14,8 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.budgets.health import budget_health
-from gateway.commands.contracts import idle_terms, pays, selector
 from gateway.commands.drift import newest
+from gateway.commands.matching import contracts_unmatched, deployments_unpriced, unmatched
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.commands.prices.imports import imported
 from gateway.commands.prices.missing import missing
@@ -88,8 +88,8 @@ def _findings(path: Path | None) -> list[Finding]:
         ]
     found = [Finding("configuration", "ok", str(path or "defaults"))]
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift, _contracts, _deployments,
-        _credentials, _clock,
+        _folder, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift, _matching, _credentials,
+        _clock,
     )  # fmt: skip
     for check in checks:
         found += check(configured)
@@ -292,57 +292,15 @@ def _drift(configured: Config) -> list[Finding]:
     return findings or [Finding("drift", "ok", f"none in the newest {_DRIFT_ROWS:,} rows")]
 
 
-def _contracts(configured: Config) -> list[Finding]:
-    """Contracts, and their terms that fit nothing."""
-    if not configured.contracts:
-        return []
-    try:
-        book = shipped.price_book(configured, imported(configured))
-    except (ConfigurationError, Unavailable):
-        return []  # said above
-    cure = "no price of the book fits: see weighbridge prices list for how it names things"
-    idle = [
-        Finding("contract", "warn", f"{contract.name}: {pays(term)} for {selector(term)}", cure)
-        for contract, term in idle_terms(configured.contracts, book)
-    ]
-    return idle or [Finding("contract", "ok", f"{len(configured.contracts)} contracts")]
-
-
-def _deployments(configured: Config) -> list[Finding]:
-    """Deployments whose model has no price: their requests will be refused."""
-    try:
-        book = shipped.price_book(configured, imported(configured))
-    except (ConfigurationError, Unavailable):
-        return []  # said above
-    providers = {upstream.name: upstream.provider for upstream in configured.upstreams}
-    findings = []
-    try:
-        shipped.routes(configured, book)
-    except ConfigurationError as error:
-        cure = "a deployment's alternatives are the same model: name it, or make it a deployment"
-        findings += [Finding("deployment", "fail", one, cure) for one in error.problems]
-    for deployment in configured.deployments:
-        provider = providers[deployment.upstream]
-        names = (
-            shipped.provider_named(provider)
-            .wire(deployment.model or deployment.wire, None, deployment.region)
-            .names
-        )
-        if book.canonical(provider, (deployment.model or deployment.wire, *names)) is None:
-            cure = "name a model of the price book, or add price rows under [prices] files"
-            findings.append(
-                Finding(
-                    "deployment",
-                    "warn",
-                    f"{deployment.wire}: no price for {deployment.model}",
-                    cure,
-                )
-            )
-    if not configured.upstreams:
-        findings.append(
-            Finding("upstreams", "warn", "none configured", "see config/weighbridge.toml")
-        )
-    return findings
+def _matching(configured: Config) -> list[Finding]:
+    """What can match nothing: contracts, deployments, keys, budgets, fixed costs."""
+    found: list[Finding] = []
+    for check in (contracts_unmatched, deployments_unpriced, unmatched):
+        try:
+            found += [Finding(*said) for said in check(configured)]
+        except (ConfigurationError, Unavailable):
+            continue  # said above
+    return found
 
 
 def _credentials(configured: Config) -> list[Finding]:

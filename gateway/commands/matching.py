@@ -1,0 +1,175 @@
+"""What is configured and can match nothing: a name nobody has is a discount, a limit or a share that never comes.
+
+What the file alone can tell is refused when it is read (``gateway.config``); here is what only prices and keys can.
+To check another glob: its line in ``unmatched`` or in ``costs_unmatched``.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from gateway import premises, shipped
+from gateway.commands.contracts import idle_terms, pays, selector
+from gateway.commands.prices.imports import imported
+from gateway.config import Config
+from gateway.kernel.clock import SystemClock, instant
+from gateway.kernel.errors import ConfigurationError
+from gateway.pricing.book import Book
+from gateway.pricing.contract import Contract
+from gateway.pricing.cover import covers
+from gateway.pricing.dimensions import PROVISIONED, SCOPES, Circumstances
+from gateway.pricing.rate import Status
+from gateway.providers import installed
+from gateway.providers.contract import Deployment
+from gateway.quota.budget import Budget
+from gateway.reporting.fixed import FixedCost
+from gateway.storage.budgets import BudgetStore
+from gateway.storage.costs import CostStore
+from gateway.storage.directory import StoredKey
+
+Said = tuple[str, str, str, str]  # check, state, found, cure
+_NAMES = "see weighbridge prices list for how it names things"
+
+
+def contracts_unmatched(configured: Config) -> list[Said]:
+    """Contracts whose terms fit no price. Raises ConfigurationError and Unavailable."""
+    if not configured.contracts:
+        return []
+    book = shipped.price_book(configured, imported(configured))
+    cure = f"no price of the book is left for it: {_NAMES}, and which terms come before"
+    idle = [
+        ("contract", "warn", f"{contract.name}: {pays(term)} for {selector(term)}", cure)
+        for contract, term in idle_terms(configured.contracts, book)
+    ]
+    return idle or [("contract", "ok", f"{len(configured.contracts)} contracts", "")]
+
+
+def unmatched(configured: Config) -> list[Said]:
+    """Keys, budgets, contracts and fixed costs over names that nobody has. Raises ConfigurationError and Unavailable."""
+    book = shipped.price_book(configured, imported(configured))
+
+    async def ask() -> tuple[list[StoredKey], list[Budget], Sequence[FixedCost]]:
+        clock = SystemClock()
+        async with premises.opened(configured) as database:
+            keys = await premises.directory(configured, database, clock).list()
+            return (
+                keys,
+                await BudgetStore(database, clock).list(),
+                await CostStore(database).costs(),
+            )
+
+    keys, budgets, costs = asyncio.run(ask())
+    now = SystemClock().wall_us()
+    active = [key for key in keys if key.revoked_us is None and now < (key.expires_us or now + 1)]
+    models = frozenset[str]().union(*(book.models(provider.name) for provider in installed()))
+    wires = {name for one in _places(configured) for name in (one.wire, one.named or one.wire)}
+    day = instant(now)
+    due = [cost for cost in costs if cost.last is None or cost.last >= day.year * 100 + day.month]
+    return [
+        *_payers(configured.contracts, active, now),
+        *_keys(active, models | wires),
+        *_budgets(budgets, models),
+        *_costs(due, configured, models),
+    ]
+
+
+def deployments_unpriced(configured: Config) -> list[Said]:
+    """Deployments whose requests will be refused: no price for their model, or none at their place."""
+    book = shipped.price_book(configured, imported(configured))
+    found: list[Said] = []
+    try:
+        shipped.routes(configured, book)
+    except ConfigurationError as error:
+        cure = "a deployment's alternatives are the same model: name it, or make it a deployment"
+        found += [("deployment", "fail", one, cure) for one in error.problems]
+    for deployment in configured.deployments:
+        found += _deployment(configured, deployment, book)
+    if not configured.upstreams:
+        found.append(("upstreams", "warn", "none configured", "see config/weighbridge.toml"))
+    return found
+
+
+def _deployment(configured: Config, deployment: Deployment, book: Book) -> Iterator[Said]:
+    providers = {upstream.name: upstream.provider for upstream in configured.upstreams}
+    for place in (deployment, *deployment.also):
+        provider = providers[place.upstream]
+        named = place.model or place.wire
+        wire = shipped.provider_named(provider).wire(named, place.region, place.region)
+        model = book.canonical(provider, (named, *wire.names))
+        if model is None:
+            cure = "name a model of the price book, or add price rows under [prices] files"
+            yield "deployment", "warn", f"{place.wire}: no price for {place.model}", cure
+            return
+        at = Circumstances(
+            provider, model, place.scope or wire.scope, SystemClock().wall_us(), geo=place.geo or wire.geo,
+            region=place.region or wire.region, shadow_scope=place.spill,
+        )  # fmt: skip
+        covered = covers(book, at)
+        if covered.status is not Status.PRICED:
+            cure = "mend its scope, geo and region, or add price rows under [prices] files"
+            yield "deployment", "warn", f"{place.wire}: {covered.status} at {covered.key}", cure
+
+
+def _places(configured: Config) -> Iterator[Deployment]:
+    for deployment in configured.deployments:
+        yield deployment
+        yield from deployment.also
+
+
+def _payers(
+    contracts: Iterable[Contract], keys: Collection[StoredKey], now_us: int
+) -> Iterator[Said]:
+    """Contracts that nobody is charged by; without any key nobody can know."""
+    for contract in contracts if keys else ():
+        in_force = now_us < contract.until_us
+        if in_force and not any(_pays_by(contract, key) for key in keys):
+            whom = ", ".join(f"{name} {value}" for name, value in (("org", contract.org), ("team", contract.team)) if value)  # fmt: skip
+            cure = "no active key is of it: mend contracts.org and contracts.team, or make the key"
+            yield "contract", "warn", f"{contract.name}: for {whom}", cure
+
+
+def _pays_by(contract: Contract, key: StoredKey) -> bool:
+    return contract.org in {None, key.org} and contract.team in {None, key.team}
+
+
+def _keys(keys: Iterable[StoredKey], names: Collection[str]) -> Iterator[Said]:
+    """Model lists of keys; a wire name may have a place before its first dot (``eu.``)."""
+    for key in keys:
+        for glob in key.models:
+            if not _fits(glob, names) and not _fits(glob.partition(".")[2] or glob, names):
+                found = f"{key.key_id}: may use {glob!r}, which no model is called"
+                yield "key", "warn", found, f"rotate it with a name there is: {_NAMES}"
+
+
+def _budgets(budgets: Iterable[Budget], models: Collection[str]) -> Iterator[Said]:
+    for budget in budgets:
+        glob = budget.scope.model
+        if glob is not None and not _fits(glob, models):
+            found = f"{budget.name}: over the model {glob!r}, which there is none of"
+            yield (
+                "budget",
+                "warn",
+                found,
+                f"nothing ever counts: mend it with budgets set; {_NAMES}",
+            )
+
+
+def _costs(
+    costs: Iterable[FixedCost], configured: Config, models: Collection[str]
+) -> Iterator[Said]:
+    known: dict[str, Collection[str]] = {
+        "provider": shipped.provider_names(),
+        "model": models,
+        "scope": SCOPES | {PROVISIONED},
+        "upstream": [upstream.name for upstream in configured.upstreams],
+    }
+    for cost in costs:
+        for name, glob in cost.pool.items():
+            if name in known and not _fits(glob, known[name]):
+                found = f"{cost.name}: a pool of {name}={glob}, which there is none of"
+                cure = "all of it stays idle: remove it from this month on and add it with a name there is"
+                yield "fixed cost", "warn", found, cure
+
+
+def _fits(glob: str, names: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, glob) for name in names)
