@@ -42,6 +42,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     counted    provenance → requests without a final report of the provider
     months     (period, cents) of earlier months, oldest first
     rates      by currency, of this month
+    currency   shown beside USD to cost centres that name none of their own: what the contract is invoiced in
     prices     the price lists in force, as people name them
     reconciled what the comparison with the providers' invoices found; '' where there was none yet
     through    the day it is, of a month that is not over; '' of one that is
@@ -53,6 +54,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     months: tuple[tuple[int, int], ...] = ()
     budget: Budgeted = Budgeted()
     rates: dict[str, Rate] = {}
+    currency: str = USD
     prices: tuple[str, ...] = ()
     reconciled: str = ""
     books: Books = Books()
@@ -76,6 +78,7 @@ def composed(
     lines, cents, centre = ledgered.walk(code), ledgered.cents(code), ledgered.centre(code)
     found, others_use, others = people(account, lines[0].cents)
     period = ledgered.period
+    currency = facts.currency if centre.currency == USD else centre.currency
     return Statement(
         number=f"{period // 100}-{period % 100:02}-{code or 'unallocated'}",
         revision=closing.revision,
@@ -96,10 +99,10 @@ def composed(
         others_use=others_use,
         months=(*facts.months, (period, cents)),
         budget=facts.budget,
-        converted=_converted(cents, facts.rates.get(centre.currency)),
+        converted=_converted(cents, facts.rates.get(currency)),
         method=(
             *(said for make in _SENTENCES for said in make(ledgered, account, facts)),
-            *_currency(centre.currency, period, facts),
+            *_currency(currency, period, facts),
         ),
         journal=journal(centre, lines, facts.books),
         seal=closing.seal,

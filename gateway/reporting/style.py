@@ -8,7 +8,6 @@ from typing import Final
 INK: Final = "#12161f"
 INK_2: Final = "#4c5565"
 INK_3: Final = "#636c7b"
-LINE: Final = "#e4e7ec"
 LINE_2: Final = "#d0d5dd"
 GRID: Final = "#eceef2"
 PAST: Final = "#dfe3ea"

@@ -137,3 +137,21 @@ def test_a_file_of_costs_is_added_whole_or_not_at_all(run: Run, tmp_path: Path) 
     assert run("fixed-costs", "import", str(path)).status == 0
     (made,) = run("fixed-costs", "show", MONTH, "--json").records
     assert made["parts"] == {"4100": "187.5", "4200": "62.5"}
+
+
+def test_a_contracts_currency_is_shown_on_the_statements_of_its_months(
+    run: Run, config: str
+) -> None:
+    simulated = ("--users", "20", "--per-day", "5", "--days", "3", "--until", "2026-10-20")
+    assert run("simulate", *simulated).status == 0
+    with Path(config).open("a", encoding="utf-8") as file:
+        file.write('[[contracts]]\nname = "ours"\nvalid_from = 2026-10-01\ncurrency = "EUR"\n')
+        file.write('[[contracts]]\nname = "theirs"\nteam = "t"\ncurrency = "GBP"\n')
+    code = next(one["cost_centre"] for one in run("chargeback", MONTH, "--json").records if one["cost_centre"])  # fmt: skip
+    statement = ("statement", MONTH, "--cost-centre", code)
+    assert "No rate of EUR is set for October 2026" in " ".join(run(*statement).out.split())
+    run("fx", "set", MONTH, "EUR", "0.5", "--source", "the central bank")
+    shown = " ".join(run(*statement).out.split())
+    assert "EUR " in shown
+    assert "0.5 for one USD" in shown
+    assert "EUR" not in run("statement", "2026-09", "--cost-centre", code).out

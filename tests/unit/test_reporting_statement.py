@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gateway.kernel.money import round_cents
-from gateway.ledger.currency import Rate
+from gateway.ledger.currency import Rate, from_usd
 from gateway.reporting.allocation import SharedCost
 from gateway.reporting.amounts import in_words, percent, tokens
 from gateway.reporting.compose import Books, Facts, composed, summarised
@@ -207,3 +207,25 @@ def test_names_are_texts_in_every_form() -> None:
     assert ",'=1+1," in as_csv(records(made))
     assert "<b>@x" not in page(made)
     assert "&lt;b&gt;@x" in page(made)
+
+
+def test_a_cost_centre_without_a_currency_is_shown_the_contracts() -> None:
+    ledgered = Ledgered(202610, [posting(), posting(team="voice", day="2026-10-15")], MOVED)
+    rates = {
+        currency: Rate(period=202610, currency=currency, pico=pico, source="s", author="o", at_us=1)
+        for currency, pico in (("EUR", 8 * USD // 10), ("GBP", USD // 2))
+    }
+    codes = {code: ledgered.organisation.centre(code).currency for code in ledgered.codes}
+    assert set(codes.values()) == {"EUR", "USD"}
+    for code, own in codes.items():
+        shown = own if own != "USD" else "GBP"
+        found = composed(ledgered, code, Facts(rates=rates, currency="GBP"))
+        assert found.converted is not None
+        assert found.converted.currency == shown
+        assert found.converted.cents == round_cents(from_usd(found.cents * 10**10, rates[shown].pico))  # fmt: skip
+        assert found.cents == composed(ledgered, code, Facts()).cents
+        lacking = composed(ledgered, code, Facts(currency="GBP"))
+        assert lacking.converted is None
+        assert f"No rate of {shown} is set for October 2026" in " ".join(lacking.method)
+        plain = composed(ledgered, code, Facts(rates=rates))
+        assert (plain.converted is None) == (own == "USD")

@@ -15,8 +15,9 @@ from gateway.commands.rosters import roster_in
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.money import PICO_PER_NANO, round_cents
-from gateway.ledger.currency import Rate, standing
+from gateway.ledger.currency import USD, Rate, standing
 from gateway.ledger.period import day_and_period, period_start_us, previous_period
+from gateway.pricing.contract import Contracts
 from gateway.quota.budget import MONEY, Budget, Scope
 from gateway.reporting.compose import Books, Closing, Facts, composed, summarised
 from gateway.reporting.fold import Ledgered, Terms
@@ -242,6 +243,7 @@ def _facts(config: Config, asked: Asked, rates: dict[str, Rate]) -> Facts:
     return Facts(
         organisation=name,
         rates=rates,
+        currency=_invoiced_in(config, asked.period),
         zone=config.org.timezone,
         books=books,
         reconciled=asked.reconciled,
@@ -250,6 +252,16 @@ def _facts(config: Config, asked: Asked, rates: dict[str, Rate]) -> Facts:
         else (),
         through=through_of(asked.period, config.org.timezone),
     )
+
+
+def _invoiced_in(config: Config, period: int) -> str:
+    """The currency of the contract that is everybody's, or the organisation's, when the month begins; USD without one.
+
+    A team's own contract says nothing of a cost centre, which may have the use of several teams.
+    """
+    start_us = period_start_us(period, config.org.timezone)
+    found = Contracts(config.contracts).of(config.org.name, "", start_us)
+    return USD if found is None else found.contract.currency
 
 
 def budgets_by_centre(found: Sequence[Budget]) -> dict[str, Budgeted]:
