@@ -216,7 +216,8 @@ class Attempt:
             served = provider.served(asked.call, admitted.upstream, head, reading)
         under, flags = self._circumstances(served)
         used = booking.used(reading, status, counts)
-        flags = (*flags, *booking.unseen(used, admitted.model or ""))
+        unheard = booking.unheard(reading, used, outcome, silent=self._first_ns is None)
+        flags = (*flags, *booking.unseen(used, admitted.model or ""), *unheard)
         kind = _USAGE
         if response is None and outcome is Outcome.UPSTREAM_FAILED:
             # Sent, and nothing came back: whether the provider bills it only its invoice can tell.

@@ -158,6 +158,16 @@ def unseen(used_: Used, model: str) -> tuple[str, ...]:
     return ("reasoning_unseen",) if misses else ()
 
 
+def unheard(reading: Reading, used_: Used, outcome: Outcome, *, silent: bool) -> tuple[str, ...]:
+    """A flag where a success came whole and without a byte: our count of the prompt is all there is to go by.
+
+    A success says that the prompt was taken, and providers charge for what they took; that nothing was written is no
+    statement that nothing was read. So it is booked, never free, and named for whoever compares it with the bill.
+    """
+    guessed = bool(used_.components) and reading.source is Source.NONE
+    return ("empty_answer",) if silent and guessed and outcome is _COMPLETE else ()
+
+
 def tier_of(served: str | None, asked: str) -> tuple[str, tuple[str, ...]]:
     """The tier that is charged, and a flag where only the request names it.
 

@@ -13,6 +13,7 @@ import httptools
 import httpx
 
 from gateway.upstream.deadlines import Limits
+from gateway.upstream.kernel import Line
 
 Origin: TypeAlias = tuple[bytes, bytes, int]
 """Scheme, host and port."""
@@ -27,6 +28,8 @@ BUFFER_BYTES_HIGH: Final = 256 * 1024
 _CONTINUE: Final = 100
 _OK: Final = 200
 _SWITCHING_PROTOCOLS: Final = 101
+_REFUSAL: Final = 400
+_REQUEST_TIMEOUT: Final = 408  # what a server may say to a connection that has asked it nothing
 _TRANSFER_ENCODING: Final = b"transfer-encoding"
 _FRAMING: Final = frozenset({b"content-length", _TRANSFER_ENCODING})
 
@@ -65,7 +68,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_bodiless", "_buffered", "_ends", "_field_bytes", "_full", "_head_bytes", "_held",
         "_informational", "_keep",
-        "_limits", "_loop", "_owner", "_parser", "_reason", "_stamp", "_transport", "_waiter",
+        "_limits", "_line", "_loop", "_owner", "_parser", "_reason", "_stamp", "_transport", "_unheard",
+        "_waiter", "_written",
         "busy", "closed", "done", "error", "got", "head", "headers", "idle_since", "origin", "parts",
         "sent", "size", "status", "used", "writing",
     )  # fmt: skip
@@ -75,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._transport = asyncio.Transport()
+        self._line: Line | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._limits: Limits | None = None
         self._full = self._held = False
@@ -92,6 +97,7 @@ class Connection(asyncio.Protocol):
         self.head = self.done = self.got = self.sent = False
         self._keep = self._bodiless = False
         self.size = self._head_bytes = self._field_bytes = self._informational = self._buffered = 0
+        self._written = self._unheard = 0
         self._reason = ""
 
     # What the holder calls.
@@ -100,10 +106,12 @@ class Connection(asyncio.Protocol):
         """Start a call. ``bodiless``: the answer has no body whatever its head says (HEAD)."""
         self._reset()
         self.error = None
-        if self.closed:
-            # Lost between being handed over and being taken up.
-            self.error = httpx.ReadError("the upstream closed the connection")
         self.busy = self.writing = True
+        if self.closing or (self.used and self._speaks()):
+            # Lost between being handed over and being taken up, or it has said something that nobody asked for.
+            self.error = httpx.ReadError("the upstream closed the connection")
+            self._keep = False
+            self.abort()
         self._bodiless = bodiless
         self._limits = limits
         self._stamp = self._owner.now
@@ -112,6 +120,7 @@ class Connection(asyncio.Protocol):
     def write(self, octets: bytes | memoryview) -> None:
         """Hand bytes of the request to the socket."""
         self._stamp = self._owner.now
+        self._written += len(octets)
         self._transport.write(octets)
 
     def uploaded(self, *, whole: bool) -> None:
@@ -210,6 +219,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._line = Line(transport)
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -218,13 +228,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         if self.done:
-            self.fail(httpx.RemoteProtocolError("bytes after the end of the response"))
+            self._sever()
             return
         self.got = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.fail(httpx.RemoteProtocolError(self._reason or f"not HTTP: {error}"))
+            self._objected(error)
             return
         if not self.head:
             self._head_bytes += len(data)
@@ -232,6 +242,27 @@ class Connection(asyncio.Protocol):
                 self.fail(httpx.RemoteProtocolError("the response head is too large"))
                 return
         self._wake()
+
+    def _objected(self, error: Exception) -> None:
+        if self.done:  # what objects is what came behind the answer
+            self._sever()
+        else:
+            self.fail(httpx.RemoteProtocolError(self._reason or f"not HTTP: {error}"))
+
+    def _sever(self) -> None:
+        """Bytes after the end of an answer: that is whole, and stands; nothing else may follow on this connection."""
+        self._keep = False
+        self._wake()
+        self.abort()
+
+    def _speaks(self) -> bool:
+        return self._line is not None and self._line.is_waiting()
+
+    def _not_arrived(self) -> int:
+        """Bytes of the running request that the peer's host has not acknowledged: its answer acknowledges all."""
+        if self._line is None or self.closing:
+            return 0
+        return self._line.unacknowledged() + self._transport.get_write_buffer_size()
 
     def pause_writing(self) -> None:
         self._full = True
@@ -266,6 +297,8 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self.done:
             self._refuse("bytes after the end of the response")
+        if self.used:
+            self._unheard = self._not_arrived()
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -295,6 +328,8 @@ class Connection(asyncio.Protocol):
             if self._informational > INFORMATIONAL_MAX:
                 self._refuse("too many informational responses")
             return
+        if self._unheard or not self.sent:
+            self._weigh_early(status)
         self.status = status
         self.head = True
         self._keep = self._parser.should_keep_alive()
@@ -302,6 +337,24 @@ class Connection(asyncio.Protocol):
             # The parser does not know the method and would wait for a body: this connection ends here.
             self.done = True
             self._keep = False
+
+    def _weigh_early(self, status: int) -> None:
+        """Whether an answer that was sent before the whole request had arrived can be that request's.
+
+        On a connection that has served before it may be a late second answer to an earlier call, perhaps another
+        team's. A refusal may be early where some of its request had arrived; nothing else may. What cannot be a
+        refusal of this request is no answer: where it says that the peer is closing, or the request had not even
+        left, nobody has read that, and it may be sent again.
+        """
+        if not self.used:
+            return
+        is_whole = self.sent and not self._transport.get_write_buffer_size()
+        has_begun = self._unheard < self._written
+        if has_begun and status >= _REFUSAL:
+            return
+        if not is_whole or status == _REQUEST_TIMEOUT:
+            self.got = False
+        self._refuse("an answer that was sent before its request had arrived")
 
     def on_body(self, part: bytes) -> None:
         if self.done:

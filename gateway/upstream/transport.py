@@ -127,6 +127,8 @@ class RelayTransport(httpx.AsyncBaseTransport):
         connection.begin(limits, bodiless=bodiless)
         answered = False
         try:
+            if connection.error is not None:
+                raise connection.error
             packet = outgoing.packet
             if packet is None:
                 await _upload(connection, outgoing)

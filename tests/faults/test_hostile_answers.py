@@ -347,15 +347,45 @@ def test_a_body_shorter_than_announced_is_a_break(house: House) -> None:
     assert row.net_pico is not None
 
 
-def test_bytes_behind_the_answer_reach_nobody(house: House) -> None:
+@pytest.mark.parametrize(
+    "behind", [b"HTTP/1.1 418 X\r\ncontent-length: 4\r\n\r\nevil", b"evil", b"\x00" * 70_000]
+)
+def test_bytes_behind_the_answer_cost_it_nothing_and_reach_nobody(
+    house: House, behind: bytes
+) -> None:
     body = completion(answers.openai_usage(COUNTS))
-    second = b"HTTP/1.1 418 X\r\ncontent-length: 4\r\n\r\nevil"
     whole = json_answer(body)
+    stream = list(CHAT.steps())
     assert isinstance(whole[0], bytes)
-    got, _ = house.play(CHAT, WHOLE, [whole[0] + second])
-    assert b"evil" not in got.body
+    assert isinstance(stream[-1], bytes)
+    plays: list[tuple[Play, bytes]] = [
+        ((CHAT, WHOLE, [whole[0] + behind]), body),
+        ((CHAT, WHOLE, [whole[0], 0.02, behind]), body),
+        ((CHAT, CHAT.body, [*stream[:-1], stream[-1] + behind]), CHAT.content()),
+    ]
+    for play, content in plays:
+        for _ in range(2):
+            got, row = house.play(*play)
+            assert (got.body, got.clean) == (content, True)
+            assert (row.outcome, row.provenance, used(row)) == (Outcome.COMPLETE, "reported", EXACT)
     usual, row = house.play(CHAT, WHOLE, whole)
     assert (usual.body, used(row)) == (body, EXACT)
+
+
+def test_a_success_without_a_byte_is_booked_by_our_count_of_its_prompt_and_named(
+    house: House,
+) -> None:
+    """A refusal without a byte is free; a success says that the prompt was taken."""
+    for steps in (json_answer(b""), [head(status=204)]):
+        got, row = house.play(CHAT, WHOLE, steps)
+        assert (got.body, got.clean) == (b"", True)
+        assert_counted(row)
+        assert used(row).get("output_text", 0) == 0
+        assert (row.outcome, "empty_answer" in row.flags) == (Outcome.COMPLETE, True)
+    _, row = house.play(CHAT, WHOLE, [head("content-length: 0", status=503)])
+    assert (row.net_pico, row.flags) == (0, ())
+    _, row = house.play(CHAT, WHOLE, json_answer(completion(None)))
+    assert "empty_answer" not in row.flags
 
 
 def test_what_binds_a_host_or_a_hop_does_not_reach_the_client(house: House) -> None:

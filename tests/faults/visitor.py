@@ -45,6 +45,13 @@ def unchunked(octets: bytes) -> tuple[bytes, bool]:
     return body, False
 
 
+def _length(lowered: bytes) -> int:
+    """The length a head announces, which a 204 need not."""
+    if lowered.startswith(b"http/1.1 204 "):
+        return 0
+    return int(lowered.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
+
+
 def arrived(octets: bytes) -> Got:
     """A response out of whatever arrived of it."""
     head, found, rest = octets.partition(b"\r\n\r\n")
@@ -53,7 +60,7 @@ def arrived(octets: bytes) -> Got:
     lowered = head.lower()
     if b"\r\ntransfer-encoding: chunked" in lowered:
         return Got(head, *unchunked(rest))
-    length = int(lowered.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
+    length = _length(lowered)
     return Got(head, rest, clean=len(rest) == length)
 
 
@@ -157,7 +164,7 @@ def _is_whole(pieces: list[bytes]) -> bool:
     if b"\r\ntransfer-encoding: chunked" in lowered:
         tail = b"".join(pieces[-5:])[-5:]
         return tail == b"0\r\n\r\n" and arrived(b"".join(pieces)).clean
-    length = int(lowered.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
+    length = _length(lowered)
     return len(rest) + sum(map(len, pieces[1:])) >= length
 
 
