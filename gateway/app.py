@@ -12,7 +12,7 @@ from typing import Any
 from gateway.config import Config
 from gateway.edge.abandon import Abandonment, Bounds
 from gateway.edge.limits import MIB
-from gateway.edge.probes import PREFIX, Probes
+from gateway.edge.probes import PREFIX, Elsewhere, Probes
 from gateway.edge.proxy import Proxy
 from gateway.exchange.admission import Admission
 from gateway.exchange.breaker import Bounds as Trips
@@ -65,6 +65,7 @@ from gateway.storage.spool import Spool
 from gateway.storage.work import WorkStore
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observe import Telemetry
+from gateway.telemetry.siblings import Siblings
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.keyring import Surroundings, credential_for
 from gateway.upstream.pool import UpstreamPool
@@ -85,7 +86,6 @@ Scope = MutableMapping[str, Any]
 SETTLE_SECONDS_MAX = 10  # counting the longest text that was seen takes a second or two
 SETTLE_LOOK_S = 0.01
 NS_PER_SECOND = 1_000_000_000
-_NOT_FOUND = b"Weighbridge: providers are mounted at %b; probes at /-/live, /-/ready, /-/metrics\n"
 
 
 class Gateway:
@@ -103,10 +103,11 @@ class Gateway:
         self._calendar = Calendar(config.org.timezone)
         self._proxy: Proxy | None = None
         self._spool: Spool | None = None
-        self._probes = Probes(
-            problems=self._problems, metrics=lambda: self.metrics.render().encode()
-        )
-        self._not_found = _NOT_FOUND % b", ".join([each.mount for each in self.providers])
+        meeting = config.folder() / "telemetry" / str(config.server.port)
+        several = config.server.workers > 1
+        self._siblings = Siblings(self.metrics, self.observer, meeting if several else None)
+        self._probes = Probes(problems=self._problems, metrics=self._siblings.scrape)
+        self._elsewhere = Elsewhere([each.mount for each in self.providers])
 
     @property
     def book(self) -> Book:
@@ -128,10 +129,7 @@ class Gateway:
         elif scope["raw_path"].startswith(PREFIX):
             await self._probes(scope, receive, send)
         else:
-            length = (b"content-length", b"%d" % len(self._not_found))
-            headers = [(b"content-type", b"text/plain"), length]
-            await send({"type": "http.response.start", "status": 404, "headers": headers})
-            await send({"type": "http.response.body", "body": self._not_found})
+            await self._elsewhere(scope, receive, send)
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
@@ -143,7 +141,7 @@ class Gateway:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Gateway"]:
         """Everything that lives as long as the gateway serves; at the end what is settled is flushed."""
-        async with opened(self.config) as database:
+        async with self._siblings.open(), opened(self.config) as database:
             parts = await self._furnished(database)
             try:
                 await parts.engine.opened(observer=self.observer)

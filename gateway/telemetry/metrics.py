@@ -1,7 +1,9 @@
-"""Counters and gauges in memory, rendered as Prometheus text. To add one: a line in ``METRICS`` and a call."""
+"""Counters and gauges in memory, read as samples. To add one: a line in ``METRICS`` and a call."""
 
 from collections.abc import Callable
 from typing import Final
+
+from gateway.telemetry.exposition import Labels, Sample, exposition
 
 # name → (type, help). Documented here, tested against docs/operate.md.
 METRICS: Final = {
@@ -61,8 +63,6 @@ METRICS: Final = {
     ),
 }
 
-Labels = tuple[tuple[str, str], ...]
-
 
 class Figure:
     """One counter under one set of labels. Who counts often keeps it, and adds to ``value``."""
@@ -98,25 +98,15 @@ class Metrics:
         assert name in METRICS, name
         self._gauges[name] = read
 
+    def samples(self) -> list[Sample]:
+        """Every figure as it is now, each family's in a fixed order."""
+        found = [
+            Sample(name, "", (), str(int(read()))) for name, read in sorted(self._gauges.items())
+        ]
+        for name, labels in sorted(self._counters):
+            found.append(Sample(name, "", labels, str(self._counters[name, labels].value)))
+        return found
+
     def render(self) -> str:
-        """Prometheus text exposition."""
-        lines: list[str] = []
-        for name, (kind, text) in METRICS.items():
-            lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-            if name in self._gauges:
-                lines.append(f"{name} {int(self._gauges[name]())}")
-            for counter, labels in sorted(self._counters):
-                if counter == name:
-                    value = self._counters[counter, labels].value
-                    lines.append(f"{name}{_labels(labels)} {value}")
-        return "\n".join(lines) + "\n"
-
-
-def _labels(labels: Labels) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in labels) + "}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        """This worker's figures alone, as Prometheus text."""
+        return exposition(METRICS, [((), self.samples())])

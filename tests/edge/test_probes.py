@@ -13,10 +13,14 @@ class State:
         self.problems: tuple[str, ...] = ()
 
 
+async def one() -> bytes:
+    return b"open 1\n"
+
+
 @pytest.fixture(scope="module")
 def probes(serve: Any) -> Any:
     state = State()
-    served = serve(Probes(problems=lambda: state.problems, metrics=lambda: b"open 1\n"))
+    served = serve(Probes(problems=lambda: state.problems, metrics=one))
     served.state = state
     return served
 

@@ -1,0 +1,156 @@
+"""Two workers on one port, as `serve` starts them: whichever a scrape reaches answers for both."""
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from tests.faults.gateways import Process, free_port, is_listening, prepared, settings
+from tests.faults.origin import Asked, Origin, Step, standing
+from tests.faults.streams import CHAT, stream_of
+from tests.faults.visitor import Got, ask, post, until
+
+SCRAPE: Final = b"GET /-/metrics HTTP/1.1\r\nhost: x\r\n\r\n"
+CALLS: Final = 40
+Figures = Mapping[str, int]
+
+
+class Pair(NamedTuple):
+    """A supervisor of two."""
+
+    process: Process
+    key: str
+
+    def children(self) -> list[int]:
+        pid = self.process.pid
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    async def calls(self, count: int) -> None:
+        """Each on a connection of its own, so that both workers get some."""
+        request = post(CHAT.path, CHAT.body, self.key)
+        answers = await asyncio.gather(
+            *(ask(self.process.port, request) for _ in range(count)),
+        )
+        assert all(got.status == 200 and got.clean for got in answers)
+
+    async def scraped(self) -> Got:
+        return await ask(self.process.port, SCRAPE)
+
+    async def until_both_listen(self) -> None:
+        await until(lambda: sum(map(is_listening, self.children())) == 2, 30)
+
+
+def entries(got: Got) -> dict[str, int]:
+    """Entries settled, by worker."""
+    found: dict[str, int] = {}
+    pattern = r'^weighbridge_entries_total\{[^}]*worker="(\d+)"\} (\d+)$'
+    for worker, count in re.findall(pattern, got.body.decode(), re.MULTILINE):
+        found[worker] = found.get(worker, 0) + int(count)
+    return found
+
+
+def workers(got: Got) -> list[str]:
+    """The workers that a scrape shows."""
+    return re.findall(
+        r'^weighbridge_open_exchanges\{worker="(\d+)"\}', got.body.decode(), re.MULTILINE
+    )
+
+
+def answer(asked: Asked) -> list[Step]:
+    return stream_of(asked).steps()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder, port = tmp_path_factory.mktemp("workers"), free_port()
+    with standing(lambda: Origin(answer).running()) as origin:
+        path = settings(folder, origin.port, port=port)
+        path.write_text(path.read_text().replace("[server]", "[server]\nworkers = 2", 1))
+        _config, key = prepared(path)
+        started = Process(path, port, log=folder / "log")
+        try:
+            found = Pair(started.until_ready(), key.key)
+            asyncio.run(found.until_both_listen())
+            yield found
+        finally:
+            started.end()
+
+
+def test_every_scrape_shows_both_workers_and_every_call_and_never_less_than_before(
+    pair: Pair,
+) -> None:
+    async def run() -> None:
+        before: Figures = entries(await pair.scraped())
+        earlier = sum(before.values())
+        for rounds in range(1, 6):
+            await pair.calls(CALLS // 5)
+            for _ in range(8):  # whichever worker takes the connection
+                got = await pair.scraped()
+                now = entries(got)
+                assert workers(got) == ["0", "1"]
+                assert sum(now.values()) == earlier + rounds * CALLS // 5
+                assert all(now[worker] >= count for worker, count in before.items())
+                before = now
+        assert before.keys() == {"0", "1"}, "one worker got every call"
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_stands_still_is_left_out_in_time_and_comes_back(pair: Pair) -> None:
+    async def answered() -> Got:
+        while True:  # what the kernel gives to the one that stands still waits
+            try:
+                return await asyncio.wait_for(pair.scraped(), 4)
+            except TimeoutError:
+                continue
+
+    async def run() -> None:
+        await pair.calls(CALLS)
+        before = entries(await pair.scraped())
+        still = pair.children()[0]
+        os.kill(still, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            got = await answered()
+            seconds = time.monotonic() - began
+        finally:
+            os.kill(still, signal.SIGCONT)
+        assert len(workers(got)) == 1
+        assert b'weighbridge_failures_total{step="scrape",worker=' in got.body
+        assert seconds % 4 < 2.5
+        assert entries(await pair.scraped()) == before
+
+    asyncio.run(run())
+
+
+def test_a_dead_workers_figures_end_and_its_successor_has_its_number(pair: Pair) -> None:
+    async def run() -> None:
+        await pair.calls(CALLS)
+        before = entries(await pair.scraped())
+        os.kill(pair.children()[0], signal.SIGKILL)
+        got = await _after_the_death(pair)
+        (alive,) = workers(got)
+        assert entries(got) == {alive: before[alive]}
+        await pair.until_both_listen()
+        got = await pair.scraped()
+        assert workers(got) == ["0", "1"]
+        assert entries(got) == {alive: before[alive]}
+
+    asyncio.run(run())
+
+
+async def _after_the_death(pair: Pair) -> Got:
+    """A scrape before the successor is there: a connection that the dead one had not answered is reset."""
+    while True:
+        try:
+            got = await pair.scraped()
+        except OSError:
+            continue
+        if len(workers(got)) == 1:
+            return got
