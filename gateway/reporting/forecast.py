@@ -47,8 +47,10 @@ def month_start(period: int) -> date:
     return date(period // 100, period % 100, 1)
 
 
-def rest(days: Mapping[date, int], first: date, today: date, until: date) -> int:
-    """What the days [today, until) will cost, in 840ths of a pico-dollar: linear in ``days``.
+def rest(
+    days: Mapping[date, int], first: date, today: date, until: date, begin: date | None = None
+) -> int:
+    """What the days [begin, until) will cost, in 840ths of a pico-dollar: linear in ``days``. They begin today, or later.
 
     ``first``: the first day there is a ledger of; the window is the 56 days before ``today``, or less.
     """
@@ -60,8 +62,9 @@ def rest(days: Mapping[date, int], first: date, today: date, until: date) -> int
         counts[day.weekday()] += 1
     whole, seen = sum(sums), sum(counts)
     found = 0
-    for ahead in range((until - today).days):
-        weekday = (today + timedelta(days=ahead)).weekday()
+    begin = begin or today
+    for ahead in range((until - begin).days):
+        weekday = (begin + timedelta(days=ahead)).weekday()
         if counts[weekday]:
             found += sums[weekday] * (_SHARES // counts[weekday])
         elif seen:
@@ -107,7 +110,7 @@ def spent(days: Mapping[date, int], period: int, today: date) -> int:
 
 def _end(days: Mapping[date, int], first: date, period: int, today: date) -> int:
     end = month_end(period)
-    ahead = rest(days, first, max(today, month_start(period)), end) if today < end else 0
+    ahead = rest(days, first, today, end, max(today, month_start(period))) if today < end else 0
     return spent(days, period, today) + ahead // _SHARES
 
 

@@ -46,7 +46,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
         "missing", "parts",
     ),
     "exchange": ("booking",),
-    "quota": ("gcra", "amount", "counters", "demand", "forecast", "alert", "window"),
+    "quota": ("gcra", "amount", "counters", "demand", "forecast", "alert", "window", "standing", "plan"),
     "reporting": ("amounts", "allocation", "fixed", "reconciliation", "causes"),
 }  # fmt: skip
 FILES: Final = tuple(f"gateway/{room}/{name}.py" for room, names in ROOMS.items() for name in names)

@@ -1,7 +1,6 @@
 """Laws of the outlook: parts sum, forecasts are linear and no worse than said, causes are named, savings may be negative."""
 
 import random
-from collections.abc import Mapping
 from datetime import date, timedelta
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from gateway.commands.spend.pictures import blocks, whole_dollars
 from gateway.reporting.anomalies import cause, unusual
-from gateway.reporting.forecast import forecast, month_end, month_start, rest, spent, split
+from gateway.reporting.forecast import forecast, month_end, month_start, spent
 from gateway.reporting.movers import movers
 from gateway.reporting.outlook import Cell, Hour, Speed, Totals, grouped, paces
 
@@ -72,18 +71,6 @@ def test_each_part_is_what_its_name_says() -> None:
     assert parts(base, dearer) == (0, 0, 500)
     assert parts(base, other) == (0, 2000, 0)
     assert parts([], base) == (4000, 0, 0)
-
-
-@given(series, series, st.dates(date(2026, 10, 1), date(2026, 11, 30)))
-def test_a_forecast_is_linear_so_rows_sum_to_the_total(
-    one: Mapping[date, int], two: Mapping[date, int], today: date
-) -> None:
-    first, until = date(2026, 8, 1), month_end(today.year * 100 + today.month)
-    both = {day: one.get(day, 0) + two.get(day, 0) for day in one.keys() | two.keys()}
-    parts = [rest(each, first, today, until) for each in (one, two)]
-    assert sum(parts) == rest(both, first, today, until)
-    whole = sum(parts) // 840
-    assert sum(split(whole, parts)) == whole
 
 
 @given(series, st.dates(date(2026, 11, 2), date(2026, 11, 30)))
