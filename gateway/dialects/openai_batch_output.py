@@ -46,6 +46,7 @@ class _Results:
         if carved is None:
             self._flags["usage_unsaid"] = None
             return
+        self._flags.update(dict.fromkeys(carved.doubts()))
         self._add(string(answer, "model"), carved.counts)
 
     def _add(self, named: str | None, counts: dict[str, int]) -> None:

@@ -1,5 +1,7 @@
 """Chat completions and the older text completions: CHAT, COMPLETIONS, and MISTRAL, which is CHAT unasked.
 
+COMPATIBLE is CHAT as the Gemini API speaks it: its totals count thoughts that no member names.
+
 CHAT and COMPLETIONS say a stream's usage only when asked, so a streaming request that does not ask is opted in,
 and the event that only our asking brought is withheld from the client again. MISTRAL always says it.
 To add an operation of the same answer shape: a function that reads its request, and a constant.
@@ -169,6 +171,10 @@ def _reader(request: Request, head: Head) -> ChoicesReader:
     return ChoicesReader(stored=request.stored)
 
 
+def _thoughtful(request: Request, head: Head) -> ChoicesReader:
+    return ChoicesReader(stored=request.stored, unnamed_thoughts=True)
+
+
 def _end_chat(words: str) -> bytes:
     """A choice cut for its length, as this protocol says it, with our words beside it."""
     choice: dict[str, Json] = {"index": 0, "delta": {}, "finish_reason": "length"}
@@ -193,6 +199,9 @@ def _end(kind: str, choice: dict[str, Json], words: str) -> bytes:
 
 CHAT: Final[Dialect] = _Opting(
     "openai_chat", _read_chat, _reader, lower=_lower_chat, sse_end=_end_chat
+)
+COMPATIBLE: Final[Dialect] = _Opting(
+    "openai_chat", _read_chat, _thoughtful, lower=_lower_chat, sse_end=_end_chat
 )
 COMPLETIONS: Final[Dialect] = _Opting(
     "openai_completions",

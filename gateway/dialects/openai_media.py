@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import asked_number, read_object
-from gateway.metering.inclusive import read_inclusive, usage_reading
+from gateway.metering.inclusive import UNBALANCED, read_inclusive, usage_reading
 from gateway.metering.meter import Meter, Reading
 from gateway.metering.plain_prompt import plain_prompt
 from gateway.metering.prompt import Prompt, Turn
@@ -206,9 +206,9 @@ class _ImagesReader(_UsageReader):
             components=reading.components + parts,
             source=reading.source if reading.components else Source.PARTIAL,
             final=reading.final and vectors.final,
-            uncovered=vectors.stated_total or 0,
+            uncovered=sum(part.tokens() for part in parts),
             usage_raw=as_raw({"usage": self._usage, "svg_usage": self._vectors}),
-            flags=reading.flags + vectors.flags,
+            flags=reading.flags + vectors.flags + (() if vectors.balances() else (UNBALANCED,)),
         )
 
 

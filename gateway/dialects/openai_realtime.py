@@ -44,6 +44,7 @@ class _Meter:
         self._stated: int | None = None
         self._uncovered = 0
         self._raw: list[Json] = []
+        self._flags: dict[str, None] = {}
 
     def feed(self, chunk: bytes) -> None:
         *lines, rest = chunk.split(b"\n")
@@ -65,7 +66,7 @@ class _Meter:
             uncovered=self._uncovered,
             model=self._model,
             usage_raw=as_raw(*self._raw),
-            flags=tuple(name for name, raised in flags if raised),
+            flags=(*(name for name, raised in flags if raised), *self._flags),
         )
 
     def _hold(self, piece: bytes) -> None:
@@ -123,6 +124,7 @@ class _Meter:
         if carved is None:
             return
         part = component(carved.counts, role, model)
+        self._flags.update(dict.fromkeys(carved.doubts()))
         if carved.stated_total is None:
             self._uncovered += part.tokens()
         else:

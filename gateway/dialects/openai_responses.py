@@ -181,7 +181,7 @@ def _with_tools(reading: Reading, usage: Json, tool_usage: dict[str, Json]) -> R
     if any(tool_usage[name] for name in tool_usage.keys() - _READ_TOOLS):
         flags += ("tool_usage_unread",)
     try:
-        images = _image_generation(obj(tool_usage, "image_gen"))
+        images, doubts = _image_generation(obj(tool_usage, "image_gen"))
         searches = count_of(obj(tool_usage, "web_search").get("num_requests")) or 0
     except UsageInvalid:
         source = Source.PARTIAL if reading.components else Source.NONE
@@ -195,7 +195,7 @@ def _with_tools(reading: Reading, usage: Json, tool_usage: dict[str, Json]) -> R
         source=reading.source if reading.components or not parts else Source.PARTIAL,
         uncovered=sum(part.tokens() for part in images),
         usage_raw=raw,
-        flags=flags,
+        flags=flags + doubts,
     )
 
 
@@ -206,12 +206,15 @@ def _with_searches(parts: tuple[Component, ...], searches: int) -> tuple[Compone
     return (component({**counts, "web_search_requests": searches}, MAIN),)
 
 
-def _image_generation(usage: dict[str, Json]) -> tuple[Component, ...]:
+def _image_generation(
+    usage: dict[str, Json],
+) -> tuple[tuple[Component, ...], tuple[str, ...]]:
     """Generated images are billed at the image model's price; which model that is, the answer rarely says."""
     carved = read_inclusive(usage, output_rest="output_image") if usage else None
     if carved is None or not carved.counts:
-        return ()
-    return (component(carved.counts, ROLE_IMAGE_GEN, string(usage, "model")),)
+        return (), ()
+    part = component(carved.counts, ROLE_IMAGE_GEN, string(usage, "model"))
+    return (part,), carved.doubts()
 
 
 # ── what was written ─────────────────────────────────────────────────────────────────────────────

@@ -5,11 +5,12 @@ served tier is said: ``_tier``.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.metering.inclusive import usage_reading
+from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Observed
 from gateway.metering.transcript import Transcript
@@ -62,12 +63,16 @@ _WRITERS: Final[dict[str, Callable[[Transcript, Json], None]]] = {
 }
 
 
+_read_unnamed: Final = partial(read_inclusive, unnamed_thoughts=True)
+
+
 class ChoicesReader:
     """Takes the documents of one answer. The last usage that is not null counts, wherever it stands."""
 
-    def __init__(self, *, stored: bool = False) -> None:
-        """``stored``: the answer is kept under its id."""
+    def __init__(self, *, stored: bool = False, unnamed_thoughts: bool = False) -> None:
+        """``stored``: the answer is kept under its id; ``unnamed_thoughts``: see read_inclusive."""
         self._stored = stored
+        self._read = _read_unnamed if unnamed_thoughts else read_inclusive
         self._id: str | None = None
         self._sounds: dict[str, None] = {}  # kept for an hour, to be named in a later request
         self._model: str | None = None
@@ -108,7 +113,7 @@ class ChoicesReader:
         finished = self.written
         settled = seen.whole or finished or not self._usage_with_choices
         usage = self._usage
-        reading = usage_reading(usage, settled=settled)
+        reading = usage_reading(usage, self._read, settled=settled)
         made = tuple(self._sounds)
         return replace(
             reading,

@@ -124,7 +124,7 @@ _ROUTES: Final = (
         _VERSION + _PLACE + rb"/publishers/openai/v1/responses", "responses",
         openai_responses.RESPONSES, _VERTEX, streams=None,
     ),
-    _metered(_VERSION + rb"/openai/chat/completions", "chat.completions", openai_chat.CHAT, _GEMINI, streams=None),
+    _metered(_VERSION + rb"/openai/chat/completions", "chat.completions", openai_chat.COMPATIBLE, _GEMINI, streams=None),
     _metered(_VERSION + rb"/openai/embeddings", "embeddings", openai_media.EMBEDDINGS, _GEMINI, streams=False),
     _free("GET", _VERSION + rb"/openai/models(?:/[^/]+)?", "models", _GEMINI),
     _free("GET", _GEMINI_MODEL, "models", _GEMINI),

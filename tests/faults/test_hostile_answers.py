@@ -253,6 +253,13 @@ def test_a_total_that_does_not_balance_is_flagged(house: House) -> None:
     assert used(row) == EXACT
 
 
+def test_a_total_that_nothing_explains_is_flagged_and_charged_to_nobody(house: House) -> None:
+    usage = usage_of(61, 47, 1_000_108)
+    _, row = house.play(CHAT, WHOLE, json_answer(completion(usage)))
+    assert "unbalanced" in row.flags
+    assert used(row) == EXACT
+
+
 def test_a_usage_object_of_megabytes_is_charged_and_not_kept(house: House) -> None:
     usage = {**answers.openai_usage(COUNTS), "padding": "x" * (5 * MIB)}
     body = completion(usage)

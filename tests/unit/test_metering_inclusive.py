@@ -1,13 +1,16 @@
 """Carving inclusive totals: what went into a total comes out again, and what cannot be is refused."""
 
 import json
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from gateway.metering.inclusive import read_inclusive, usage_reading
+from gateway.metering.inclusive import Inclusive, read_inclusive, usage_reading
 from gateway.metering.meter import Reading
 from gateway.metering.usage import COUNT_MAX, Component, Source, UsageInvalid
 from gateway.wire.jsondoc import Json
@@ -125,9 +128,27 @@ def test_the_total_decides_where_reasoning_stands(
     assert carved(**usage, total_tokens=total) == counts
 
 
-def test_reasoning_that_is_not_named_is_what_the_total_adds() -> None:
-    found = carved(prompt_tokens=35, completion_tokens=12, total_tokens=109)
-    assert found == {"input_text": 35, "output_text": 12, "output_reasoning": 62}
+UNNAMED: dict[str, Any] = {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}
+
+
+def test_a_total_that_nothing_explains_is_nobodys_reasoning() -> None:
+    for total in (109, 1_000_000, 46):
+        reading = usage_reading({**UNNAMED, "total_tokens": total})
+        assert reading.components == (Component("main", {"input_text": 35, "output_text": 12}),)
+        assert not reading.balances()
+
+
+def test_an_endpoint_that_never_names_its_thoughts_counts_them_in_its_total() -> None:
+    found = read_inclusive(UNNAMED, unnamed_thoughts=True)
+    assert found is not None
+    assert found.counts == {"input_text": 35, "output_text": 12, "output_reasoning": 62}
+    assert found.flags == ("reasoning_unnamed",)
+    # Where it names them after all, what it names is all it claims.
+    for named in (0, 5):
+        usage = {**UNNAMED, "completion_tokens_details": {"reasoning_tokens": named}}
+        found = read_inclusive(usage, unnamed_thoughts=True)
+        assert found is not None
+        assert sum(found.counts.values()) == 47
 
 
 @pytest.mark.parametrize(
@@ -145,7 +166,10 @@ def test_reasoning_that_is_not_named_is_what_the_total_adds() -> None:
 def test_only_what_is_beyond_two_known_sides_is_reasoning(
     into: int | None, out: int | None, total: int, counts: dict[str, int]
 ) -> None:
-    assert carved(prompt_tokens=into, completion_tokens=out, total_tokens=total) == counts
+    usage: dict[str, Json] = {"prompt_tokens": into, "completion_tokens": out}
+    found = read_inclusive({**usage, "total_tokens": total}, unnamed_thoughts=True)
+    assert found is not None
+    assert found.counts == counts
 
 
 def test_one_token_of_reasoning_may_stand_outside() -> None:
@@ -159,8 +183,8 @@ def test_one_token_of_reasoning_may_stand_outside() -> None:
 
 def test_an_output_of_nothing_has_no_reasoning_in_it() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 0, "total_tokens": 5}
-    found = carved(**usage, completion_tokens_details={"reasoning_tokens": 1})
-    assert found == {"input_text": 5}
+    found = read_inclusive({**usage, "completion_tokens_details": {"reasoning_tokens": 1}})
+    assert found == Inclusive({"input_text": 5}, 5, whole=True, flags=("count_mismatch",))
 
 
 @pytest.mark.parametrize("zero", [0, 0.0, None])
@@ -173,13 +197,11 @@ def test_details_that_name_nothing_change_nothing(zero: float | None) -> None:
         assert carved(**usage) == carved(**usage, **both) == plain
 
 
-def test_reasoning_a_token_too_many_is_all_of_the_output() -> None:
-    details = {"reasoning_tokens": 11}
+def test_reasoning_a_token_too_many_is_all_of_the_output_and_is_flagged() -> None:
     usage = {"prompt_tokens": 43, "completion_tokens": 10, "total_tokens": 53}
-    assert carved(**usage, completion_tokens_details=details) == {
-        "input_text": 43,
-        "output_reasoning": 10,
-    }
+    reading = usage_reading({**usage, "completion_tokens_details": {"reasoning_tokens": 11}})
+    told = Component("main", {"input_text": 43, "output_reasoning": 10})
+    assert (reading.components, reading.flags) == ((told,), ("count_mismatch",))
 
 
 def test_lifetimes_without_a_sum_are_the_sum() -> None:
@@ -313,16 +335,22 @@ def test_every_recorded_usage_balances() -> None:
         pytest.skip("the folder of recorded traffic is not beside this checkout")
     rows = [json.loads(line) for line in RECORDED.read_text().splitlines()]
     ours = [
-        row["usage"]
+        row
         for row in rows
         if row["family"] in ("openai", "azure", "bedrock-mantle") or "prompt_tokens" in row["usage"]
     ]
-    stated = [usage for usage in ours if "total_tokens" in usage]
+    stated = [row for row in ours if "total_tokens" in row["usage"]]
     assert len(stated) > 400
-    for usage in stated:
-        reading = usage_reading(usage)
+    unnamed = 0
+    for row in stated:
+        usage, at_google = row["usage"], row["family"] == "gemini"
+        read = partial(read_inclusive, unnamed_thoughts=at_google)
+        reading = usage_reading(usage, read)
         assert reading.balances()
         assert reading.final
+        unnamed += reading.flags.count("reasoning_unnamed")
+        assert set(reading.flags) <= {"reasoning_unnamed"}
+    assert unnamed == 2  # the evidence for the one endpoint
 
 
 @pytest.mark.parametrize(
@@ -351,3 +379,78 @@ def test_what_was_read_from_cache_is_taken_out_of_the_modalities_there_are(
     found = read_inclusive({"prompt_tokens": 100, "prompt_tokens_details": details})
     assert found is not None
     assert found.counts == counts
+
+
+BALANCED: list[dict[str, Any]] = [
+    {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    {
+        "prompt_tokens": 40,
+        "completion_tokens": 30,
+        "total_tokens": 70,
+        "prompt_tokens_details": {"cached_tokens": 8, "audio_tokens": 4, "text_tokens": 36},
+        "completion_tokens_details": {"reasoning_tokens": 7, "text_tokens": 20, "audio_tokens": 3},
+    },
+    {
+        "input_tokens": 90,
+        "output_tokens": 9,
+        "total_tokens": 99,
+        "input_tokens_details": {
+            "cached_tokens": 20,
+            "cached_tokens_details": {"text_tokens": 15, "audio_tokens": 5},
+            "audio_tokens": 6,
+            "cache_write_tokens": 30,
+            "cache_write_tokens_details": {"ttl_30m_tokens": 10, "ttl_12h_tokens": 20},
+        },
+    },
+    {
+        "prompt_tokens": 8,
+        "completion_tokens": 9,
+        "total_tokens": 47,
+        "completion_tokens_details": {"reasoning_tokens": 30},
+    },
+]
+
+
+def places(report: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    for name, value in report.items():
+        if isinstance(value, dict):
+            yield from places(value)
+        else:
+            yield report, name
+
+
+def adds_up(usage: dict[str, Any]) -> bool:
+    """By the report's own words, told without the carving: sides to total, modalities and lifetimes to theirs."""
+    into = usage["prompt_tokens" if "prompt_tokens" in usage else "input_tokens"]
+    out = usage["completion_tokens" if "completion_tokens" in usage else "output_tokens"]
+    inputs = usage.get("prompt_tokens_details", usage.get("input_tokens_details")) or {}
+    outputs = usage.get("completion_tokens_details") or {}
+    thoughts = outputs.get("reasoning_tokens", 0)
+    cached, lists = inputs.get("cached_tokens_details"), []
+    if "text_tokens" in inputs:
+        lists.append(inputs["text_tokens"] + inputs.get("audio_tokens", 0) == into)
+    if cached:
+        lists.append(sum(cached.values()) == inputs["cached_tokens"])
+    if "cache_write_tokens" in inputs:
+        lifetimes = inputs["cache_write_tokens_details"]
+        lists.append(sum(lifetimes.values()) == inputs["cache_write_tokens"])
+    if "text_tokens" in outputs:
+        spoken = outputs["text_tokens"] + outputs["audio_tokens"]
+        lists.append(out in (spoken, spoken + thoughts))
+    is_inside = into + out == usage["total_tokens"] and thoughts <= out
+    is_outside = into + out + thoughts == usage["total_tokens"]
+    return (is_inside or is_outside) and all(lists)
+
+
+@given(data=st.data())
+def test_a_report_with_one_number_wrong_is_flagged_or_adds_up_by_itself(data: Any) -> None:
+    report = data.draw(st.sampled_from(BALANCED).map(deepcopy))
+    assert adds_up(report)
+    place, name = data.draw(st.sampled_from(list(places(report))))
+    wrong = data.draw(
+        st.integers(1, 200) | st.just(10**9) | st.integers(1, 3).map(place[name].__add__)
+    )
+    place[name] = wrong
+    reading = usage_reading(report)
+    assert all(count >= 0 for part in reading.components for count in part.counts.values())
+    assert adds_up(report) or reading.flags or not reading.balances()
