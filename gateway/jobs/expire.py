@@ -5,7 +5,7 @@ sent, only the provider's bill can tell. The row frees the hold; the true row, s
 an adjustment.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -14,11 +14,14 @@ import msgspec
 from gateway.exchange.ports import Observer
 from gateway.jobs.ports import Books, Expired, Extends, Holds
 from gateway.jobs.supervise import forever
-from gateway.kernel.clock import Clock
+from gateway.kernel.clock import US_PER_SECOND, Clock
+from gateway.kernel.errors import Unavailable
 from gateway.ledger.entry import Entry, EntryKind, Outcome
 
 SWEPT_PER_STEP_MAX: Final = 200
 SWEEP_PAUSE_MS: Final = 5_000
+# How long after the store was away nothing is given up: whoever lives extends its holds first, every five seconds then.
+GRACE_US: Final = 30 * US_PER_SECOND
 EXTENSIONS_PER_TTL: Final = 3  # two may fail before a hold expires
 EXTENDED_PER_CALL_MAX: Final = 1_000
 _US_PER_MS: Final = 1000
@@ -33,6 +36,8 @@ class Sweeper:
         self._books = books
         self._clock = clock
         self._observer = observer
+        self._was_away = False
+        self._rests_until_us = 0
 
     async def run(self) -> None:
         """Sweep at once and then every five seconds, until cancelled."""
@@ -45,7 +50,7 @@ class Sweeper:
     async def sweep(self) -> int:
         """Give up what has expired; how many holds. Raises Unavailable, the rest is then given up later."""
         now_us = self._clock.wall_us()
-        expired = await self._holds.expired(now_us, SWEPT_PER_STEP_MAX)
+        expired = await self._expired(now_us)
         unconfirmed = []
         for one in expired:
             entry = None if one.is_booked else await self._entry_of(one, now_us)
@@ -56,6 +61,17 @@ class Sweeper:
         # What was booked is free already, unless its row went to the quarantine.
         await self._holds.free([one.request_id for one in expired])
         return len(expired)
+
+    async def _expired(self, now_us: int) -> Sequence[Expired]:
+        """What is to be given up: nothing for a while after nobody could extend what lives."""
+        try:
+            expired = await self._holds.expired(now_us, SWEPT_PER_STEP_MAX)
+        except Unavailable:
+            self._was_away = True
+            raise
+        if self._was_away:
+            self._was_away, self._rests_until_us = False, now_us + GRACE_US
+        return [] if now_us < self._rests_until_us else expired
 
     async def _entry_of(self, expired: Expired, now_us: int) -> Entry | None:
         try:

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from gateway.kernel.ids import adjustment_id
-from gateway.ledger.entry import Entry, EntryKind, Line
-from gateway.ledger.rollup import ADJUSTS_UNPRICED, unpriced_requests
+from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line
+from gateway.ledger.rollup import ADJUSTS_REQUEST, ADJUSTS_UNPRICED, unpriced_requests
 from gateway.ledger.validity import total
 
 ESTIMATES: Final = frozenset({EntryKind.INTERRUPTED, EntryKind.UNCONFIRMED})
@@ -24,6 +24,8 @@ def adjustment(estimate: Entry, true: Entry) -> Entry:
     """
     lines = deltas(estimate, true)
     flags = (*true.flags, ADJUSTS_UNPRICED) if unpriced_requests(estimate) else true.flags
+    if FAILED_OVER in true.flags and FAILED_OVER not in estimate.flags:
+        flags = (*flags, ADJUSTS_REQUEST)  # its hold ended while the request went on elsewhere
     return msgspec.structs.replace(
         true,
         id=adjustment_id(true.id),

@@ -15,8 +15,11 @@ REQUEST: Final = (
     "request"  # the pseudo-unit that counts entries, but for those that another attempt followed
 )
 ADJUSTS_UNPRICED: Final = "adjusts_unpriced"  # flag of a correction of a row that had no price
+# Flag of a correction of a row that counted a request, which its next attempt's row counts.
+ADJUSTS_REQUEST: Final = "adjusts_request"
 _MONTH: Final = len("2026-11")
 _USAGE: Final = EntryKind.USAGE
+_UNCONFIRMED: Final = str(EntryKind.UNCONFIRMED)
 _REPLACING: Final = frozenset({EntryKind.ADJUSTMENT, EntryKind.REPRICE})
 PRICED: Final = frozenset({"priced", "zero_marginal", "free"})
 
@@ -58,6 +61,10 @@ def roll(entries: Iterable[Entry]) -> dict[Cell, Sums]:
         for line in entry.lines:
             key = (model if line.model is None else line.model, line.unit)
             _take(_at(shelf, key), line)
+        if ADJUSTS_REQUEST in entry.flags:
+            # Taken back where it was counted: readers add the requests of some kinds only.
+            taken = shelves.setdefault((*_shared(entry)[:-1], _UNCONFIRMED), {})
+            _at(taken, (model, REQUEST)).quantity -= 1
     cells: dict[Cell, Sums] = {}
     for (day, period, org, team, user, app, provider, kind), shelf in shelves.items():
         for (model, unit), sums in shelf.items():

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.kernel.money import ceil_nano
 from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind
+from gateway.ledger.rollup import ADJUSTS_REQUEST
 from gateway.metering.units import UNITS
 from gateway.quota.budget import (
     CONCURRENT,
@@ -45,10 +46,16 @@ def amount(budget: Budget, entry: Entry) -> int:
     if measure == USD_LIST:
         return ceil_nano(entry.list_pico or 0)
     if measure == REQUESTS:
-        return int(entry.kind in _ONCE and FAILED_OVER not in entry.flags)
+        return _requests(entry)
     if measure == CONCURRENT:
         return 0
     return sum(line.quantity for line in entry.lines if _counts(measure, line.unit))
+
+
+def _requests(entry: Entry) -> int:
+    if ADJUSTS_REQUEST in entry.flags:
+        return -1
+    return int(entry.kind in _ONCE and FAILED_OVER not in entry.flags)
 
 
 def bounded(budget: Budget, estimate: Estimate) -> int:

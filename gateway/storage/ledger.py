@@ -14,7 +14,7 @@ from gateway.kernel.clock import Clock, SystemClock
 from gateway.ledger.adjust import adjustment
 from gateway.ledger.closing import moved
 from gateway.ledger.digest import joined_ids, rows_digest
-from gateway.ledger.entry import Entry, EntryKind
+from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind
 from gateway.ledger.missing import Gaps
 from gateway.ledger.rollup import roll
 from gateway.ledger.statement import Statement
@@ -238,11 +238,22 @@ async def _unclaimed(books: Books, entries: Sequence[Entry]) -> Sequence[Entry]:
 
 
 async def _adjusted(books: Books, known: Sequence[Entry], frozen: Collection[int]) -> list[Entry]:
-    """Book the truth about estimates that are in the ledger already; the adjustments really inserted."""
-    true = {entry.id: entry for entry in known if entry.kind is EntryKind.USAGE}
+    """Book the truth about estimates that are in the ledger already; the adjustments really inserted.
+
+    That another attempt followed is a truth too, whoever says it: a dead worker's journal, behind a hold that ended.
+    """
+    true = {entry.id: entry for entry in known if _says_more(entry)}
     if not true:
         return []
     estimates = await books.estimates(list(true))
-    made = [moved(adjustment(estimate, true[estimate.id]), frozen) for estimate in estimates]
+    made = [
+        moved(adjustment(estimate, true[estimate.id]), frozen)
+        for estimate in estimates
+        if true[estimate.id].kind is EntryKind.USAGE or FAILED_OVER not in estimate.flags
+    ]
     new = await books.insert(sorted(made, key=lambda entry: entry.id))
     return [entry for entry in made if entry.id in new]
+
+
+def _says_more(entry: Entry) -> bool:
+    return entry.kind is EntryKind.USAGE or FAILED_OVER in entry.flags

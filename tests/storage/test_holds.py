@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import permutations
 
 import msgspec
 import pytest
 
-from gateway.jobs.expire import SWEEP_PAUSE_MS, Extender, Sweeper
+from gateway.jobs.expire import GRACE_US, SWEEP_PAUSE_MS, Extender, Sweeper
 from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind
 from gateway.quota.budget import Budget, Scope
 from gateway.quota.hold import CounterKey, Hold, HoldLine
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.engine import Database
-from gateway.storage.holds import Holds, decode_lines, encode_lines
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.holds import Expired, Holds, decode_lines, encode_lines
 from gateway.storage.ledger import Ledger
 from gateway.storage.quota_batch import BatchedQuotas
 from gateway.storage.quotas_postgres import postgres_quotas
@@ -23,6 +25,7 @@ from tests.storage.quota_laws import TTL_US, granted, line, state
 pytestmark = pytest.mark.anyio
 Make = Callable[..., Entry]
 ORG = line("requests", 1, 100)
+FIRST_TWIN = EntryKind.ADJUSTMENT
 
 
 @pytest.fixture
@@ -100,6 +103,85 @@ async def test_a_hold_whose_row_is_booked_is_only_freed(
     await held(quotas, other)
     assert await sweeper.sweep() == 1
     assert len(await rows(ledger)) == 2
+
+
+@pytest.mark.parametrize("order", list(permutations(("expiry", "first", "second"))))
+@pytest.mark.parametrize("kind", [EntryKind.USAGE, EntryKind.INTERRUPTED, EntryKind.UNCONFIRMED])
+async def test_a_request_that_went_on_elsewhere_is_one_request_whenever_its_hold_ends(
+    quotas: BatchedQuotas,
+    sweeper: Sweeper,
+    database: Database,
+    ledger: Ledger,
+    clock: Hands,
+    entry: Make,
+    order: tuple[str, ...],
+    kind: EntryKind,
+) -> None:
+    """The hold names the first attempt; what became of that may be said by it, or by its dead worker's journal."""
+    await BudgetStore(database, clock=clock).put(
+        Budget(id="requests", name="requests", scope=Scope(), measure="requests", limit=100, window="always"),
+        "test",
+    )  # fmt: skip
+    asked = entry(lines=(), list_pico=0, net_pico=0)
+    first = msgspec.structs.replace(asked, kind=kind, status=429, flags=(FAILED_OVER,))
+    second = entry(request_id=asked.request_id, attempt=2)
+    await held(quotas, asked)
+    clock.us += TTL_US
+    for deed in order:
+        if deed == "expiry":
+            before = order[: order.index("expiry")]
+            assert await sweeper.sweep() == int("second" not in before)  # whose row has ended it
+        else:
+            await ledger.append([first if deed == "first" else second])
+    for _ in range(2):  # a replay changes nothing
+        await ledger.append([first, second])
+    await sweeper.sweep()
+    found = await rows(ledger)
+    assert sum(one.net_pico or 0 for one in found) == second.net_pico
+    assert sum(row.requests for row in (await ledger.statement(asked.period)).rows) == 1
+    assert [one for one, _ in await state(quotas, ORG)] == [1]
+    assert (await ledger.verify()).is_sound
+    assert (FIRST_TWIN in {one.kind for one in found}) == (order[0] == "expiry")
+
+
+async def test_nothing_is_given_up_before_the_living_could_extend_theirs(
+    quotas: BatchedQuotas,
+    holds: Holds,
+    ledger: Ledger,
+    clock: Hands,
+    observer: Recorder,
+    entry: Make,
+) -> None:
+    """The store was away for longer than a hold lasts; then everybody's next step comes within seconds."""
+
+    class Away(Holds):
+        is_away = True
+
+        async def expired(self, now_us: int, limit: int = 200) -> list[Expired]:
+            if self.is_away:
+                raise StoreUnavailable("away")
+            return await super().expired(now_us, limit)
+
+    there = Away(ledger._database, ledger)
+    sweeper = Sweeper(there, ledger, clock, observer)
+    alive, dead = entry(), entry()
+    extender = Extender(lambda: {alive.request_id}, quotas, clock, observer, ttl_us=TTL_US)
+    for each in (alive, dead):
+        await held(quotas, each)
+    with pytest.raises(StoreUnavailable):
+        await sweeper.sweep()
+    clock.us += 10 * TTL_US
+    there.is_away = False
+    assert await sweeper.sweep() == 0
+    await extender.step()
+    clock.us += GRACE_US - 1
+    assert await sweeper.sweep() == 0
+    clock.us += 1
+    await extender.step()
+    assert await sweeper.sweep() == 1
+    assert [one.id for one in await rows(ledger)] == [dead.id]
+    clock.us += TTL_US
+    assert await sweeper.sweep() == 1  # no more grace than that
 
 
 async def test_a_hold_with_a_torn_entry_is_quarantined_and_freed(
