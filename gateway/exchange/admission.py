@@ -17,6 +17,7 @@ from gateway.exchange.routing import Candidate, Canonical, Routes
 from gateway.identity import sigv4
 from gateway.identity.claim import Claim
 from gateway.identity.keys import KEY_PREFIX
+from gateway.identity.misplaced import bears_no_credential
 from gateway.identity.presented import Presented, presented
 from gateway.identity.principal import Principal
 from gateway.kernel.errors import (
@@ -257,7 +258,10 @@ class Admission:
         return options[0] if len(options) == 1 else admitted.among(options)
 
     def principal(self, provider: Provider, inbound: Inbound, at_us: int) -> Principal:
-        """Who is calling: a bearer key, or a verified SigV4 signature."""
+        """Who is calling: a bearer key, a verified SigV4 signature, or both of one key."""
+        if inbound.query:  # it goes to the provider as it came
+            bears_no_credential(inbound.query)
+            sigv4.refuse_presigned(inbound.query)
         principal, signed = self._claimed(inbound.told(_shown), inbound.headers, at_us)
         if signed is not None:
             credential, secret = signed
@@ -283,12 +287,17 @@ class Admission:
     def _claimed(
         self, shown: Presented, headers: Headers, at_us: int
     ) -> tuple[Principal, tuple[sigv4.Credential, str] | None]:
-        if shown.key is not None:
-            return self._keys.by_key(shown.key, at_us), None
+        bearer = None if shown.key is None else self._keys.by_key(shown.key, at_us)
+        if bearer is not None and not shown.signed:
+            return bearer, None
         credential = sigv4.parse_authorization(headers)
         if credential is None:
             raise Unauthenticated("the Authorization header is neither a gateway key nor SigV4")
         principal, secret = self._keys.by_access_key_id(credential.access_key_id, at_us)
+        if bearer is not None and bearer.key_id != principal.key_id:
+            raise Unauthenticated(
+                "a gateway key was presented beside the signature of another one: send one of them"
+            )
         return principal, (credential, secret)
 
     @staticmethod

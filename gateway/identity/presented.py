@@ -4,12 +4,15 @@ from typing import Final
 
 import msgspec
 
+from gateway.identity.keys import ACCESS_KEY_ID_PREFIX
 from gateway.kernel.errors import Unauthenticated
 from gateway.wire.messages import Headers
 
 _AUTHORIZATION: Final = b"authorization"
 _CARRIERS: Final = frozenset({_AUTHORIZATION, b"api-key", b"x-api-key", b"x-goog-api-key"})
 _SIGV4: Final = b"AWS4-HMAC-SHA256"
+# In a signature that is made with a pair of ours.
+_OUR_PAIR: Final = b"Credential=" + ACCESS_KEY_ID_PREFIX.encode()
 _CURE: Final = (
     "send a gateway key (wb_…) as 'Authorization: Bearer', 'api-key', 'x-api-key' or 'x-goog-api-key', "
     "or sign with a gateway-issued AWS access key"
@@ -17,7 +20,10 @@ _CURE: Final = (
 
 
 class Presented(msgspec.Struct, frozen=True, gc=False):
-    """``key`` is a bearer key as sent; ``signed`` says that a SigV4 signature is to be verified instead."""
+    """``key`` is a bearer key as sent; ``signed``: a SigV4 signature is to be verified.
+
+    Where both are there, both have to stand for the same principal.
+    """
 
     key: str | None = None
     signed: bool = False
@@ -26,8 +32,8 @@ class Presented(msgspec.Struct, frozen=True, gc=False):
 def presented(headers: Headers, prefix: str) -> Presented:
     """Find the client's credential. SDKs may send two headers with the same key; two different keys are refused.
 
-    ``prefix`` is the gateway's key prefix: a foreign token beside a gateway key is ignored (and stripped later).
-    Raises Unauthenticated where there is none, or more than one gateway key.
+    ``prefix`` is the gateway's key prefix: a foreign token or signature beside a gateway key is ignored (and stripped
+    later). Raises Unauthenticated where there is none, or more than one gateway key.
     """
     carrying = [header for header in headers if header[0] in _CARRIERS]
     if len(carrying) == 1 and (only := _key(*carrying[0])) is not None:
@@ -37,7 +43,7 @@ def presented(headers: Headers, prefix: str) -> Presented:
     if len(ours) > 1:
         raise Unauthenticated("two different gateway keys were presented: send one")
     if ours:
-        return Presented(key=ours.pop())
+        return Presented(key=ours.pop(), signed=any(_OUR_PAIR in value for _, value in carrying))
     if any(name == _AUTHORIZATION and value.startswith(_SIGV4) for name, value in carrying):
         return Presented(signed=True)
     if candidates:

@@ -122,8 +122,7 @@ def verify(
             f"sign for {' or '.join(sorted(services))}" if services else "send a gateway key here"
         )
         raise BadSignature(f"the request is signed for service {credential.service!r}: {cure}")
-    if _PRESIGNED.search(inbound.query):
-        raise BadSignature("presigned URLs are refused: sign the Authorization header")
+    refuse_presigned(inbound.query)
     _refuse_unsigned(inbound.headers, credential.signed_headers, must_sign)
     timestamp = _timestamp(inbound.headers, credential.day, now_us, skew_us)
     canonical = _canonical(
@@ -139,6 +138,12 @@ def verify(
             "the signature does not match: check the secret access key, and that no proxy in between "
             "rewrites Host, path, Accept-Encoding or Content-Length"
         )
+
+
+def refuse_presigned(query: bytes) -> None:
+    """Raises BadSignature on a query that is one of a presigned URL."""
+    if _PRESIGNED.search(query):
+        raise BadSignature("presigned URLs are refused: sign the Authorization header")
 
 
 def _signed_names(raw: bytes) -> tuple[bytes, ...]:

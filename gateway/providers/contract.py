@@ -207,8 +207,9 @@ def find(routes: Sequence[Route], method: str, path: bytes) -> tuple[Route, re.M
         found = route.pattern.fullmatch(path)
         if found is not None and method in route.methods.split():
             if route.refusal:
+                verb = "do" if route.operation.endswith("s") else "does"
                 raise OperationRefused(
-                    f"{route.operation} does not pass this gateway: {route.refusal}"
+                    f"{route.operation} {verb} not pass this gateway: {route.refusal}"
                 )
             return route, found
     return None

@@ -48,6 +48,7 @@ _PUBLISHED: Final = _VERSION + _PLACE + rb"/publishers/google/models/" + _NAME_I
 _GEMINI_MODEL: Final = _VERSION + rb"/models/" + _NAME_IN_PATH
 _ENDPOINT: Final = _VERSION + _PLACE + rb"/endpoints/(?P<model>[0-9A-Za-z_-]+)"
 _OPENAPI: Final = _VERSION + _PLACE + rb"/endpoints/openapi"
+_NO_PATH: Final = re.compile(rb"(?:" + _VERSION + rb")?/?")
 _PROJECT_PART: Final = re.compile(rb"/projects/[^/]+/locations/([^/]+)/")
 
 # Google's system parameters can take the usage out of an answer (fields, callback, alt=proto), bring a key, name
@@ -176,7 +177,7 @@ class Google:
 
     def recognise(self, inbound: Inbound) -> Call:
         path = inbound.raw_path[len(_MOUNT) :]
-        if path in (b"", b"/"):
+        if _NO_PATH.fullmatch(path):
             raise MissingPath(_MISSING)
         parameters = _parameters(inbound.query) if inbound.query else ()
         _refuse_key_in_url(parameters)

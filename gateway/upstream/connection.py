@@ -22,6 +22,8 @@ Origin: TypeAlias = tuple[bytes, bytes, int]
 HEAD_BYTES_MAX: Final = 64 * 1024
 HEAD_FIELDS_MAX: Final = 200
 INFORMATIONAL_MAX: Final = 8
+# RFC 9110 section 15: there is no class beyond, and no server that would pass it on.
+STATUS_MAX: Final = 599
 # Above this, reading pauses and the provider's TCP window closes: what bounds a stalled client's memory.
 BUFFER_BYTES_HIGH: Final = 256 * 1024
 
@@ -328,6 +330,8 @@ class Connection(asyncio.Protocol):
             if self._informational > INFORMATIONAL_MAX:
                 self._refuse("too many informational responses")
             return
+        if status > STATUS_MAX:
+            self._refuse(f"unusable status {status}")
         if self._unheard or not self.sent:
             self._weigh_early(status)
         self.status = status

@@ -16,6 +16,7 @@ from gateway.kernel.errors import BadRequest, UpstreamFailed, UpstreamUnreachabl
 from gateway.kernel.remembered import remembered, whole
 from gateway.providers.contract import Target, Upstream
 from gateway.upstream.addresses import Address, Addresses
+from gateway.upstream.connection import STATUS_MAX
 from gateway.upstream.connections import Statistics
 from gateway.upstream.credentials import Credential, Outbound
 from gateway.upstream.deadlines import Deadlines
@@ -181,6 +182,9 @@ class UpstreamPool:
             leaving()  # it will not say
         with wall:
             response = await transport.handle_async_request(request)
+            if response.status_code > STATUS_MAX:
+                await response.aclose()
+                raise httpx.RemoteProtocolError(f"unusable status {response.status_code}")
         assert isinstance(response.stream, httpx.AsyncByteStream)
         head = Head(response.status_code, tuple(response.headers.raw))
         return UpstreamResponse(head, response.stream, wall)

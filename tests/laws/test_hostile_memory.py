@@ -55,6 +55,9 @@ Hostile = Callable[[int, int], tuple[object, ...]]
 HOSTILE: Final[dict[str, Hostile]] = {
     "gateway.edge.cycle._shape": lambda n, size: (tuple([name for name, _ in fields(n, size)]),),
     "gateway.edge.passing._plan": lambda n, size: (tuple([name for name, _ in fields(n, size)]),),
+    "gateway.identity.misplaced.bears_no_credential": lambda n, size: (
+        text(n, 8) + b"".join([b"&%05d" % at for at in range(size // 6)]),
+    ),
     "gateway.identity.sigv4._canonical_path": lambda n, size: (b"/\x80" + text(n, size),),
     "gateway.identity.sigv4._claimed": lambda n, size: (
         b"AWS4-HMAC-SHA256 Credential=WBAK%06d/20260101/r/s/aws4_request, SignedHeaders=host;%bx-amz-date, "
