@@ -1,6 +1,7 @@
-"""Counters and gauges in memory, read as samples. To add one: a line in ``METRICS`` and a call."""
+"""Counters, gauges and histograms in memory, read as samples. To add one: a line in ``METRICS`` and a call."""
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from gateway.telemetry.exposition import Labels, Sample, exposition
@@ -26,6 +27,14 @@ METRICS: Final = {
         "Input tokens of answers with reported usage, by provider, and by whom: reported or counted.",
     ),
     "weighbridge_net_pico_usd_total": ("counter", "Net charges booked, in pico-USD, by provider."),
+    "weighbridge_request_duration_seconds": (
+        "histogram",
+        "From a request's arrival until its entry is settled, by outcome and provider.",
+    ),
+    "weighbridge_first_byte_seconds": (
+        "histogram",
+        "From a request's arrival until the first byte of its answer, by outcome and provider.",
+    ),
     "weighbridge_budget_alerts_total": ("counter", "Alerts of budgets raised, by kind."),
     "weighbridge_attempts_total": (
         "counter",
@@ -63,6 +72,13 @@ METRICS: Final = {
     ),
 }
 
+# Milliseconds, since rows have them in whole ones; the last is the longest that an answer may take to begin.
+BOUNDS_MS: Final = (
+    *(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000),
+    *(30_000, 60_000, 120_000, 300_000, 600_000),
+)
+_LE: Final = (*(f"{bound / 1000:g}" for bound in BOUNDS_MS), "+Inf")
+
 
 class Figure:
     """One counter under one set of labels. Who counts often keeps it, and adds to ``value``."""
@@ -73,11 +89,36 @@ class Figure:
         self.value = 0
 
 
+class Histogram:
+    """Times under one set of labels, by bucket; whole milliseconds, so that the sum is exact."""
+
+    __slots__ = ("_counts", "_sum_ms")
+
+    def __init__(self) -> None:
+        self._counts = [0] * len(_LE)
+        self._sum_ms = 0
+
+    def add(self, ms: int) -> None:
+        """Count a time. On the hot path."""
+        self._counts[bisect_left(BOUNDS_MS, ms)] += 1
+        self._sum_ms += ms
+
+    def samples(self, name: str, labels: Labels) -> Iterator[Sample]:
+        """Cumulative buckets, sum and count, in seconds."""
+        count = 0
+        for le, within in zip(_LE, self._counts, strict=True):
+            count += within
+            yield Sample(name, "_bucket", (*labels, ("le", le)), str(count))
+        yield Sample(name, "_sum", labels, f"{self._sum_ms // 1000}.{self._sum_ms % 1000:03d}")
+        yield Sample(name, "_count", labels, str(count))
+
+
 class Metrics:
     """A process's figures. Labels are small closed sets; no user, team or model ever becomes one."""
 
     def __init__(self) -> None:
         self._counters: dict[tuple[str, Labels], Figure] = {}
+        self._histograms: dict[tuple[str, Labels], Histogram] = {}
         self._gauges: dict[str, Callable[[], int]] = {}
 
     def add(self, name: str, labels: Labels = (), amount: int = 1) -> None:
@@ -93,6 +134,11 @@ class Metrics:
             found = self._counters[key] = Figure()
         return found
 
+    def histogram(self, name: str, labels: Labels) -> Histogram:
+        """A histogram to be kept; it is shown from now on. Its name must be registered."""
+        assert name in METRICS, name
+        return self._histograms.setdefault((name, labels), Histogram())
+
     def gauge(self, name: str, read: Callable[[], int]) -> None:
         """Register where a gauge is read from."""
         assert name in METRICS, name
@@ -105,6 +151,8 @@ class Metrics:
         ]
         for name, labels in sorted(self._counters):
             found.append(Sample(name, "", labels, str(self._counters[name, labels].value)))
+        for name, labels in sorted(self._histograms):
+            found += self._histograms[name, labels].samples(name, labels)
         return found
 
     def render(self) -> str:

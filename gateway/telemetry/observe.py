@@ -5,6 +5,7 @@ Log fields are an allow-list: no header, no body, no key ever reaches a line.
 
 import logging
 import sys
+from typing import TypeAlias
 
 import msgspec
 
@@ -14,9 +15,13 @@ from gateway.quota.alert import Alert
 from gateway.quota.budget import Budget
 from gateway.quota.demand import limit_at
 from gateway.quota.form import amount_text
-from gateway.telemetry.metrics import Figure, Metrics
+from gateway.telemetry.metrics import Figure, Histogram, Metrics
 
 _LOGGER = logging.getLogger("weighbridge")
+
+
+_Settled: TypeAlias = tuple[Figure, Figure, Histogram, Histogram]
+"""What every settled entry of its kind adds to: entries, net, time in all and until the first byte."""
 
 
 class Telemetry:
@@ -26,35 +31,41 @@ class Telemetry:
         self.metrics = metrics
         self._clock = clock
         # Kept once they are counted in: what is settled is settled on every request. Labels are small closed sets.
-        self._entries: dict[tuple[str, str, str], Figure] = {}
-        self._net: dict[str, Figure] = {}
+        self._kinds: dict[tuple[str, str, str], _Settled] = {}
         self._inputs: dict[str, tuple[Figure, Figure]] = {}
 
     def settled(self, entry: Entry) -> None:
         """Count an entry; say so where it has no whole price or is flagged."""
-        provider = entry.provider
-        kind = (str(entry.outcome), entry.provenance, provider)
-        entries = self._entries.get(kind)
-        if entries is None:
-            labels = tuple(zip(("outcome", "provenance", "provider"), kind, strict=True))
-            entries = self.metrics.counter("weighbridge_entries_total", labels)
-            self._entries[kind] = entries
+        kind = (str(entry.outcome), entry.provenance, entry.provider)
+        figures = self._kinds.get(kind)
+        if figures is None:
+            figures = self._kinds[kind] = self._figures(*kind)
+        entries, net, durations, first_bytes = figures
         entries.value += 1
-        if entry.net_pico is None:
-            self.metrics.add(
-                "weighbridge_unpriced_entries_total", (("status", entry.price_status),)
-            )
+        if (net_pico := entry.net_pico) is None:
+            labels = (("status", entry.price_status),)
+            self.metrics.add("weighbridge_unpriced_entries_total", labels)
         else:
-            net = self._net.get(provider)
-            if net is None:
-                labels = (("provider", provider),)
-                net = self.metrics.counter("weighbridge_net_pico_usd_total", labels)
-                self._net[provider] = net
-            net.value += entry.net_pico
+            net.value += net_pico
+        if (ms := entry.total_ms) is not None:
+            durations.add(ms)
+        if (ms := entry.first_byte_ms) is not None:
+            first_bytes.add(ms)
         if entry.counted_input and entry.provenance == "reported":
             self._compare(entry, entry.counted_input)
         if entry.flags:
             self._flagged(entry)
+
+    def _figures(self, outcome: str, provenance: str, provider: str) -> _Settled:
+        metrics, ended = self.metrics, ("outcome", outcome)
+        whole = (ended, ("provenance", provenance), ("provider", provider))
+        timed = (ended, ("provider", provider))
+        return (
+            metrics.counter("weighbridge_entries_total", whole),
+            metrics.counter("weighbridge_net_pico_usd_total", (("provider", provider),)),
+            metrics.histogram("weighbridge_request_duration_seconds", timed),
+            metrics.histogram("weighbridge_first_byte_seconds", timed),
+        )
 
     def _compare(self, entry: Entry, counted: int) -> None:
         """Reported against counted input: the quotient of both counters is the drift watch's ratio."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import select
 import socket
 import stat
 import time
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.telemetry.metrics import Metrics
@@ -188,21 +190,26 @@ async def test_a_sibling_that_answers_badly_costs_a_bounded_time_and_spoils_noth
         bad.close()
     assert shown(text) == {"0": 1, "1": 20}
     assert b"tomorrow" not in text
-    assert seconds < PATIENCE_S + 1
+    assert seconds < PATIENCE_S + 3
     assert [step for step, _kind in one.told.failures] == ["scrape"] * is_failure
 
 
 async def test_a_slow_asker_holds_a_worker_for_a_bounded_time(folder: Path) -> None:
     one = Worker(folder, 1)
-    for number in range(20_000):
+    for number in range(10_000):
         one.metrics.add(REFUSALS, (("code", f"c{number}"), ("provider", "one")))
+    whole = len(msgspec.json.encode(one.metrics.samples()))
     async with one.siblings.open():
         with socket.socket(socket.AF_UNIX) as asker:
             asker.connect(str(folder / "0.sock"))
-            await asyncio.sleep(PATIENCE_S + 0.5)
-            asker.settimeout(5)
+            ended = select.poll()
+            ended.register(asker, 0)  # nothing but its end
+            began = time.monotonic()
+            while not ended.poll(0):
+                assert time.monotonic() < began + 30
+                await asyncio.sleep(0.05)
             got = 0
             with suppress(ConnectionError):
-                while part := await asyncio.to_thread(asker.recv, 1 << 16):
+                while part := asker.recv(1 << 16):
                     got += len(part)
-    assert 0 < got < BYTES_MAX
+    assert 0 < got < whole
