@@ -297,7 +297,7 @@ def test_what_cannot_be_metered_is_refused_with_a_reason(
         "files": lambda: client.files.get(name="files/1"),
         "batches": lambda: client.batches.get(name="batches/1"),
     }
-    with pytest.raises(errors.ClientError, match="(does|do) not pass this gateway") as caught:
+    with pytest.raises(errors.ClientError, match=r"(does|do) not pass this gateway") as caught:
         calls[cached]()
     assert (caught.value.code, caught.value.status) == (403, "PERMISSION_DENIED")
     weighing.nothing_booked()

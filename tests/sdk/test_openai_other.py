@@ -209,6 +209,6 @@ def test_what_cannot_be_metered_is_refused_with_a_reason(
         "fine_tuning": lambda: indexer.fine_tuning.jobs.create(model="m", training_file="f"),
         "realtime": indexer.realtime.client_secrets.create,
     }
-    with pytest.raises(openai.PermissionDeniedError, match="(does|do) not pass this gateway"):
+    with pytest.raises(openai.PermissionDeniedError, match=r"(does|do) not pass this gateway"):
         calls[endpoint]()
     weighing.nothing_booked()
