@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from gateway.config import Config
@@ -64,7 +64,7 @@ async def probe_credential(config: Config, upstream: Upstream) -> None:
 def master_secret(config: Config) -> bytes:
     """What keys derive from: configured, or made once in the folder (mode 0600).
 
-    Raises ConfigurationError where it is too short to be a secret.
+    Raises ConfigurationError where it is too short to be a secret, or the folder cannot take it.
     """
     if config.secrets.master:
         found = config.secrets.master.encode()
@@ -75,15 +75,17 @@ def master_secret(config: Config) -> bytes:
                 )
             )
         return found
+    prepare_folder(config)
     path = config.folder() / "master.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+        with suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_urlsafe(48).encode())
         return path.read_bytes().strip()
-    with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_urlsafe(48).encode())
-    return path.read_bytes().strip()
+    except OSError as error:
+        problem = f"storage.folder: {path}: {error.strerror}; expected a writable folder"
+        raise ConfigurationError((problem,)) from error
 
 
 @asynccontextmanager

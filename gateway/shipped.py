@@ -11,7 +11,7 @@ from gateway.config import Config, load
 from gateway.exchange.routing import Routes
 from gateway.kernel.errors import ConfigurationError
 from gateway.metering import vocabulary
-from gateway.metering.count import Counter, Vocabulary
+from gateway.metering.count import Counter, Vocabulary, VocabularyDamaged
 from gateway.pricing.book import Book
 from gateway.pricing.ceilings import Ceilings
 from gateway.pricing.load import Listing, read
@@ -41,10 +41,15 @@ def provider_named(name: str) -> Provider:
 
 
 def counter() -> Counter:
-    """tiktoken with the shipped vocabulary; about half a second. Raises VocabularyDamaged."""
+    """tiktoken with the shipped vocabulary; about half a second. Raises ConfigurationError where it is not whole."""
     folder = resources.files(vocabulary)
-    files = {name: (folder / file).read_bytes() for name, file in vocabulary.FILES.items()}
-    return Counter(Vocabulary.from_bytes(files))
+    paths = {name: folder / file for name, file in vocabulary.FILES.items()}
+    files = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+    try:
+        return Counter(Vocabulary.from_bytes(files))
+    except VocabularyDamaged as error:
+        problem = f"{paths[error.name]}: {error}"
+        raise ConfigurationError((problem,)) from error
 
 
 def ceilings() -> Ceilings:

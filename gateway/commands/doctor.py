@@ -23,7 +23,6 @@ from gateway.commands.valkey_health import valkey_health
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import ConfigurationError, GatewayError, Unavailable
-from gateway.metering.count import VocabularyDamaged
 from gateway.pricing.lint import lint
 from gateway.providers import installed
 from gateway.storage.ledger import Ledger
@@ -139,7 +138,8 @@ def _database(configured: Config) -> list[Finding]:
             ]
         waiting, strays, overdue = asyncio.run(_waiting(configured))
     except Unavailable as error:
-        return [Finding("database", "fail", error.message, "start it, or mend storage.url")]
+        found, _, cure = error.message.partition("; ")
+        return [Finding("database", "fail", found, cure or "see storage.url")]
     findings = [Finding("database", "ok", f"revision {revision}")]
     if waiting:
         findings.append(
@@ -218,7 +218,7 @@ def _vocabulary(configured: Config) -> list[Finding]:
     started = time.perf_counter()
     try:
         shipped.counter()
-    except VocabularyDamaged as error:
+    except ConfigurationError as error:
         return [Finding("vocabulary", "fail", str(error), "install the package again")]
     return [
         Finding(

@@ -23,8 +23,7 @@ def emit(record: Mapping[str, object]) -> None:
 
 def stop(message: str) -> NoReturn:
     """Say what is wrong and how to mend it; end with status 2."""
-    ERRORS.print(f"[bold red]✗[/] {escape(message)}", highlight=False)
-    raise SystemExit(2)
+    stop_all((message,))
 
 
 def table(title: str, columns: Iterable[tuple[str, str]]) -> Table:
@@ -67,6 +66,11 @@ def shown_usd(pico: int | None, places: int = 6) -> str:
 
 def stop_all(problems: Iterable[str]) -> NoReturn:
     """Say everything that is wrong; end with status 2."""
-    for problem in problems:
-        ERRORS.print(f"[bold red]✗[/] {escape(problem)}", highlight=False)
+    complain(problems)
     raise SystemExit(2)
+
+
+def complain(problems: Iterable[str]) -> None:
+    """Say everything that is wrong, each on a line of its own, and go on."""
+    for problem in problems:
+        ERRORS.print(f"[bold red]✗[/] {escape(problem)}", highlight=False, soft_wrap=True)

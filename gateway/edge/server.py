@@ -3,9 +3,12 @@
 To serve another listener (control plane, probes) call ``server_config`` again with its app and port.
 """
 
+import logging
 import socket
+import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 import uvicorn
@@ -37,6 +40,78 @@ class Tls(msgspec.Struct, frozen=True):
 
     certificate: Path
     key: Path
+
+
+def tls_problem(tls: Tls) -> str | None:
+    """What is wrong with a certificate and its key, in one sentence with the cure; None: they can serve."""
+    for key, path in (("tls_certificate", tls.certificate), ("tls_key", tls.key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            return f"server.{key}: {path}: {error.strerror}; expected a PEM file that can be read"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, _unasked)
+    except (ssl.SSLError, ValueError):
+        return (
+            f"server.tls_certificate, server.tls_key: {tls.certificate} and {tls.key} do not serve together; "
+            "expected a certificate and its own key, both PEM, the key without a passphrase"
+        )
+    return None
+
+
+def _unasked() -> NoReturn:
+    raise ValueError("a passphrase would be asked for on a terminal that nobody watches")
+
+
+class _Starting:
+    """The app, with what stopped its start kept for who started it: uvicorn would log it and go."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.failure: BaseException | None = None
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        if scope["type"] == "lifespan":
+            return self._lifespan(scope, receive, send)
+        return self._app(scope, receive, send)
+
+    async def _lifespan(self, scope: Any, receive: Any, send: Any) -> None:
+        started = False
+
+        async def told(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, told)
+        except Exception as error:
+            if started:
+                raise
+            self.failure = error
+            await send({"type": "lifespan.startup.failed", "message": ""})
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, but what stops a start is raised by ``run`` as it is, and ``listens`` is called once it serves."""
+
+    def __init__(self, config: uvicorn.Config, listens: Callable[[], None]) -> None:
+        self._starting = _Starting(config.app)  # type: ignore[arg-type]  # server_config gave it an app, not a name
+        config.app = self._starting
+        super().__init__(config)
+        self._listens = listens
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, then listen. Raises what stopped it."""
+        said = logging.getLogger("uvicorn.error")
+        said.disabled = True  # of a failed start it knows only that
+        try:
+            await super().startup(sockets)
+        except SystemExit as ended:
+            raise self._starting.failure or ended from None
+        finally:
+            said.disabled = False
+        self._listens()
 
 
 def server_config(

@@ -39,6 +39,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = driver_url(url)
+        self._file = sqlite_path(self._url)
         self.engine: AsyncEngine = _engine(self._url)
         # SQLite has one writer: queue here, in order, instead of spinning on its busy handler.
         self._writer = asyncio.Lock()
@@ -51,7 +52,7 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that writes, committed on leaving. Raises StoreUnavailable, RowRefused."""
-        with translated():
+        with translated(self._file):
             if self.is_postgres:
                 async with self.engine.begin() as connection:
                     yield connection
@@ -64,14 +65,14 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to read from. Raises StoreUnavailable."""
-        with translated():
+        with translated(self._file):
             async with self.engine.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose queries all see one state of the database. Raises StoreUnavailable."""
-        with translated():
+        with translated(self._file):
             async with self.engine.connect() as connection:
                 if self.is_postgres:
                     await connection.execution_options(isolation_level="REPEATABLE READ")
@@ -80,7 +81,7 @@ class Database:
     @asynccontextmanager
     async def raw(self) -> AsyncIterator[Any]:
         """Postgres only: asyncpg's own connection in a transaction, for the flush. Raises as ``write``."""
-        with translated():
+        with translated(self._file):
             async with self.engine.connect() as connection:
                 pooled = await connection.get_raw_connection()
                 driver = pooled.driver_connection
@@ -101,7 +102,7 @@ class Database:
         ``steps`` never waits: every statement by itself would cost several switches of threads. Cancelled, the
         transaction goes on to its end all the same. Raises as ``write``.
         """
-        with translated():
+        with translated(self._file):
             async with self._writer, self.engine.connect() as connection:
                 pooled = await connection.get_raw_connection()
                 driver: Any = pooled.driver_connection

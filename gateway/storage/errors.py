@@ -6,6 +6,7 @@ To map a further foreign error: a line in ``_is_refusal`` or ``_unavailable``.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -29,6 +30,10 @@ class RowRefused(GatewayError):
 # Data exceptions, integrity violations, and our own guards (append-only).
 _REFUSALS: Final = frozenset({"22", "23", "WB"})
 _NOT_GRANTED: Final = "42501"
+_DAMAGED: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
+_NO_DATABASE: Final = "3D000"
+_NOT_LET_IN: Final = "28"
+_AWAY: Final = ("08", "57P")  # the server is going, coming or gone
 _FOREIGN: Final = (
     sqlalchemy.exc.SQLAlchemyError,
     asyncpg.PostgresError,
@@ -42,15 +47,18 @@ _FOREIGN: Final = (
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise StoreUnavailable or RowRefused instead of what the drivers raise; other errors pass."""
+def translated(file: Path | None = None) -> Iterator[None]:
+    """Raise StoreUnavailable or RowRefused instead of what the drivers raise; other errors pass.
+
+    ``file``: SQLite's, so that one that is damaged is named.
+    """
     try:
         yield
     except _FOREIGN as error:
         cause = _cause(error)
         if _is_refusal(cause):
             raise RowRefused(f"the database refuses a row: {_reason(cause)}") from error
-        raise _unavailable(cause) from error
+        raise _unavailable(cause, file) from error
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -72,13 +80,30 @@ def _is_refusal(cause: BaseException) -> bool:
     return isinstance(cause, refusals)
 
 
-def _unavailable(cause: BaseException) -> StoreUnavailable:
+def _unavailable(cause: BaseException, file: Path | None) -> StoreUnavailable:
     reason = _reason(cause)
+    if _DAMAGED & {getattr(cause, "sqlite_errorname", "")}:
+        cure = "put its backup in its place, or move it away to begin anew"
+        return StoreUnavailable(
+            f"{file or 'the database'} is no sound SQLite database: {cause}; {cure}"
+        )
     if _sqlstate(cause) == _NOT_GRANTED:
         return StoreUnavailable("the role may not do this: run `weighbridge migrate --role NAME`")
     if _sqlstate(cause).startswith("42") or "no such table" in reason or "no such column" in reason:
         return StoreUnavailable("the schema is missing or too old: run `weighbridge migrate`")
-    return StoreUnavailable(f"the database cannot be used now: {reason}")
+    cure = _cure(cause)
+    return StoreUnavailable(f"the database cannot be used now: {reason}{cure and '; '}{cure}")
+
+
+def _cure(cause: BaseException) -> str:
+    state = _sqlstate(cause)
+    if state == _NO_DATABASE:
+        return "make it, or mend storage.url"
+    if state.startswith(_NOT_LET_IN):
+        return "mend the user or the password of storage.url"
+    if isinstance(cause, OSError) or state.startswith(_AWAY):
+        return "start it, or mend storage.url"
+    return ""
 
 
 def _reason(cause: BaseException) -> str:

@@ -156,8 +156,11 @@ def test_native_timeouts_stay_in_the_one_file_that_shields_them() -> None:
     assert [name for name, text in modules().items() if "httpx.AsyncClient(" in text] == []
 
 
-# The connection's edge, the job loop, the demo's foreign SDKs: each re-raises or records a named outcome.
-SUPERVISED = {"edge/proxy.py", "jobs/supervise.py", "commands/demo/clients.py"}
+# The connection's edge, the start of the app, the job loop, the doctor's checks, the demo's foreign SDKs: each
+# re-raises or records a named outcome.
+SUPERVISED = {
+    "edge/proxy.py", "edge/server.py", "jobs/supervise.py", "commands/doctor.py", "commands/demo/clients.py",
+}  # fmt: skip
 
 
 def test_broad_excepts_are_in_the_supervised_places_only() -> None:
