@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
-from gateway.reporting.drift import MILLION, RECENT, SIGNALS, Drift, Watch
+from gateway.reporting.drift import DRIFT_PPM_MAX, MILLION, RECENT, SIGNALS, Drift, Watch
 
 
 def row(counted: int = 1000, reported: int = 1000, output: int = 10, **changes: Any) -> Entry:
@@ -118,3 +118,82 @@ def test_the_recent_ratio_lies_between_the_least_and_the_greatest(
     recent = made.recent_ppm()
     assert recent is not None
     assert min(ratios) * 0.999 - 2 <= recent <= max(ratios) * 1.001 + 2
+
+
+def test_alarms_begin_beyond_five_percent_to_the_part_per_million() -> None:
+    made = watch(row())
+    made.compared = 2 * RECENT
+    for off, is_told in ((DRIFT_PPM_MAX, False), (DRIFT_PPM_MAX + 1, True)):
+        for sign in (1, -1):
+            made.counted = made.reported = made._recent_counted = MILLION
+            made._recent_reported = MILLION + sign * off
+            assert made.drift_ppm() == sign * off
+            assert signals(made) == (["ratio_drift"] if is_told else [])
+    assert next(made.alarms()) == (
+        "ratio_drift", RECENT, "recent answers report -5.0 % against what was counted before",
+        "a new tokenizer, a hidden preamble or a new bill: compare usage_raw of old and new rows",
+    )  # fmt: skip
+
+
+def test_the_recent_ratio_moves_by_a_hundredth_of_each_answer() -> None:
+    made = watch(row(1000, 1000))
+    assert made.recent_ppm() == MILLION
+    made.add(row(1000, 2000))
+    # 1000 and 990 + 2000, of a hundredth each: the newest weighs a hundredth more than the one before.
+    assert made.recent_ppm() == pytest.approx((990 + 2000) * MILLION / (990 + 1000), abs=2)
+    assert (made.ratio_ppm(), made.compared) == (1_500_000, 2)
+
+
+def test_nothing_that_was_not_counted_or_not_reported_is_compared() -> None:
+    assert watch(row(0, 1000)).compared == 0
+    silent = row(1000, 0, lines=())
+    assert (watch(silent).compared, watch(silent).ratio_ppm(), watch(silent).recent_ppm()) == (0, None, None)  # fmt: skip
+    assert watch(row(1, 1, lines=(Line("input_text", 1, "p", 1, 1),))).compared == 1
+
+
+def test_a_miss_of_an_exact_count_is_of_either_side_and_an_estimate_has_none() -> None:
+    for reported, off in ((1_000, 0), (1_003, 0), (1_021, 1), (979, 1), (981, 0), (980, 1)):
+        made = watch(row(1000, reported, count_confidence="exact"))
+        assert (made.exact, made.exact_off) == (1, off), reported
+    for reported, off in ((7, 0), (13, 0), (14, 1), (6, 1)):
+        assert watch(row(10, reported, count_confidence="exact")).exact_off == off, reported
+    for confidence in ("estimate", "formula", None):
+        assert watch(row(1000, 9000, count_confidence=confidence)).exact == 0
+
+
+def test_misses_are_told_from_fifty_exact_counts_and_beyond_five_in_a_hundred_on() -> None:
+    def told(exact: int, off: int) -> list[str]:
+        good = [row(1000, 1000, count_confidence="exact")] * (exact - off)
+        return [one.found for one in watch(*good, *[row(1000, 1100, count_confidence="exact")] * off).alarms()]  # fmt: skip
+
+    assert told(100, 5) == []
+    assert told(100, 6) == ["6 of 100 exact counts are off by more than 2 %"]
+    assert told(49, 9) == []
+    (said,) = watch(*[row(1000, 1100, count_confidence="exact")] * 50).alarms()
+    assert said == ("exact_off", 50, "50 of 50 exact counts are off by more than 2 %", "the provider counts in a new way")  # fmt: skip
+
+
+def test_silent_answers_are_counted_and_said() -> None:
+    silent = row(output=0, counted_output=1)
+    (alarm,) = watch(silent, silent, row(output=1, counted_output=5), row(output=0, counted_output=None)).alarms()  # fmt: skip
+    assert alarm == (
+        "silent_output", 2, "2 answers have text and report no output", "they are charged as reported: ask the provider",
+    )  # fmt: skip
+    (flagged,) = watch(row(flags=("unbalanced",)), row(), row()).alarms()
+    assert flagged == (
+        "unbalanced", 1, "classes do not sum to the provider's total: 33.3 % of rows",
+        "the provider reports something new: compare usage_raw with lines",
+    )  # fmt: skip
+    assert [one.signal for one in watch(row(flags=tuple(SIGNALS)), silent).alarms()] == ["silent_output", *SIGNALS]  # fmt: skip
+
+
+def test_a_correction_is_no_row_and_a_flag_nobody_watches_no_signal() -> None:
+    made = watch(row(kind=EntryKind.REPRICE), row(flags=("stream", "failed_over")), row(outcome=Outcome.ERROR, flags=("unbalanced",)))  # fmt: skip
+    assert (made.rows, made.compared, dict(made.flagged)) == (2, 1, {"unbalanced": 1})
+
+
+def test_of_a_model_that_reported_nothing_at_all_no_drift_is_told() -> None:
+    made = watch()
+    made.compared, made.counted, made.reported = 2 * RECENT, 10**9, 1
+    made._recent_counted = made._recent_reported = 5
+    assert (made.ratio_ppm(), made.drift_ppm()) == (0, None)

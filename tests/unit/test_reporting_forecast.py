@@ -181,3 +181,23 @@ def test_negative_spend_has_a_range_around_it_too() -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.low < found.pico < found.high
+
+
+@given(series, st.dates(date(2026, 11, 2), date(2026, 11, 30)))
+def test_a_forecast_never_looks_at_what_it_forecasts(days: dict[date, int], today: date) -> None:
+    known = {day: pico for day, pico in days.items() if day < today}
+    tampered = {**known, **dict.fromkeys((today, date(2026, 11, 30)), 10**15)}
+    before = forecast({**known, date(2026, 8, 1): 1}, 202611, today)
+    assert forecast({**tampered, date(2026, 8, 1): 1}, 202611, today).pico == before.pico
+
+
+def test_a_steady_week_is_forecast_to_the_pico_dollar() -> None:
+    days = {
+        date(2026, 3, 1) + timedelta(days=n): (700 if n % 7 < 5 else 20) * DOLLAR
+        for n in range(275)
+    }
+    for day in (2, 7, 14, 21, 30):
+        found = forecast(days, 202611, date(2026, 11, day))
+        assert found.pico == spent(days, 202611, date(2026, 12, 1))
+        assert (found.low, found.high, found.error_ppm) == (found.pico, found.pico, 0)
+    assert forecast(days, 202611, date(2026, 12, 1)).low is None

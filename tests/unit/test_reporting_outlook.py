@@ -1,16 +1,10 @@
-"""Laws of the outlook: parts sum, forecasts are linear and no worse than said, causes are named, savings may be negative."""
+"""Laws of the outlook: parts sum to the whole, savings may be negative, percentiles are of attempts."""
 
-import random
-from datetime import date, timedelta
-
-import pytest
 from hypothesis import given, strategies as st
 
 from gateway.commands.spend.pictures import blocks, whole_dollars
-from gateway.reporting.anomalies import cause, unusual
-from gateway.reporting.forecast import forecast, month_end, month_start, spent
 from gateway.reporting.movers import movers
-from gateway.reporting.outlook import Cell, Hour, Speed, Totals, grouped, paces
+from gateway.reporting.outlook import Cell, Speed, Totals, grouped, paces
 
 DOLLAR = 10**12
 UNITS = (
@@ -37,11 +31,6 @@ cells = st.lists(
         st.integers(min_value=-(10**12), max_value=10**15),
     ),
     max_size=30,
-)
-series = st.dictionaries(
-    st.dates(date(2026, 8, 1), date(2026, 11, 30)),
-    st.integers(min_value=0, max_value=10**16),
-    max_size=120,
 )
 
 
@@ -71,104 +60,6 @@ def test_each_part_is_what_its_name_says() -> None:
     assert parts(base, dearer) == (0, 0, 500)
     assert parts(base, other) == (0, 2000, 0)
     assert parts([], base) == (4000, 0, 0)
-
-
-@given(series, st.dates(date(2026, 11, 2), date(2026, 11, 30)))
-def test_a_forecast_never_looks_at_what_it_forecasts(days: dict[date, int], today: date) -> None:
-    known = {day: pico for day, pico in days.items() if day < today}
-    tampered = {**known, **dict.fromkeys((today, date(2026, 11, 30)), 10**15)}
-    before = forecast({**known, date(2026, 8, 1): 1}, 202611, today)
-    assert forecast({**tampered, date(2026, 8, 1): 1}, 202611, today).pico == before.pico
-
-
-def test_a_steady_week_is_forecast_to_the_pico_dollar() -> None:
-    days = {
-        date(2026, 3, 1) + timedelta(days=n): (700 if n % 7 < 5 else 20) * DOLLAR
-        for n in range(275)
-    }
-    for day in (2, 7, 14, 21, 30):
-        found = forecast(days, 202611, date(2026, 11, day))
-        assert found.pico == spent(days, 202611, date(2026, 12, 1))
-        assert (found.low, found.high, found.error_ppm) == (found.pico, found.pico, 0)
-    assert forecast(days, 202611, date(2026, 12, 1)).low is None
-
-
-def simulated(seed: int) -> dict[date, int]:
-    """Fourteen months with a week, growth, holidays and a runaway day, as the method was chosen on."""
-    chance = random.Random(seed)
-    level, days = 300.0, {}
-    for n in range(425):
-        day = date(2025, 10, 1) + timedelta(days=n)
-        level *= 1 + chance.uniform(-0.004, 0.006)
-        usual = level * (1 if day.weekday() < 5 else 0.12) * chance.uniform(0.85, 1.15)
-        if chance.random() < 0.004:
-            usual *= 2.5
-        days[day] = int(usual * DOLLAR)
-    return days
-
-
-@pytest.mark.parametrize(("day", "bound"), [(7, 5), (14, 4), (21, 3)])
-def test_the_mean_error_stays_below_five_percent_at_day_seven(day: int, bound: int) -> None:
-    errors = []
-    for seed in range(12):
-        days = simulated(seed)
-        for period in (202605, 202607, 202609, 202611):
-            today = month_start(period) + timedelta(days=day - 1)
-            actual = spent(days, period, month_end(period))
-            known = {at: pico for at, pico in days.items() if at < today}
-            errors.append(abs(forecast(known, period, today).pico - actual) * 100 / actual)
-    assert sum(errors) / len(errors) < bound
-
-
-def test_the_range_holds_about_four_of_five_months() -> None:
-    held = tried = 0
-    for seed in range(20):
-        days = simulated(seed)
-        for period in (202607, 202608, 202609, 202610, 202611):
-            today = month_start(period) + timedelta(days=9)
-            known = {at: pico for at, pico in days.items() if at < today}
-            found = forecast(known, period, today)
-            assert found.low is not None
-            assert found.high is not None
-            actual = spent(days, period, month_end(period))
-            held += found.low <= actual <= found.high
-            tried += 1
-    assert 65 <= held * 100 // tried <= 97
-
-
-def test_a_runaway_day_is_found_and_its_key_and_window_named() -> None:
-    chance = random.Random(1)
-    days = {
-        date(2026, 9, 1) + timedelta(days=n): int(chance.uniform(80, 120) * DOLLAR)
-        for n in range(81)
-    }
-    days[date(2026, 11, 18)] += 412 * DOLLAR
-    (one,) = unusual({("legal", "review", "sonnet"): days}, date(2026, 11, 1), date(2026, 11, 21))
-    assert (one.day, one.team) == (date(2026, 11, 18), "legal")
-    assert 380 * DOLLAR < one.over_pico < 440 * DOLLAR
-    hours = [Hour("usual", slot, 5, DOLLAR) for slot in range(18, 34)]
-    hours += [Hour("runaway", slot, 2_600, 82 * DOLLAR) for slot in range(4, 9)]
-    hours += [Hour("runaway", 30, 1, DOLLAR)]
-    why = cause(hours)
-    assert why is not None
-    assert (why.key_id, why.first) == ("runaway", 4)
-    assert 8 <= why.until <= 9
-    assert why.requests >= 4 * 2_600
-    assert cause([]) is None
-
-
-def test_ordinary_weeks_raise_less_than_one_alarm_a_quarter() -> None:
-    alarms = 0
-    for seed in range(20):
-        chance = random.Random(seed)
-        days = {}
-        for n in range(56 + 90):
-            day = date(2026, 5, 1) + timedelta(days=n)
-            level = 200 if day.weekday() < 5 else 20
-            days[day] = int(level * chance.lognormvariate(0, 0.2) * DOLLAR)
-        start = date(2026, 5, 1) + timedelta(days=56)
-        alarms += len(unusual({("t", "a", "m"): days}, start, start + timedelta(days=90)))
-    assert alarms < 20
 
 
 def test_what_caches_save_is_net_of_the_premium_and_may_be_negative() -> None:
@@ -216,3 +107,92 @@ def test_dollars_shown_sum_to_the_total_shown(picos: list[int]) -> None:
     shown = whole_dollars(picos)
     assert abs(sum(shown) * DOLLAR - sum(picos)) <= DOLLAR
     assert len(blocks(picos)) == len(picos)
+
+
+def named(unit: str, quantity: int, unpriced: int = 0, net: int = 0, listed: int = 0) -> Cell:
+    return Cell({"provider": "p", "model": "m", "unit": unit}, quantity, unpriced, listed, net)
+
+
+def totals(*found: Cell) -> Totals:
+    made = Totals()
+    for one in found:
+        made.add(one, "p/m")
+    return made
+
+
+def test_every_count_is_of_its_own_class() -> None:
+    made = totals(
+        named("request", 7, unpriced=2), named("input_text", 1, net=10, listed=100), named("input_image", 2, net=20, listed=200),
+        named("cache_read_text", 40, net=30), named("cache_write_1h", 500, net=40), named("output_text", 6_000, net=50),
+        named("output_reasoning", 70_000, net=60), named("web_search_requests", 800_000, net=70), named("unknown", 9, net=80),
+    )  # fmt: skip
+    assert (made.requests, made.unpriced) == (7, 2)
+    assert (made.uncached, made.cached, made.written, made.output) == (3, 40, 500, 76_000)
+    assert (made.input, made.pico, made.list_pico) == (543, 360, 300)
+    assert made.per_thousand == 360 * 1_000 // 7
+    assert made.per_million == 360 * 1_000_000 // 76_543
+    assert made.cached_share == 40 * 100 // 543
+    assert totals(named("output_text", 2, net=1)).per_million == 500_000
+    assert totals(named("input_text", 1, net=1)).per_thousand is None
+    assert totals(named("request", 1)).per_million is None
+    assert totals(named("output_text", 1)).cached_share is None
+    nothing = Totals()
+    assert (nothing.requests, nothing.unpriced, nothing.pico, nothing.list_pico, nothing.input, nothing.output) == (0,) * 6  # fmt: skip
+
+
+def test_what_has_no_price_saves_nothing() -> None:
+    plain = named("input_text", 100, net=1_000)
+    half = named("cache_read_text", 100, unpriced=60, net=40)
+    assert totals(plain, half).cache_saved() == 40 * 1_000 // 100 - 40
+    dear = named("input_text", 100, unpriced=50, net=1_000)
+    assert totals(dear, named("cache_read_text", 10, net=0)).cache_saved() == 10 * 1_000 // 50
+    assert totals(named("input_text", 1, net=7), named("cache_read_text", 1)).cache_saved() == 7
+    # Taken back altogether, or more than was used: nothing to compare with.
+    for quantity in (0, -5):
+        assert totals(named("input_text", quantity, net=7), named("cache_read_text", 3)).cache_saved() == 0  # fmt: skip
+    assert totals(plain, named("request", 5), named("output_text", 5, net=5)).cache_saved() == 0
+
+
+def test_a_model_is_compared_within_its_provider() -> None:
+    def of(provider: str, model: str, unit: str, net: int) -> Cell:
+        return Cell({"provider": provider, "model": model, "unit": unit}, 10, 0, net, net)
+
+    rows = [of("p", "m", "input_text", 100), of("q", "m", "cache_read_text", 5), of("p", "n", "cache_read_text", 5)]  # fmt: skip
+    (all_of,) = grouped(rows, lambda _: ()).values()
+    assert all_of.cache_saved() == 0
+    rows.append(of("p", "m", "cache_read_text", 5))
+    (all_of,) = grouped(rows, lambda _: ()).values()
+    assert all_of.cache_saved() == 95
+    bare = [Cell({"unit": unit}, 10, 0, net, net) for unit, net in (("input_text", 100), ("cache_read_text", 5))]  # fmt: skip
+    assert grouped(bare, lambda _: ("x",))["x",].cache_saved() == 95
+
+
+def attempts(first_ms: int, count: int) -> Speed:
+    return Speed("p", "m", first_ms, count, 0, 0, 0, 0)
+
+
+def test_a_percentile_is_reached_by_just_so_many_attempts() -> None:
+    def p95(*speeds: Speed) -> int | None:
+        return paces(speeds)["p", "m"].first_p95_ms
+
+    assert p95(attempts(5, 95), attempts(9, 5)) == 5
+    assert p95(attempts(5, 94), attempts(9, 6)) == 9
+    assert p95(attempts(9, 6), attempts(5, 94)) == 9, "in whatever order they come"
+    assert p95(attempts(0, 95), attempts(9, 5)) == 0, "at once is a stream too"
+    assert p95(attempts(-1, 900), attempts(9, 1)) == 9, "what was no stream is not counted"
+
+
+def test_shares_are_rounded_half_up_in_basis_points_and_paces_are_of_each_model() -> None:
+    found = paces(
+        [
+            Speed("p", "m", 1, 20_000, 1, 0, 7, 2_000), Speed("p", "m", 2, 20_000, 1, 2, 8, 1_000),
+            Speed("p", "n", 3, 3, 1, 1, 0, 0), Speed("q", "m", 4, 1, 0, 0, 5, 0),
+        ]
+    )  # fmt: skip
+    assert set(found) == {("p", "m"), ("p", "n"), ("q", "m")}
+    assert (found["p", "m"].errors_bp, found["p", "m"].available_bp) == (1, 9_999)
+    assert found["p", "m"].tokens_per_s == 15_000 // 3_000
+    assert (found["p", "n"].errors_bp, found["p", "n"].available_bp) == (3_333, 6_667)
+    assert found["q", "m"].tokens_per_s is None
+    none = paces([Speed("p", "m", 1, 0, 0, 0, 0, 0)])["p", "m"]
+    assert (none.attempts, none.errors_bp, none.available_bp) == (0, 0, 10_000)

@@ -180,3 +180,131 @@ def test_a_percentile_is_the_smallest_value_enough_do_not_exceed(
     assert found in values
     assert sum(value <= found for value in values) * 100 >= percent * len(values)
     assert sum(value < found for value in values) * 100 < percent * len(values)
+
+
+def paced(*entries: Entry) -> Pace:
+    made = Pace()
+    for entry in entries:
+        made.add(entry)
+    return made
+
+
+def test_only_attempts_count_and_only_those_that_succeeded_have_a_pace() -> None:
+    ok = charged({}, first_byte_ms=3, total_ms=5)
+    made = paced(
+        ok, charged({}, kind=EntryKind.INTERRUPTED, first_byte_ms=7, total_ms=9), charged({}, kind=EntryKind.ADJUSTMENT, total_ms=1),
+        charged({}, kind=EntryKind.UNCONFIRMED, total_ms=1), charged({}, kind=EntryKind.REPRICE, total_ms=1),
+    )  # fmt: skip
+    assert (made.requests, made.errors, made.total_ms(50), made.total_ms(100)) == (2, 0, 5, 9)
+    assert (made.first_byte_ms(50), made.first_byte_ms(100)) == (3, 7)
+    for status, is_error in ((200, 0), (399, 0), (400, 1), (529, 1)):
+        one = paced(charged({}, status=status, total_ms=1))
+        assert (one.requests, one.errors, one.total_ms(50)) == (1, is_error, None if is_error else 1)  # fmt: skip
+    for outcome in Outcome:
+        failed = outcome in {Outcome.ERROR, Outcome.UPSTREAM_FAILED, Outcome.INTERRUPTED}
+        assert paced(charged({}, outcome=outcome)).errors == failed
+
+
+def test_tokens_a_second_are_of_streams_after_their_first_byte() -> None:
+    lines = (
+        Line("output_text", 50, "p", 1, 1), Line("output_reasoning", 10, "p", 1, 1), Line("input_text", 900, "p", 1, 1),
+        Line("web_search_requests", 900, "p", 1, 1), Line("of the future", 900, "p", 1, 1),
+    )  # fmt: skip
+
+    def rate_of(**changes: Any) -> int | None:
+        fields: dict[str, Any] = {
+            "lines": lines, "stream": True, "first_byte_ms": 100, "total_ms": 700,
+        }  # fmt: skip
+        return paced(charged({}, **(fields | changes))).tokens_per_second(50)
+
+    assert rate_of() == 60 * 1000 // 600
+    assert rate_of(first_byte_ms=None) == 60 * 1000 // 700
+    assert rate_of(first_byte_ms=699) == 60_000
+    assert rate_of(stream=False) is None
+    assert rate_of(first_byte_ms=700) is None
+    assert rate_of(total_ms=None) is None
+    assert rate_of(lines=()) == 0
+    unknown = paced(charged({}))
+    assert (unknown.first_byte_ms(50), unknown.total_ms(50)) == (None, None)
+
+
+def test_each_percentile_is_one_of_the_values() -> None:
+    assert [percentile([30, 10, 20], percent) for percent in (1, 33, 34, 66, 67, 100)] == [10, 10, 20, 20, 30, 30]  # fmt: skip
+    assert percentile([], 50) is None
+
+
+def test_a_target_is_where_and_when_it_is_asked_about() -> None:
+    plain = Target("cloud", "m", "geo", geo="eu", region="paris", tier="batch")
+    assert plain.circumstances(7) == Circumstances(
+        "cloud", "m", "geo", 7, geo="eu", region="paris", tier="batch"
+    )
+    assert plain.circumstances(7, 9).context_tokens == 9
+    assert msgspec.structs.replace(plain, at_us=0).circumstances(7).at_us == 0
+
+
+def test_what_was_paid_is_summed_beside_the_list_and_tokens_by_direction() -> None:
+    lines = (
+        Line("input_text", 10, "p", 40 * 10**6, 30 * 10**6), Line("output_text", 5, "p", 80 * 10**6, 70 * 10**6),
+        Line("cache_read_text", 4, "p", 10**6, 10**6),
+    )  # fmt: skip
+    (found,) = folded(charged({}, lines=lines)).sources.values()
+    assert (found.was_pico, found.was_net_pico) == (121 * 10**6, 101 * 10**6)
+    assert (found.rows, found.input_tokens, found.output_tokens) == (1, 14, 5)
+    unknown_net = (Line("input_text", 10, "p", 40 * 10**6, None),)
+    (found,) = folded(charged({}, lines=unknown_net)).sources.values()
+    assert (found.was_pico, found.was_net_pico, found.rows) == (40 * 10**6, 0, 1)
+    (nothing,) = folded(charged({}, lines=())).sources.values()
+    assert (nothing.rows, nothing.pace.requests, nothing.left_out) == (0, 1, {})
+
+
+def test_a_row_without_a_model_is_nobodys_source() -> None:
+    assert folded(charged({"input_text": 1}, None)).sources == {}
+
+
+def test_a_batch_is_a_sum_whose_prompts_nobody_knows() -> None:
+    rows = [charged({"input_text": 5000}, "cheap", tier=tier) for tier in ("standard", "batch")]
+    standard, batch = (next(iter(folded(one, to="dear").sources.values())) for one in rows)
+    assert (standard.is_pico, batch.is_pico) == (5000 * 8 * 10**6, 5000 * 4 * 10**6)
+
+
+def test_a_long_prompt_is_one_with_its_cached_part_and_without_its_answer() -> None:
+    def there(**counts: int) -> int:
+        lines = tuple(Line(unit, count, "p", 1, 1) for unit, count in counts.items())
+        (found,) = folded(charged({}, "cheap", lines=lines), to="dear").sources.values()
+        return found.is_pico // 10**5
+
+    assert there(input_text=600, cache_read_text=400) == 600 * 40 + 400 * 4
+    assert there(input_text=600, cache_read_text=401) == 600 * 80 + 401 * 8
+    assert there(input_text=1000, output_text=5000) == 1000 * 40 + 5000 * 160
+
+
+def test_several_lines_that_are_charged_as_one_unit_are_one_quantity() -> None:
+    lines = tuple(
+        Line(unit, 10, "p", 1, 1) for unit in ("input_text", "input_tool", "cache_read_image")
+    )
+    (found,) = folded(charged({}, lines=lines)).sources.values()
+    assert found.is_pico == 30 * 10**6
+    assert found.charged_as == {
+        ("input_tool", "input_text"): 10, ("cache_read_image", "input_text"): 10,
+    }  # fmt: skip
+    (lost,) = folded(charged({}, lines=(*lines, Line("of the future", 1, "p", 1, 1)))).sources.values()  # fmt: skip
+    assert lost.left_out == {"there": 1}
+
+
+def test_a_correction_of_both_signs_is_charged_each_by_itself() -> None:
+    lines = (Line("input_text", -900, "p", -3_600, -3_600), Line("output_text", 50, "p", 800, 800))
+    (found,) = folded(charged({}, lines=lines)).sources.values()
+    assert found.is_pico == 10**6 * (50 * 2 - 900)
+    assert found.was_pico == -2_800
+    (gone,) = folded(charged({}, lines=lines), to="deaf").sources.values()
+    assert (gone.left_out, gone.is_pico, gone.was_pico) == ({"there": 1}, 0, 0)
+
+
+def test_what_is_not_repriced_and_not_the_other_model_is_not_looked_at() -> None:
+    made = WhatIf(BOOK, Target("cloud", "cheap", "global"))
+    made.add(charged({"input_text": 1}), reprice=False)
+    made.add(charged({"input_text": 1}, "cheap", provider="other", total_ms=5), reprice=False)
+    assert (made.sources, made.target_pace.requests) == ({}, 0)
+    made.add(charged({"input_text": 1}, "cheap", total_ms=5))
+    assert set(made.sources) == {Source("cloud", "cheap")}
+    assert (made.target_pace.requests, made.sources[Source("cloud", "cheap")].pace.total_ms(50)) == (1, 5)  # fmt: skip
