@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.text import Text
 
 from gateway import shipped
 from gateway.commands.authors import author_of
 from gateway.commands.budgets import changes, records
 from gateway.commands.budgets.command import with_store
-from gateway.commands.output import CONSOLE, emit
+from gateway.commands.output import CONSOLE, emit, styled
 from gateway.config import Config
 from gateway.kernel.errors import ConfigurationError
 from gateway.providers import installed
@@ -98,8 +99,8 @@ def _counts(edits: Sequence[Edit], wanted: int) -> dict[str, object]:
     }
 
 
-def _summary(edits: Sequence[Edit], wanted: int, *, dry_run: bool) -> str:
+def _summary(edits: Sequence[Edit], wanted: int, *, dry_run: bool) -> Text:
     said = ", ".join(f"{count} {word}" for word, count in _counts(edits, wanted).items())
     if not edits:
-        return f"[green]✓[/] nothing to change: {said}"
-    return f"dry run, nothing was changed: {said}" if dry_run else f"[green]✓[/] {said}"
+        return styled("[green]✓[/] nothing to change: {}", said)
+    return styled("dry run, nothing was changed: {}" if dry_run else "[green]✓[/] {}", said)

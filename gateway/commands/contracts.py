@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import shipped
-from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.output import CONSOLE, emit, stop, styled, table
 from gateway.commands.prices.records import dated, per_words
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.money import format_usd
@@ -40,7 +40,7 @@ def list_contracts(*, config: Path_ = None, json: Json = False) -> None:
     for contract in found:
         is_in_force = contract.since_us <= now_us < contract.until_us
         shown.add_row(
-            "[green]●[/]" if is_in_force else "[dim]○[/]", contract.name, _for(contract),
+            styled("[green]●[/]") if is_in_force else styled("[dim]○[/]"), contract.name, _for(contract),
             _day(contract.since_us), _day(contract.until_us), contract.currency,
             _percent(contract.margin_bp), str(len(contract.terms)),
         )  # fmt: skip

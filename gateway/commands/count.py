@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import shipped
-from gateway.commands.output import CONSOLE, emit, stop
+from gateway.commands.output import CONSOLE, emit, stop, styled
 from gateway.dialects.contract import Dialect
 from gateway.kernel.errors import GatewayError
 from gateway.metering.count import Count, Counter
@@ -48,7 +48,9 @@ def count(
             emit({"input": counted.tokens, "confidence": str(counted.confidence)})
         else:
             CONSOLE.print(
-                f"[bold]{counted.tokens:,}[/] input tokens ([dim]{counted.confidence}[/])"
+                styled(
+                    "[bold]{:,}[/] input tokens ([dim]{}[/])", counted.tokens, counted.confidence
+                )
             )
 
 

@@ -16,7 +16,7 @@ from gateway import app as composition, shipped
 from gateway.commands.budgets.health import budget_health
 from gateway.commands.drift import newest
 from gateway.commands.matching import contracts_unmatched, deployments_unpriced, unmatched
-from gateway.commands.output import CONSOLE, emit, table
+from gateway.commands.output import CONSOLE, emit, plain, table
 from gateway.commands.prices.imports import imported
 from gateway.commands.prices.missing import missing
 from gateway.commands.valkey_health import valkey_health
@@ -70,7 +70,7 @@ def doctor(
             "Weighbridge doctor",
             (("", "left"), ("check", "left"), ("found", "left"), ("cure", "left")),
         )
-        marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
+        marks = {"ok": plain("✓", "green"), "warn": plain("!", "yellow"), "fail": plain("✗", "red")}
         for finding in findings:
             shown.add_row(marks[finding.state], finding.check, finding.found, finding.cure)
         CONSOLE.print(shown)

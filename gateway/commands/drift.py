@@ -8,7 +8,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import span_of
-from gateway.commands.output import CONSOLE, emit, table
+from gateway.commands.output import CONSOLE, emit, styled, table
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.reporting.drift import MILLION, Alarm, Drift, Watch
@@ -104,7 +104,7 @@ def _show(
     CONSOLE.print(shown)
     if not alarms:
         CONSOLE.print(
-            "[green]✓[/] nothing drifts: what is reported fits what was counted and asked"
+            styled("[green]✓[/] nothing drifts: what is reported fits what was counted and asked")
         )
         return
     listed = table(

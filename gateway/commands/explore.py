@@ -11,11 +11,9 @@ from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from gateway import app as composition, shipped
-from gateway.commands.output import CONSOLE, emit, stop, table, usd
+from gateway.commands.output import CONSOLE, Table, emit, stop, styled, table, usd
 from gateway.commands.payers import organisation_of
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.money import round_cents
@@ -150,11 +148,13 @@ def drawn(found: Found, names: Sequence[str], days: str) -> Table:
     whole = found.total.pico
     cents = in_cents([totals.pico for _, totals in rows], round_cents(whole))
     for (name, totals), amount in zip(rows, cents, strict=True):
-        shown.add_row(*(escape(part or "none") for part in name), *_cells(totals, amount, whole))
+        shown.add_row(*(part or "none" for part in name), *_cells(totals, amount, whole))
     shown.add_section()
     blank = ("",) * (len(names) - 1)
     cells = _cells(found.total, round_cents(whole), whole)
-    shown.add_row("[bold]total[/]", *blank, *(f"[bold]{cell}[/]" for cell in cells))
+    shown.add_row(
+        styled("[bold]total[/]"), *blank, *(styled("[bold]{}[/]", cell) for cell in cells)
+    )
     return shown
 
 

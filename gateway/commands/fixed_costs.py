@@ -12,7 +12,7 @@ from gateway import premises, shipped
 from gateway.commands.authors import Author, author_of
 from gateway.commands.fx import Json, Path_, with_costs
 from gateway.commands.moments import month_of, period_of
-from gateway.commands.output import CONSOLE, emit, stop, stop_all, table, usd
+from gateway.commands.output import CONSOLE, emit, stop, stop_all, styled, table, usd
 from gateway.commands.payers import organisation_of, shared_costs
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -74,7 +74,7 @@ def add_cost(
         await store.add([cost], whose)
 
     with_costs(shipped.configured(config), add)
-    CONSOLE.print(f"[green]✓[/] {name}: {_amount(cost)} a month from {first}", highlight=False)
+    CONSOLE.print(styled("[green]✓[/] {}: {} a month from {}", name, _amount(cost), first))
 
 
 @fixed_costs.command("import")
@@ -99,7 +99,7 @@ def import_costs(
         await store.add(costs)
 
     with_costs(shipped.configured(config), add)
-    CONSOLE.print(f"[green]✓[/] {len(costs)} costs", highlight=False)
+    CONSOLE.print(styled("[green]✓[/] {} costs", len(costs)), highlight=False)
 
 
 @fixed_costs.command("remove")
@@ -117,7 +117,7 @@ def remove_cost(
         return await store.remove(name, period, author_of(author))
 
     with_costs(shipped.configured(config), remove)
-    CONSOLE.print(f"[green]✓[/] {name} ends before {first}", highlight=False)
+    CONSOLE.print(styled("[green]✓[/] {} ends before {}", name, first), highlight=False)
 
 
 @fixed_costs.command("list")

@@ -10,7 +10,7 @@ import typer
 from gateway import premises, shipped
 from gateway.commands.authors import Author, author_of
 from gateway.commands.moments import month_of, period_of
-from gateway.commands.output import CONSOLE, emit, table
+from gateway.commands.output import CONSOLE, emit, styled, table
 from gateway.config import Config
 from gateway.kernel.clock import instant
 from gateway.kernel.money import format_usd
@@ -57,7 +57,9 @@ def set_rate(
         emit(_record(made))
     else:
         CONSOLE.print(
-            f"[green]✓[/] {month_of(period)}: 1 USD = {format_usd(made.pico)} {currency}",
+            styled(
+                "[green]✓[/] {}: 1 USD = {} {}", month_of(period), format_usd(made.pico), currency
+            ),
             highlight=False,
         )
 

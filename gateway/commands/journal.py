@@ -14,7 +14,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import period_of
-from gateway.commands.output import CONSOLE, ERRORS, emit, stop, table
+from gateway.commands.output import CONSOLE, ERRORS, emit, stop, styled, table
 from gateway.commands.statement.asked import Asked, KeptMonth, gathered
 from gateway.config import Config
 from gateway.ledger.closing import FROZEN
@@ -116,7 +116,7 @@ def _say_withdrawn(statements: Iterable[Statement], past: Mapping[str, Past]) ->
         if gone:
             instead = f", before {mine.number(made.number)} is booked" if made.journal else ""
             said = f"{gone} no longer holds: the month was closed again; reverse it where it was booked{instead}"
-            ERRORS.print(f"[yellow]▲[/] {said}", highlight=False)
+            ERRORS.print(styled("[yellow]▲[/] {}", said), highlight=False)
 
 
 def _write(rows: Iterable[Row], columns: Sequence[str], out: Path) -> None:
@@ -173,6 +173,6 @@ def _say(made: Sequence[Entry], out: Path, *, json: bool) -> None:
         )
         shown.add_row(entry.number, entry.text, *map(in_words, sums))
     shown.add_section()
-    shown.add_row("[bold]all[/]", "", *(f"[bold]{in_words(debits)}[/]",) * 2)
+    shown.add_row(styled("[bold]all[/]"), "", *(styled("[bold]{}[/]", in_words(debits)),) * 2)
     CONSOLE.print(shown)
     CONSOLE.print(f"✓ {len(made)} entries, debits equal credits → {out}", highlight=False)

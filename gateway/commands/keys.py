@@ -10,7 +10,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import instant_of
-from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.output import CONSOLE, emit, stop, styled, table
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.errors import NotFound
 from gateway.storage.directory import Directory, MadeKey, NewKey, StoredKey
@@ -129,7 +129,9 @@ def revoke(key_id: str, *, config: Config = None, json: Json = False) -> None:
     if json:
         emit({"key_id": key_id, "revoked": True})
     else:
-        CONSOLE.print(f"[green]✓[/] {key_id} is revoked; every worker refuses it within 5 s")
+        CONSOLE.print(
+            styled("[green]✓[/] {} is revoked; every worker refuses it within 5 s", key_id)
+        )
 
 
 def _tags(given: list[str]) -> tuple[str, ...]:
@@ -151,7 +153,7 @@ def _show_made(made: MadeKey, *, json: bool) -> None:
         return
     shown = table("Shown once, stored nowhere", (("", "left"), ("", "left")))
     for name, value in record.items():
-        shown.add_row(name, f"[bold]{value}[/]")
+        shown.add_row(name, styled("[bold]{}[/]", value))
     CONSOLE.print(shown)
 
 

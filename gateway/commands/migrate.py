@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition, shipped
-from gateway.commands.output import CONSOLE, emit
+from gateway.commands.output import CONSOLE, emit, styled
 from gateway.kernel.clock import SystemClock
 from gateway.storage.migrate import revision_of, upgrade
 from gateway.storage.partitions import Partitions
@@ -42,6 +42,6 @@ def migrate(
         emit({"before": before, "after": after})
     else:
         CONSOLE.print(
-            f"[green]✓[/] the database is at revision {after}"
+            styled("[green]✓[/] the database is at revision {}", after)
             + ("" if before == after else f" (was {before})")
         )

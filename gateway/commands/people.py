@@ -10,12 +10,11 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 from rich.console import Group
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from gateway import app as composition, shipped
 from gateway.commands.authors import Author, author_of
-from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.output import CONSOLE, Table, emit, stop, styled, table
 from gateway.commands.rosters import roster_in
 from gateway.kernel.clock import instant
 from gateway.kernel.errors import BadRequest, NotFound
@@ -137,13 +136,18 @@ def drawn_changes(found: Sequence[Change], title: str) -> Table:
     return shown
 
 
-def _cells(one: Change) -> tuple[str, str, str, str]:
-    what = f"{one.kind} [bold]{escape(one.name)}[/]"
-    return f"[{_HUES[one.action]}]{one.action}[/]", what, _said(one.before), _said(one.after)
+def _cells(one: Change) -> tuple[Text, Text, str, str]:
+    what = styled("{} [bold]{}[/]", one.kind, one.name)
+    return (
+        styled("[{}]{}[/]", _HUES[one.action], one.action),
+        what,
+        _said(one.before),
+        _said(one.after),
+    )
 
 
 def _said(properties: dict[str, str]) -> str:
-    return escape(", ".join(f"{key} {value}" for key, value in properties.items() if value))
+    return ", ".join(f"{key} {value}" for key, value in properties.items() if value)
 
 
 def _drawn_history(found: Sequence[Changed]) -> Table:
@@ -151,7 +155,7 @@ def _drawn_history(found: Sequence[Changed]) -> Table:
     shown = table("History of the organisation", tuple((head, "left") for head in heads))
     for one in found:
         at = instant(one.at_us).strftime("%Y-%m-%d %H:%M")
-        shown.add_row(at, escape(one.author), *_cells(one.change))
+        shown.add_row(at, one.author, *_cells(one.change))
     return shown
 
 
@@ -161,7 +165,7 @@ def drawn(found: Roster, owner: str | None) -> Group:
     centres = table("Cost centres", tuple((head, "left") for head in heads))
     for one in sorted(found.centres.values(), key=lambda each: each.code):
         texts = (one.code, one.name, one.owner, one.gl_account, one.currency)
-        centres.add_row(*map(escape, texts), "yes" if one.posts else "no")
+        centres.add_row(*texts, "yes" if one.posts else "no")
     names = visible(found, owner)
     columns = ("", "subject", "cost centre", "from", "until", "name")
     dated = table("\nAssignments", tuple((head, "left") for head in columns))
@@ -171,11 +175,11 @@ def drawn(found: Roster, owner: str | None) -> Group:
         begins = shown_day(assigned.from_day)
         dated.add_row(
             assigned.kind,
-            escape(assigned.subject),
-            escape(assigned.centre),
+            assigned.subject,
+            assigned.centre,
             begins,
             ends,
-            escape(name),
+            name,
         )
     count = f"\n{len(found.people):,} people are known by name"
     return Group(centres, dated, count if owner else f"{count}; names are for --owner to see")

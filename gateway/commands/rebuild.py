@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition, shipped
-from gateway.commands.output import CONSOLE, emit
+from gateway.commands.output import CONSOLE, emit, styled
 from gateway.storage import rebuild as storage
 from gateway.storage.rebuild import Rebuilt
 
@@ -47,4 +47,4 @@ def rebuild(
             f"pending of {changed['pending']}"
         )
     else:
-        CONSOLE.print("[green]✓[/] nothing differed")
+        CONSOLE.print(styled("[green]✓[/] nothing differed"))

@@ -16,7 +16,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.listening import Place, place
-from gateway.commands.output import CONSOLE
+from gateway.commands.output import CONSOLE, styled
 from gateway.commands.workers import Workers
 from gateway.config import Config
 from gateway.edge.server import Server, listening, server_config
@@ -49,7 +49,10 @@ def serve(
 
     def banner() -> None:
         CONSOLE.print(
-            f"Weighbridge on [bold]{at.url}[/] · mounts /azure /bedrock /google · probes /-/ready"
+            styled(
+                "Weighbridge on [bold]{}[/] · mounts /azure /bedrock /google · probes /-/ready",
+                at.url,
+            )
         )
 
     if configured.server.workers == 1:

@@ -114,7 +114,7 @@ async def _refuse_real(database: Database, *, force: bool) -> bool:
 
 
 def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeRemainingColumn(), console=ERRORS, transient=True)
 
 

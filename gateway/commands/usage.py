@@ -6,11 +6,11 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import span_of
-from gateway.commands.output import CONSOLE, emit, shown_usd, table, usd, wide
+from gateway.commands.output import CONSOLE, Table, emit, plain, shown_usd, styled, table, usd, wide
 from gateway.kernel.clock import instant
 from gateway.ledger.entry import Entry
 from gateway.metering.units import UNITS
@@ -151,15 +151,15 @@ def drawn(rows: list[Entry], title: str = "Usage, newest last") -> Table:
     return shown
 
 
-def _known(entry: Entry) -> str:
-    parts = [entry.provenance]
+def _known(entry: Entry) -> Text:
+    parts: list[Text | str] = [entry.provenance]
     if entry.outcome != "complete":
         parts.append(str(entry.outcome))
     if entry.status >= HTTP_ERRORS:
         parts.append(str(entry.status))
     if entry.price_status not in ("priced", "free"):
-        parts.append(f"[yellow]{entry.price_status}[/]")
-    return " · ".join(parts)
+        parts.append(styled("[yellow]{}[/]", entry.price_status))
+    return plain(" · ").join(plain(part) if isinstance(part, str) else part for part in parts)
 
 
 def _sum(entry: Entry, direction: str, cache: str) -> int:

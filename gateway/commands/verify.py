@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from gateway import app as composition, shipped
 from gateway.commands.close.proof import Proof, proof_of
@@ -42,7 +41,7 @@ def verify(
             emit(record)
     else:
         for line in (*words(found), *_proof_words(proof)):
-            CONSOLE.print(escape(line), highlight=False)
+            CONSOLE.print(line, highlight=False)
     if not found.is_sound or proof.faults:
         raise SystemExit(1)
 

@@ -228,3 +228,60 @@ def test_every_dependency_is_in_the_lock() -> None:
 
 def test_no_other_lock_and_no_index_host_is_written_anywhere() -> None:
     assert not any((ROOT / name).exists() for name in ("poetry.lock", "Pipfile.lock", "pdm.lock"))
+
+
+# Names come from clients: nothing may read them as markup, and one module alone makes what is drawn.
+OUTPUT = "commands/output.py"
+MARKUP = {"from_markup", "escape", "render_markup", "from_ansi", "assemble"}
+DRAWN = {"Console", "Table", "Text"}
+READS_MARKUP = {"Panel": "title", "Spinner": "text", "Tree": "label", "Prompt": "prompt"}
+
+
+def calls(name: str) -> Iterator[tuple[ast.Call, str]]:
+    for node in ast.walk(trees()[name]):
+        if isinstance(node, ast.Call):
+            called = node.func
+            yield node, called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name.startswith("commands/")])
+def test_no_command_lets_a_name_be_read_as_markup(name: str) -> None:
+    if name == OUTPUT:
+        return
+    for node in ast.walk(trees()[name]):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rich"):
+            taken = {each.name for each in node.names}
+            assert not taken & {"Console", "Table", "escape", "print", "markup"}, name
+    for call, called in calls(name):
+        of_rich = called in DRAWN and isinstance(call.func, ast.Name) and called != "Table"
+        assert not of_rich, f"{name}:{call.lineno}: {called} is made in {OUTPUT}"
+        assert called not in MARKUP, f"{name}:{call.lineno}"
+        keywords = {each.arg: each.value for each in call.keywords}
+        if called == "TextColumn":
+            assert isinstance(keywords.get("markup"), ast.Constant), f"{name}:{call.lineno}"
+        if called in READS_MARKUP:
+            read = keywords.get(READS_MARKUP[called])
+            assert not isinstance(read, ast.JoinedStr | ast.Name), f"{name}:{call.lineno}"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name.startswith("commands/")])
+def test_a_styled_sentence_is_a_constant_and_its_values_come_beside_it(name: str) -> None:
+    for call, called in calls(name):
+        if called == "styled" and name != OUTPUT:
+            assert call.args, f"{name}:{call.lineno}"
+            template = call.args[0]
+            texts = (template.body, template.orelse) if isinstance(template, ast.IfExp) else (template,)  # fmt: skip
+            assert all(isinstance(each, ast.Constant) for each in texts), f"{name}:{call.lineno}"
+        if called in {"print", "add_row", "table"}:
+            for part in ast.walk(call):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    assert "[/]" not in part.value or is_styled(call, part), f"{name}:{call.lineno}: markup is for styled()"  # fmt: skip
+
+
+def is_styled(call: ast.Call, constant: ast.Constant) -> bool:
+    return any(
+        isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "styled"
+        and any(part is constant for part in ast.walk(node))
+        for node in ast.walk(call)
+    )

@@ -4,18 +4,21 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from gateway.commands.budgets.records import Raised, Told
 from gateway.commands.budgets.words import DASH, MINUS, amount, local, none_yet, scope, unit
-from gateway.commands.output import table
+from gateway.commands.output import Table, styled, table
 from gateway.kernel.clock import instant
 from gateway.quota.budget import CONCURRENT, Budget
 from gateway.quota.form import mode_of
 from gateway.quota.plan import Difference, Edit
 
-_SIGNS: Final = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": f"[red]{MINUS}[/]"}
+_SIGNS: Final = {
+    "add": styled("[green]+[/]"),
+    "change": styled("[yellow]~[/]"),
+    "remove": styled("[red]{}[/]", MINUS),
+}
 _DONE: Final = {"add": "made", "change": "changed", "remove": "removed"}
 
 
@@ -27,8 +30,8 @@ def listed(found: Sequence[Budget]) -> RenderableType:
     shown = table("Budgets", columns)
     for budget in found:
         shown.add_row(
-            escape(budget.name),
-            escape(scope(budget)),
+            budget.name,
+            scope(budget),
             amount(budget, budget.limit),
             unit(budget).removesuffix(" a minute"),
             DASH if budget.measure == CONCURRENT else budget.window,
@@ -42,11 +45,13 @@ def listed(found: Sequence[Budget]) -> RenderableType:
 def edit(one: Edit, *, dry_run: bool = False) -> Group:
     """One change and its keys."""
     done = f"would be {_DONE[one.action]}" if dry_run else _DONE[one.action]
-    head = f"{_SIGNS[one.action]} [bold]{escape(one.budget.name)}[/] {done} [dim]{one.budget.id}[/]"
-    return Group(head, *(f"    {line}" for line in lines(one)))
+    head = styled(
+        "{} [bold]{}[/] {} [dim]{}[/]", _SIGNS[one.action], one.budget.name, done, one.budget.id
+    )
+    return Group(head, *(styled("    {}", line) for line in lines(one)))
 
 
-def lines(one: Edit) -> Iterable[str]:
+def lines(one: Edit) -> Iterable[Text]:
     """The keys of a change; of a new budget those that say something."""
     if one.action == "remove":
         return ()
@@ -54,12 +59,12 @@ def lines(one: Edit) -> Iterable[str]:
     return [_line(each, made=made) for each in one.differences if each.key != "name" or not made]
 
 
-def _line(one: Difference, *, made: bool) -> str:
-    after = escape(_value(one.after))
+def _line(one: Difference, *, made: bool) -> Text:
+    after = _value(one.after)
     return (
-        f"[dim]{one.key}[/] {after}"
+        styled("[dim]{}[/] {}", one.key, after)
         if made
-        else f"[dim]{one.key}[/] [red]{escape(_value(one.before))}[/] → [green]{after}[/]"
+        else styled("[dim]{}[/] [red]{}[/] → [green]{}[/]", one.key, _value(one.before), after)
     )
 
 
@@ -76,24 +81,24 @@ def _value(value: object) -> str:
     return str(value)
 
 
-def raised(budget: Budget) -> str:
+def raised(budget: Budget) -> Text:
     """A raise that was just granted."""
     one = budget.raises[-1]
     more = f"{amount(budget, one.amount)} {unit(budget)} more until {local(one.to_us, budget)}"
-    return f"[green]✓[/] [bold]{escape(budget.name)}[/]: {more} ({escape(one.reason)}, {escape(one.author)})"
+    return styled("[green]✓[/] [bold]{}[/]: {} ({}, {})", budget.name, more, one.reason, one.author)
 
 
 def history(told: Sequence[Told]) -> Table:
     """Who changed what when."""
     name = told[-1].change.budget.name if told else ""
     columns = (("when, UTC", "left"), ("who", "left"), ("what", "left"), ("", "left"))
-    shown = table(f"History of {escape(name)}", columns)
+    shown = table(styled("History of {}", name), columns)
     for one in told:
         change = one.change
         at = instant(change.at_us).strftime("%Y-%m-%d %H:%M:%S")
         is_first = all(each.before is None for each in one.differences)
-        said = "\n".join(_line(each, made=is_first) for each in one.differences)
-        shown.add_row(at, escape(change.author), change.action, said)
+        said = Group(*(_line(each, made=is_first) for each in one.differences))
+        shown.add_row(at, change.author, change.action, said)
     return shown
 
 
@@ -107,8 +112,8 @@ def alerts(found: Sequence[Raised]) -> RenderableType:
         begun = local(one.key.window_us, budget) if one.key.window_us else ""
         shown.add_row(
             instant(one.at_us).strftime("%Y-%m-%d %H:%M:%S"),
-            escape(budget.name),
-            escape(one.key.subject),
+            budget.name,
+            one.key.subject,
             begun,
             f"{one.kind} {one.percent} %",
             amount(budget, one.used),

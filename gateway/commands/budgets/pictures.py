@@ -8,14 +8,12 @@ from typing import Final
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from gateway.commands.budgets.words import DASH, MINUS, amount, local, none_yet, scope, unit
-from gateway.commands.output import CONSOLE, table
+from gateway.commands.output import CONSOLE, Table, grid, plain, styled, table
 from gateway.kernel.clock import US_PER_SECOND
 from gateway.quota.alert import Alert
 from gateway.quota.budget import CONCURRENT, Budget
@@ -82,15 +80,15 @@ def _overview(stands: Sequence[Stand], name_columns: int) -> Table:
 
 
 def _cut(name: str, columns: int) -> Text:
-    drawn = Text(name)
+    drawn = plain(name)
     drawn.truncate(columns, overflow="ellipsis")
     return drawn
 
 
-def _nothing(one: Stand, *, everything: bool) -> tuple[str, ...]:
+def _nothing(one: Stand, *, everything: bool) -> tuple[RenderableType, ...]:
     """The line above a split budget's counters: how many there are, and where the limit is of each."""
-    limit = f"[dim]{amount(one.budget, one.budget.limit, short=True)}[/]"
-    told = f"[dim]{_counted(one)}[/]"
+    limit = styled("[dim]{}[/]", amount(one.budget, one.budget.limit, short=True))
+    told = styled("[dim]{}[/]", _counted(one))
     return ("", "", limit, told) if everything else ("", limit, told)
 
 
@@ -111,13 +109,13 @@ def _cells(one: Standing, *, everything: bool) -> tuple[RenderableType, ...]:
     colour = COLOURS[one.level]
     mode = mode_of(one.budget)
     aside = "" if mode == "hard" else f" · {mode}"
-    said = Text.assemble((one.level, colour), (aside, "dim"))
-    level = (Text(f"{one.percent} %", style=colour), said)
+    said = styled("[{}]{}[/][dim]{}[/]", colour, one.level, aside)
+    level = (plain(f"{one.percent} %", style=colour), said)
     drawn = bar(one, BAR_COLUMNS)
     if not everything:
         return (spent or held, short(_limit(one)), drawn, *level)
     expected = DASH if one.forecast is None else short(one.forecast)
-    ahead = Text(expected, style="yellow" if _is_beyond(one) else "")
+    ahead = plain(expected, style="yellow" if _is_beyond(one) else "")
     return (spent, held, short(_limit(one)), drawn, *level, short(one.left), ahead, _frees_in(one))
 
 
@@ -127,7 +125,7 @@ def bar(one: Standing, columns: int) -> Text:
     spent = _share(one.posted, whole, columns)
     used = max(spent, _share(one.posted + one.pending, whole, columns))
     colour = COLOURS[one.level]
-    drawn = Text("━" * spent, style=colour)
+    drawn = plain("━" * spent, style=colour)
     drawn.append("╍" * (used - spent), style=colour)
     drawn.append("╌" * (columns - used), style="dim")
     expected = one.forecast
@@ -135,8 +133,8 @@ def bar(one: Standing, columns: int) -> Text:
         return drawn
     at = _share(expected, whole, columns) - 1
     if _is_beyond(one):
-        return Text.assemble(drawn[: columns - 1], ("▸", "bold yellow"))
-    return Text.assemble(drawn[:at], ("│", "bold"), drawn[at + 1 :]) if at >= used else drawn
+        return styled("{}[bold yellow]▸[/]", drawn[: columns - 1])
+    return styled("{}[bold]│[/]{}", drawn[:at], drawn[at + 1 :]) if at >= used else drawn
 
 
 def _share(part: int, whole: int, columns: int) -> int:
@@ -156,24 +154,24 @@ def detail(shown: Shown) -> RenderableType:
     (one,) = shown.stands
     parts: list[RenderableType] = [_headline(one.budget), ""]
     if one.budget.each:
-        parts += [Text(_counted(one), style="dim"), "", _counters(one)]
+        parts += [plain(_counted(one), style="dim"), "", _counters(one)]
     else:
         parts += [_long_bar(one.fullest[0]), "", _walk(one.fullest[0])]
     return Padding(Group(*parts, "", _terms(one, shown.alerts)), (1, 2))
 
 
 def _headline(budget: Budget) -> Text:
-    return Text.assemble((budget.name, "bold"), (f"   {mode_of(budget)} · {budget.id}", "dim"))
+    return styled("[bold]{}[/][dim]   {} · {}[/]", budget.name, mode_of(budget), budget.id)
 
 
 def _long_bar(one: Standing) -> Text:
-    said = f"  {one.percent} %  {one.level}"
-    return Text.assemble(bar(one, LONG_BAR_COLUMNS), (said, COLOURS[one.level]))
+    drawn = bar(one, LONG_BAR_COLUMNS)
+    return styled("{}[{}]  {} %  {}[/]", drawn, COLOURS[one.level], one.percent, one.level)
 
 
 def _walk(one: Standing) -> Table:
     budget = one.budget
-    rows = Table.grid(padding=(0, 3, 0, 0))
+    rows = grid(padding=(0, 3, 0, 0))
     rows.add_column(style="dim")
     rows.add_column(justify="right", no_wrap=True)
     rows.add_column(style="dim")
@@ -182,7 +180,7 @@ def _walk(one: Standing) -> Table:
         for raised in budget.raises:
             if raised.from_us <= one.at_us < raised.to_us:
                 why = f"until {local(raised.to_us, budget)}, by {raised.author}: {raised.reason}"
-                rows.add_row("raised", f"+ {amount(budget, raised.amount)}", escape(why))
+                rows.add_row("raised", f"+ {amount(budget, raised.amount)}", why)
         if budget.carry_over_percent:
             carried = f"unspent in the {budget.window} before, at most {budget.carry_over_percent} % of the limit"
             rows.add_row("carried over", f"+ {amount(budget, one.carried)}", carried)
@@ -193,19 +191,19 @@ def _walk(one: Standing) -> Table:
             rows.add_row("at once", amount(budget, one.limit), "the burst")
     if one.pending or one.is_rate:
         rows.add_row("in use" if one.is_rate else "held", f"{MINUS} {amount(budget, one.pending)}", "by running requests")  # fmt: skip
-    rows.add_row("[bold]left[/]", f"[bold]{amount(budget, one.left)}[/]", "")
+    rows.add_row(styled("[bold]left[/]"), styled("[bold]{}[/]", amount(budget, one.left)), "")
     if one.span.end_us is not None:
         rows.add_row("forecast", *_outlook(one))
     return rows
 
 
-def _outlook(one: Standing) -> tuple[str, str]:
+def _outlook(one: Standing) -> tuple[str, str | Text]:
     budget, expected = one.budget, one.forecast
     if expected is None:
         return DASH, f"too early in this {budget.window} to tell"
     gap = one.limit - expected
     said = f"{amount(budget, abs(gap))} {'left' if gap >= 0 else 'over the limit'} at this pace"
-    return amount(budget, expected), said if gap >= 0 else f"[yellow]{said}[/]"
+    return amount(budget, expected), said if gap >= 0 else styled("[yellow]{}[/]", said)
 
 
 def _counters(one: Stand) -> Table:
@@ -214,23 +212,23 @@ def _counters(one: Stand) -> Table:
     shown = table("", columns)
     shown.title = None
     for standing in one.fullest:
-        shown.add_row(escape(standing.value or "none"), *_cells(standing, everything=True))
+        shown.add_row(standing.value or "none", *_cells(standing, everything=True))
     return shown
 
 
 def _terms(one: Stand, alerts: Sequence[Alert]) -> Table:
     budget = one.budget
-    rows = Table.grid(padding=(0, 3, 0, 0))
+    rows = grid(padding=(0, 3, 0, 0))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column()
-    rows.add_row("scope", escape(scope(budget)))
+    rows.add_row("scope", scope(budget))
     rows.add_row("window", _window(one))
     asked = [f"{percent} %" for percent in budget.alerts]
     asked += [f"forecast {percent} %" for percent in budget.forecast_alerts]
     if asked:
         rows.add_row("alerts at", ", ".join(asked))
     for alert in alerts[-3:]:
-        of = f" of {escape(alert.key.subject)}" if alert.key.subject else ""
+        of = f" of {alert.key.subject}" if alert.key.subject else ""
         rows.add_row("alerted", f"{alert.kind} {alert.percent} %{of}, {local(alert.at_us, budget)}")  # fmt: skip
     return rows
 

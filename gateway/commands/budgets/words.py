@@ -3,6 +3,9 @@
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from rich.text import Text
+
+from gateway.commands.output import styled
 from gateway.kernel.clock import instant
 from gateway.kernel.money import PICO_PER_NANO, format_usd
 from gateway.quota.budget import CONCURRENT, MONEY, REQUESTS, UNIT, Budget
@@ -64,6 +67,8 @@ def local(us: int, budget: Budget) -> str:
     return f"{at.day} {at:%b %Y %H:%M}"
 
 
-def none_yet() -> str:
+def none_yet() -> Text:
     """What to do where there is no budget."""
-    return "No budgets yet: [bold]weighbridge budgets set --team search --usd 500 --window month[/]"
+    return styled(
+        "No budgets yet: [bold]weighbridge budgets set --team search --usd 500 --window month[/]"
+    )

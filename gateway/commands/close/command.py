@@ -146,7 +146,7 @@ def _rows(config: Config, wanted: Wanted, expected: int) -> tuple[Rows, dict[str
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())  # fmt: skip
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())  # fmt: skip
     return Progress(*columns, console=ERRORS, transient=True)
 
 

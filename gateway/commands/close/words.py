@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.text import Text
 
-from gateway.commands.output import table, usd
+from gateway.commands.output import plain, table, usd
 from gateway.identity.signing import signer
 from gateway.kernel.clock import instant
 from gateway.ledger.closing import STATES
@@ -25,19 +23,19 @@ _NEXT: Final = {
 
 def drawn(period: int, standing: Standing, steps: Sequence[Step]) -> RenderableType:
     """For people: how far it is, and the steps."""
-    way = Text()
+    way = plain("")
     for at, state in enumerate(STATES):
         is_now, is_past = state == standing.state, at < STATES.index(standing.state)
         mark = "●" if is_now else "✓" if is_past else "○"
         way.append(f"{mark} {state}", style="bold green" if is_now else "green" if is_past else "dim")  # fmt: skip
         way.append("  →  " if state != STATES[-1] else "", style="dim")
-    title = Text(f"Close of {month_name(period)}", style="bold")
+    title = plain(f"Close of {month_name(period)}", style="bold")
     said = _NEXT[standing.state]
     if not standing.is_kept:
         said = f"the step is not finished: take it up with --to {standing.state}"
-    parts: list[RenderableType] = [title, way, Text(said, style="dim")]
+    parts: list[RenderableType] = [title, way, plain(said, style="dim")]
     if steps:
-        parts += [Text(), _steps(steps)]
+        parts += [plain(""), _steps(steps)]
     return Group(*parts)
 
 
@@ -48,7 +46,7 @@ def _steps(steps: Sequence[Step]) -> RenderableType:
         digest = f"{one.sealed.digest[:8]}…{one.sealed.digest[-8:]}"
         note = " · ".join(part for part in (one.note, _journal(one), _signed(one), _files(one)) if part)  # fmt: skip
         at = f"{instant(one.at_us):%Y-%m-%d %H:%M}"
-        shown.add_row(str(one.revision), one.state, at, escape(one.author), f"{one.sealed.rows:,}", digest, escape(note))  # fmt: skip
+        shown.add_row(str(one.revision), one.state, at, one.author, f"{one.sealed.rows:,}", digest, note)  # fmt: skip
     return shown
 
 

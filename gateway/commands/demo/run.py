@@ -22,12 +22,13 @@ import orjson
 import typer
 import uvicorn
 from rich.panel import Panel
+from rich.text import Text
 
 from gateway import app as composition, shipped
 from gateway.commands import demo as room
 from gateway.commands.demo.month import Closed, closed_month
 from gateway.commands.demo.scripted import Scripted
-from gateway.commands.output import CONSOLE, shown_usd, stop
+from gateway.commands.output import CONSOLE, plain, shown_usd, stop, styled
 from gateway.commands.statement.command import drawn as drawn_statement
 from gateway.commands.usage import drawn as drawn_usage
 from gateway.edge.server import server_config
@@ -69,7 +70,12 @@ def demo(
     with _serving(scripted) as scripted_url, _gateway(folder, scripted_url) as (url, config):
         keys = asyncio.run(_keys(config))
         CONSOLE.print(
-            f"[dim]providers {scripted_url} · gateway {url} · SQLite {folder / 'weighbridge.db'}[/]\n"
+            styled(
+                "[dim]providers {} · gateway {} · SQLite {}[/]\n",
+                scripted_url,
+                url,
+                folder / "weighbridge.db",
+            )
         )
         _run_clients(url, keys)
         rows, statement = asyncio.run(_booked(config, scripted))
@@ -170,10 +176,17 @@ def _run_clients(url: str, keys: dict[str, dict[str, str]]) -> None:
     with CONSOLE.status("loading the SDKs …") as status:
         for line in process.stdout:
             call = orjson.loads(line)
-            mark = "[green]✓[/]" if call["ok"] else "[red]✗[/]"
+            mark = styled("[green]✓[/]") if call["ok"] else styled("[red]✗[/]")
             failed += not call["ok"]
             CONSOLE.print(
-                f"{mark} {call['user']:<10} {call['sdk']:<30} {call['what']:<38} [dim]{call['said']}[/]",
+                styled(
+                    "{} {:<10} {:<30} {:<38} [dim]{}[/]",
+                    mark,
+                    call["user"],
+                    call["sdk"],
+                    call["what"],
+                    call["said"],
+                ),
                 highlight=False,
             )
             status.update("calling …")
@@ -207,10 +220,14 @@ def _show(
     CONSOLE.print()
     CONSOLE.print(_verdict(rows, scripted), highlight=False)
     CONSOLE.print(_ties(rows, statement), highlight=False)
-    CONSOLE.print("\n[bold]And a month of an organisation[/], simulated, closed and posted:\n")
+    CONSOLE.print(
+        styled("\n[bold]And a month of an organisation[/], simulated, closed and posted:\n")
+    )
     closed = closed_month(folder, now.date())
     CONSOLE.print(closed.shown)
-    CONSOLE.print(f"\n[green]✓[/] the statement: [bold]{closed.statement}[/]", highlight=False)
+    CONSOLE.print(
+        styled("\n[green]✓[/] the statement: [bold]{}[/]", closed.statement), highlight=False
+    )
     if closed.statement.suffix == ".html":
         CONSOLE.print("  (as HTML: the PDF needs the system's libpango)")
     _try_next(folder, now.strftime("%Y-%m"), closed, time.perf_counter() - started)
@@ -229,20 +246,24 @@ def _try_next(folder: Path, month: str, closed: Closed, seconds: float) -> None:
             f"weighbridge spend {closed.month} --models --config {closed.config}\n"
             f"weighbridge verify --period {closed.month} --config {closed.config}\n"
             "docs/sdk/ says how to point each SDK at your own gateway",
-            title=f"done in {seconds:.0f} s · try next (.venv/bin on your PATH)",
+            title=plain(f"done in {seconds:.0f} s · try next (.venv/bin on your PATH)"),
             title_align="left",
         )
     )
 
 
-def _ties(rows: list[Entry], statement: Statement) -> str:
+def _ties(rows: list[Entry], statement: Statement) -> Text:
     """The statement against the rows: to the pico-dollar."""
     booked = sum(row.net_pico or 0 for row in rows)
-    mark = "[green]✓[/]" if booked == statement.total.net_pico else "[red]✗[/]"
-    return f"{mark} the statement is the sum of the rows: {shown_usd(booked, 12)} USD, to the pico-dollar"
+    mark = styled("[green]✓[/]") if booked == statement.total.net_pico else styled("[red]✗[/]")
+    return styled(
+        "{} the statement is the sum of the rows: {} USD, to the pico-dollar",
+        mark,
+        shown_usd(booked, 12),
+    )
 
 
-def _verdict(rows: list[Entry], scripted: Scripted) -> str:
+def _verdict(rows: list[Entry], scripted: Scripted) -> Text:
     """The rows against the providers' own list: the same number, and the same tokens."""
     stated = Multiset(
         asked.stated.prompt + (0 if "embeddings" in asked.path else asked.stated.output)
@@ -253,17 +274,18 @@ def _verdict(rows: list[Entry], scripted: Scripted) -> str:
     counted = sum(row.provenance != "reported" for row in rows)
     exact = sum((stated & reported).values())
     mark = (
-        "[green]✓[/]"
+        styled("[green]✓[/]")
         if len(rows) == len(scripted.asked) and exact + counted == len(rows)
-        else "[red]✗[/]"
+        else styled("[red]✗[/]")
     )
     leaked = any(b"wb_" in value for asked in scripted.asked for _, value in asked.headers)
     safe = (
-        "[red]✗ a gateway key reached a provider[/]"
+        styled("[red]✗ a gateway key reached a provider[/]")
         if leaked
-        else "[green]✓[/] no gateway key reached a provider"
+        else styled("[green]✓[/] no gateway key reached a provider")
     )
-    return (
-        f"{mark} {len(scripted.asked)} requests reached the providers, {len(rows)} rows are booked; {exact} equal the "
-        f"provider's own count to the token, {counted} counted by tiktoken (the client left and the stream was cancelled)\n{safe}"
-    )
+    return styled(
+        "{} {} requests reached the providers, {} rows are booked; {} equal the provider's own count to the token, "
+        "{} counted by tiktoken (the client left and the stream was cancelled)\n{}",
+        mark, len(scripted.asked), len(rows), exact, counted, safe,
+    )  # fmt: skip

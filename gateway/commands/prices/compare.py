@@ -11,7 +11,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import period_of
-from gateway.commands.output import CONSOLE, emit, stop, table, usd
+from gateway.commands.output import CONSOLE, emit, stop, styled, table, usd
 from gateway.commands.prices.imports import current_book
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -247,14 +247,24 @@ def _show_notes(found: Iterable[Repriced]) -> None:
     for one in found:
         whole.left_out += one.left_out
         whole.charged_as += one.charged_as
-    CONSOLE.print(f"[dim]{_SAME}[/]")
+    CONSOLE.print(styled("[dim]{}[/]", _SAME))
     for (unit, as_unit), count in sorted(whole.charged_as.items()):
         CONSOLE.print(
-            f"[dim]{count:,} {unit} are charged as {as_unit} there: it has no price for them[/]"
+            styled(
+                "[dim]{:,} {} are charged as {} there: it has no price for them[/]",
+                count,
+                unit,
+                as_unit,
+            )
         )
     if whole.left_out["there"]:
         CONSOLE.print(
-            f"[dim]{whole.left_out['there']:,} rows use what has no price there: in neither sum[/]"
+            styled(
+                "[dim]{:,} rows use what has no price there: in neither sum[/]",
+                whole.left_out["there"],
+            )
         )
     if whole.left_out["was"]:
-        CONSOLE.print(f"[dim]{whole.left_out['was']:,} rows have no price today: in neither sum[/]")
+        CONSOLE.print(
+            styled("[dim]{:,} rows have no price today: in neither sum[/]", whole.left_out["was"])
+        )

@@ -11,7 +11,7 @@ from gateway.catalog.diff import Change, Difference, differences
 from gateway.catalog.finding import RULES
 from gateway.catalog.lines import Cells
 from gateway.catalog.lint import judge
-from gateway.commands.output import CONSOLE, emit, stop, stop_all, table
+from gateway.commands.output import CONSOLE, emit, stop, stop_all, styled, table
 from gateway.commands.prices.lint import read_files
 from gateway.kernel.clock import SystemClock
 
@@ -81,9 +81,9 @@ def _show(found: list[Difference], counts: Counter[Change]) -> None:
     if found:
         CONSOLE.print(shown)
     if len(found) > _SHOWN:
-        CONSOLE.print(f"[dim]… and {len(found) - _SHOWN:,} more: --json shows all[/]")
+        CONSOLE.print(styled("[dim]… and {:,} more: --json shows all[/]", len(found) - _SHOWN))
     said = ", ".join(f"{counts[change]:,} {change}" for change in Change if counts[change])
-    CONSOLE.print(said or "[green]✓[/] not a row differs", highlight=False)
+    CONSOLE.print(said or styled("[green]✓[/] not a row differs"), highlight=False)
 
 
 def _gravity(difference: Difference) -> tuple[int, bool]:

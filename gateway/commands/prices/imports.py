@@ -9,7 +9,7 @@ import typer
 
 from gateway import premises, shipped
 from gateway.commands.authors import author_of
-from gateway.commands.output import CONSOLE, ERRORS, emit, stop_all, table
+from gateway.commands.output import CONSOLE, ERRORS, emit, stop_all, styled, table
 from gateway.commands.prices.records import dated, figure, row_record, where
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock, instant
@@ -56,7 +56,9 @@ def current_book(configured: Config) -> Book:
     try:
         rows = imported(configured)
     except Unavailable as error:
-        ERRORS.print(f"[yellow]![/] without imported prices: {error.message}", highlight=False)
+        ERRORS.print(
+            styled("[yellow]![/] without imported prices: {}", error.message), highlight=False
+        )
         rows = ()
     return shipped.price_book(configured, rows)
 
@@ -96,7 +98,7 @@ def import_prices(
     except BookInvalid as error:
         raise ConfigurationError(error.problems) from error
     for text in lint(done.added, before[-1].rows):
-        ERRORS.print(f"[yellow]![/] {text}: check the unit", highlight=False)
+        ERRORS.print(styled("[yellow]![/] {}: check the unit", text), highlight=False)
     _tell(done, _stood(before[-1], done.added), dry_run=dry_run, json=json)
 
 

@@ -10,7 +10,7 @@ import typer
 from gateway import shipped
 from gateway.catalog.finding import RULES, Finding, faults
 from gateway.catalog.lint import judge
-from gateway.commands.output import CONSOLE, emit, stop_all, table
+from gateway.commands.output import CONSOLE, emit, stop_all, styled, table
 from gateway.kernel.clock import SystemClock
 from gateway.pricing import load
 from gateway.pricing.row import Row
@@ -82,8 +82,16 @@ def _show(found: Sequence[Finding], files: Mapping[str, bytes]) -> None:
     colour, mark = ("yellow", "✗") if grave else ("green", "✓")
     rest = len(found) - grave
     CONSOLE.print(
-        f"[{colour}]{mark}[/] {rows:,} lines of {len(files)} file{'' if len(files) == 1 else 's'}: "
-        f"{grave or 'nothing'} to mend, {rest or 'nothing'} to know",
+        styled(
+            "[{}]{}[/] {:,} lines of {} file{}: {} to mend, {} to know",
+            colour,
+            mark,
+            rows,
+            len(files),
+            "" if len(files) == 1 else "s",
+            grave or "nothing",
+            rest or "nothing",
+        ),
         highlight=False,
     )
 
@@ -91,13 +99,15 @@ def _show(found: Sequence[Finding], files: Mapping[str, bytes]) -> None:
 def _show_rule(rule: str, found: Sequence[Finding]) -> None:
     style = _STYLE[RULES[rule]]
     shown = table(
-        f"[{style}]{RULES[rule]}[/] · {rule.replace('_', ' ')} · {len(found)}",
+        styled("[{}]{}[/] · {} · {}", style, RULES[rule], rule.replace("_", " "), len(found)),
         (("where", "left"), ("row", "left"), ("found", "left")),
     )
     for finding in found[:_SHOWN_PER_RULE]:
         shown.add_row(finding.origin, finding.price_id, finding.text)
     CONSOLE.print(shown)
     if len(found) > _SHOWN_PER_RULE:
-        CONSOLE.print(f"[dim]… and {len(found) - _SHOWN_PER_RULE} more: --json shows all[/]")
+        CONSOLE.print(
+            styled("[dim]… and {} more: --json shows all[/]", len(found) - _SHOWN_PER_RULE)
+        )
     for cure in dict.fromkeys(finding.cure for finding in found):
-        CONSOLE.print(f"[dim]→ {cure}[/]\n", highlight=False)
+        CONSOLE.print(styled("[dim]→ {}[/]\n", cure), highlight=False)

@@ -9,7 +9,7 @@ import typer
 
 from gateway import premises, shipped
 from gateway.commands.moments import instant_of
-from gateway.commands.output import CONSOLE, emit, table
+from gateway.commands.output import CONSOLE, emit, styled, table
 from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.records import place
 from gateway.config import Config
@@ -118,12 +118,15 @@ def _record(gap: Gap) -> dict[str, object]:
 def _show(gaps: list[Gap], unknown: int, since_us: int) -> None:
     day = f"{instant(since_us):%Y-%m-%d}"
     if not gaps:
-        CONSOLE.print(f"[green]✓[/] everything since {day} has its price", highlight=False)
+        CONSOLE.print(styled("[green]✓[/] everything since {} has its price", day), highlight=False)
     else:
         _show_gaps(gaps, day)
     if unknown:
         CONSOLE.print(
-            f"[yellow]![/] {unknown:,} rows tell no usage at all: weighbridge usage shows their flags",
+            styled(
+                "[yellow]![/] {:,} rows tell no usage at all: weighbridge usage shows their flags",
+                unknown,
+            ),
             highlight=False,
         )
 

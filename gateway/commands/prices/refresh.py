@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.markup import escape
 
 from gateway import shipped
 from gateway.catalog import lines, manifest as pinned
@@ -22,7 +21,7 @@ from gateway.catalog.manifest import Package
 from gateway.catalog.proposals import proposals
 from gateway.catalog.refresh import Delta, Dispute, Outcome, Verdict, refresh, unread
 from gateway.catalog.sources import Sources
-from gateway.commands.output import CONSOLE, emit, stop, table
+from gateway.commands.output import CONSOLE, emit, stop, styled, table
 from gateway.commands.prices.feeds import emit_offers, read_feeds, show_offers
 from gateway.kernel.clock import SystemClock, epoch_us, instant
 
@@ -88,7 +87,7 @@ def refresh_prices(
     if write:
         _write(place, moved)
     elif moved and not json:
-        CONSOLE.print("[dim]nothing is written: review the diff, then add --write[/]")
+        CONSOLE.print(styled("[dim]nothing is written: review the diff, then add --write[/]"))
     if outcome.disputes or any(checked.verdict == "differs" for checked in listed):
         raise SystemExit(1)
 
@@ -205,11 +204,17 @@ def _show(
         products = Counter(product for product, _ in meters)
         said = ", ".join(f"{product} {count}" for product, count in products.most_common())
         CONSOLE.print(
-            f"[dim]{len(meters)} meters are referred to by no row (--json names them): {said}[/]",
+            styled(
+                "[dim]{} meters are referred to by no row (--json names them): {}[/]",
+                len(meters),
+                said,
+            ),
             highlight=False,
         )
     changed = ", ".join(moved) or "no file"
-    CONSOLE.print(f"{changed} would change" if moved else "[green]✓[/] every file stands as it is")
+    CONSOLE.print(
+        f"{changed} would change" if moved else styled("[green]✓[/] every file stands as it is")
+    )
 
 
 def _show_deltas(deltas: tuple[Delta, ...]) -> None:
@@ -245,9 +250,7 @@ def _show_disputes(disputes: tuple[Dispute, ...]) -> None:
             f"{found.source}: {'nothing' if found.figure is None else found.figure.text(per)}"
             for found in dispute.stated
         )
-        shown.add_row(
-            _named(dispute.line), str(dispute.verdict), dispute.line["price"], escape(stated)
-        )
+        shown.add_row(_named(dispute.line), str(dispute.verdict), dispute.line["price"], stated)
     CONSOLE.print(shown)
     _more(len(disputes))
 
@@ -264,7 +267,7 @@ def _show_new(title: str, found: tuple[Cells, ...]) -> None:
     for (provider, model), group in list(by_model.items())[:_SHOWN]:
         where = dict.fromkeys(f"{line['scope']} {line['tier']}" for line in group)
         refer = next((line["source_ref"] for line in group if line["source"]), "")
-        shown.add_row(f"{provider}/{model}", str(len(group)), ", ".join(where), escape(refer))
+        shown.add_row(f"{provider}/{model}", str(len(group)), ", ".join(where), refer)
     CONSOLE.print(shown)
     _more(len(by_model))
 
@@ -277,4 +280,4 @@ def _named(line: Cells) -> str:
 
 def _more(count: int) -> None:
     if count > _SHOWN:
-        CONSOLE.print(f"[dim]… and {count - _SHOWN} more: --json shows all[/]")
+        CONSOLE.print(styled("[dim]… and {} more: --json shows all[/]", count - _SHOWN))

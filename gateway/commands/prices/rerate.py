@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway import premises, shipped
 from gateway.commands.authors import author_of
 from gateway.commands.moments import span_of
-from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, table, usd
+from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, styled, table, usd
 from gateway.commands.prices.imports import imported
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -128,7 +128,12 @@ async def _run(
     quiet: bool,
 ) -> dict[Key, Change]:
     changes: dict[Key, Change] = defaultdict(Change)
-    columns = (TextColumn("re-rating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("re-rating", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     async with premises.opened(configured) as database:
         whole = await rows_between(database, *span)
         with Progress(*columns, console=ERRORS, transient=True, disable=quiet) as progress:
@@ -180,7 +185,7 @@ def _show(changes: dict[Key, Change], catalog: str, *, dry_run: bool) -> None:
     if not moved:
         right = total.rows - len(total.unproved)
         CONSOLE.print(
-            f"[green]✓[/] {right:,} rows are charged as catalog {catalog} says",
+            styled("[green]✓[/] {:,} rows are charged as catalog {} says", right, catalog),
             highlight=False,
         )
         return
@@ -203,8 +208,12 @@ def _show_unproved(ids: Sequence[str]) -> None:
         f" and {len(ids) - _SHOWN_MAX:,} more (--json names all)" if len(ids) > _SHOWN_MAX else ""
     )
     CONSOLE.print(
-        f"[yellow]▲[/] left as they are, {len(ids):,}: used in several parts, priced by how long each one's prompt "
-        f"was, and their lines do not prove which was which: {', '.join(ids[:_SHOWN_MAX])}{more}",
+        styled(
+            "[yellow]▲[/] left as they are, {:,}: used in several parts, priced by how long each one's prompt was, and their lines do not prove which was which: {}{}",
+            len(ids),
+            ", ".join(ids[:_SHOWN_MAX]),
+            more,
+        ),
         highlight=False,
     )
 

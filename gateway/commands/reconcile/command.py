@@ -163,7 +163,7 @@ def _known(side: Side) -> Known:
 
 
 def _bills(files: Mapping[str, Sequence[Path]], month: str) -> dict[str, Bill]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=ERRORS, transient=True) as bar:
         task = bar.add_task("bills")
 

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.console import RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from gateway.commands.output import table, usd
+from gateway.commands.output import Table, plain, styled, table, usd
 from gateway.kernel.money import round_cents
 from gateway.reporting.amounts import in_words
 from gateway.reporting.causes import MATCHED, SETTLED
@@ -33,9 +31,9 @@ def drawn(found: Sequence[Reconciled], month: str, *, show_all: bool) -> Iterato
         if one.apart:
             yield _apart(one)
         for said in one.bill.refused:
-            yield Text(f"  ✗ refused: {said}", style="red")
+            yield plain(f"  ✗ refused: {said}", style="red")
     if found:
-        yield Text(f"\nFor the close (--to reconciled --note): {note(found)}", style="dim")
+        yield styled("\n[dim]For the close (--to reconciled --note): {}[/]", note(found))
 
 
 def note(found: Sequence[Reconciled]) -> str:
@@ -64,7 +62,7 @@ def _summary(found: Sequence[Reconciled], month: str) -> Table:
             _CLOUDS[one.bill.cloud],
             ", ".join(one.bill.numbers[:2]) or "not named",
             _amount(one.metered_pico),
-            f"[bold]{_amount(one.invoiced_pico)}[/]",
+            styled("[bold]{}[/]", _amount(one.invoiced_pico)),
             _amount(off),
             _percent(off, one.metered_pico),
             _explained(one),
@@ -74,28 +72,26 @@ def _summary(found: Sequence[Reconciled], month: str) -> Table:
     metered, invoiced = sum(o.metered_pico for o in found), sum(o.invoiced_pico for o in found)
     off = invoiced - metered
     amounts = (metered, invoiced, off)
-    shown.add_row("[bold]Total[/]", "", *(f"[bold]{_amount(p)}[/]" for p in amounts), _percent(off, metered), "", "")  # fmt: skip
+    shown.add_row(styled("[bold]Total[/]"), "", *(styled("[bold]{}[/]", _amount(p)) for p in amounts), _percent(off, metered), "", "")  # fmt: skip
     return shown
 
 
 def _explained(one: Reconciled) -> str:
     parts = [
-        f"{escape(cause)} ({_amount(pico)})"
-        for cause, pico in one.by_cause().items()
-        if cause != MATCHED
+        f"{cause} ({_amount(pico)})" for cause, pico in one.by_cause().items() if cause != MATCHED
     ]
     return "; ".join(parts) or "every token class of every model agrees"
 
 
-def verdict(one: Reconciled) -> str:
+def verdict(one: Reconciled) -> Text:
     """One word with its colour: never colour alone."""
     causes = {line.cause for line in one.lines if not line.is_confirmed}
     if one.bill.unread:
-        return "[red]Unread meters[/]"
+        return styled("[red]Unread meters[/]")
     for cause, hue in _HUES.items():
         if cause in causes:
-            return f"[{hue}]{cause.capitalize()}[/]"
-    return "[green]Matched[/]" if causes <= SETTLED else "[yellow]Explained[/]"
+            return styled("[{}]{}[/]", hue, cause.capitalize())
+    return styled("[green]Matched[/]") if causes <= SETTLED else styled("[yellow]Explained[/]")
 
 
 def _lines(one: Reconciled, lines: Sequence[Line]) -> Table:
@@ -112,21 +108,21 @@ def _lines(one: Reconciled, lines: Sequence[Line]) -> Table:
     for line in lines[:_LINES_MAX]:
         hue = _HUES.get(line.cause, "dim" if line.cause in SETTLED else "default")
         name = f"{line.direction} {line.cache}".strip()
-        guessed = " [dim](proposed)[/]" if line.guessed else ""
-        note = f"[green]confirmed[/] {escape(line.note)}" if line.is_confirmed else escape(line.note)  # fmt: skip
+        model = styled("{} [dim](proposed)[/]" if line.guessed else "{}", line.model or "not known")
+        note = styled("[green]confirmed[/] {}", line.note) if line.is_confirmed else line.note  # fmt: skip
         shown.add_row(
             *([line.day] if is_daily else []),
-            escape(line.account or "none"),
-            f"{escape(line.model or 'not known')}{guessed}",
+            line.account or "none",
+            model,
             name,
             f"{line.metered_tokens:,}",
             f"{line.invoiced_tokens:,}",
             _amount(line.off_pico),
-            f"[{hue}]{escape(line.cause)}[/]",
+            styled("[{}]{}[/]", hue, line.cause),
             note,
         )
     if len(lines) > _LINES_MAX:
-        shown.add_row(*([""] if is_daily else []), f"[dim]{len(lines) - _LINES_MAX} more: --json[/]")  # fmt: skip
+        shown.add_row(*([""] if is_daily else []), styled("[dim]{} more: --json[/]", len(lines) - _LINES_MAX))  # fmt: skip
     return shown
 
 
@@ -143,10 +139,12 @@ def _apart(one: Reconciled) -> Table:
         one.apart, key=lambda each: (each.why not in ("unread", "refused"), -abs(each.pico))
     )[:_APART_MAX]:
         hue = "red" if part.why in ("unread", "refused") else "dim"
-        cells = (escape(part.account), escape(part.name), f"{part.rows:,}", _amount(part.pico))
-        shown.add_row(f"[{hue}]{part.why}[/]", *cells)
+        cells = (part.account, part.name, f"{part.rows:,}", _amount(part.pico))
+        shown.add_row(styled("[{}]{}[/]", hue, part.why), *cells)
     if len(one.apart) > _APART_MAX:
-        shown.add_row("", "", f"[dim]{len(one.apart) - _APART_MAX} more: --json[/]", "", "")
+        shown.add_row(
+            "", "", styled("[dim]{} more: --json[/]", len(one.apart) - _APART_MAX), "", ""
+        )
     return shown
 
 

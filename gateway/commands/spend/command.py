@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import period_of
-from gateway.commands.output import CONSOLE, emit, stop
+from gateway.commands.output import CONSOLE, Screen, emit, stop
 from gateway.commands.spend.asked import Outlook, gathered
 from gateway.commands.spend.pictures import (
     MODELS_ROOMY,
@@ -66,7 +66,7 @@ def spend(
         CONSOLE.print(part)
     if svg is not None:
         width = MODELS_ROOMY if models else ROOMY
-        picture = Console(record=True, width=width, file=StringIO(), force_terminal=True)
+        picture = Screen(record=True, width=width, file=StringIO(), force_terminal=True)
         for part in _parts(found, width, models=models, changes=changes):
             picture.print(part)
         picture.save_svg(str(svg), title="weighbridge spend")

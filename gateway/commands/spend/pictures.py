@@ -10,11 +10,9 @@ from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from gateway.commands.output import table
+from gateway.commands.output import Table, plain, styled, table
 from gateway.commands.spend.asked import Centre, Outlook
 from gateway.kernel.money import apportion, round_cents
 from gateway.ledger.period import previous_period
@@ -56,8 +54,8 @@ def _title(found: Outlook) -> Text:
     )
     if found.so_far_pico:
         until += f"; today so far {_dollars(found.so_far_pico)}, not counted below"
-    text = Text(said, style="bold") + Text(until, style="dim")
-    return text + Text("  SIMULATED", style="bold yellow") if found.simulated else text
+    text = plain(said, style="bold") + plain(until, style="dim")
+    return text + plain("  SIMULATED", style="bold yellow") if found.simulated else text
 
 
 def _figures(found: Outlook) -> Table:
@@ -82,7 +80,7 @@ def _figures(found: Outlook) -> Table:
     for _ in cells:
         grid.add_column(max_width=24)
     for row, style in ((0, "dim"), (1, "bold"), (2, "dim")):
-        grid.add_row(*(Text(cell[row], style=style) for cell in cells))
+        grid.add_row(*(plain(cell[row], style=style) for cell in cells))
     return grid
 
 
@@ -105,9 +103,9 @@ def _centres(found: Outlook, *, has_room: bool) -> Table:
             in_words(amount),
             percent(one.pico, whole) or "0.0 %",
             _vs(one.pico, one.before_pico),
-            *((Text(blocks(one.months)), _bar(one, hue)) if has_room else ()),
+            *((plain(blocks(one.months)), _bar(one, hue)) if has_room else ()),
             f"{end:,}",
-            Text(word, style=hue),
+            plain(word, style=hue),
         )
     shown.add_row()
     total = (
@@ -115,7 +113,7 @@ def _centres(found: Outlook, *, has_room: bool) -> Table:
         "100.0 %" if whole else "",
         _vs(found.totals.pico, found.before.pico),
     )
-    shown.add_row(*(Text(cell, style="bold") for cell in ("Total", *map(str, total), *(("", "") if has_room else ()), f"{sum(ends):,}", "")))  # fmt: skip
+    shown.add_row(*(plain(cell, style="bold") for cell in ("Total", *map(str, total), *(("", "") if has_room else ()), f"{sum(ends):,}", "")))  # fmt: skip
     return shown
 
 
@@ -123,7 +121,7 @@ def _name(one: Centre, room: int) -> Text:
     """A long name is cut, never its code."""
     name = one.name if len(one.name) <= room else f"{one.name[: room - 1]}…"
     code = "" if one.name == one.code else f" {one.code}"
-    return Text(name, no_wrap=True) + Text(code, style="dim")
+    return plain(name, no_wrap=True) + plain(code, style="dim")
 
 
 def status(one: Centre) -> tuple[str, str]:
@@ -141,13 +139,13 @@ def status(one: Centre) -> tuple[str, str]:
 def _bar(one: Centre, hue: str) -> Text:
     """Spent heavy, the way to the forecast light, the budget's end at the right; ▸ where it goes past."""
     if not one.budget_cents:
-        return Text("")
+        return plain("")
     limit = one.budget_cents * CENT
     used = min(max(one.pico * BAR // limit, 0), BAR)
     end = min(max(-(-one.forecast_pico * BAR // limit), used), BAR)
     over = "▸" if one.forecast_pico > limit else " "
-    bar = Text("━" * used, style=hue) + Text("╌" * (end - used), style=hue)
-    return bar + Text("·" * (BAR - end) + over, style="dim" if over == " " else hue)
+    bar = plain("━" * used, style=hue) + plain("╌" * (end - used), style=hue)
+    return bar + plain("·" * (BAR - end) + over, style="dim" if over == " " else hue)
 
 
 def blocks(amounts: Sequence[int]) -> str:
@@ -171,10 +169,10 @@ def whole_dollars(picos: Sequence[int]) -> tuple[int, ...]:
 
 def _sentence(one: Unusual, why: Cause | None) -> Text:
     head = f"▲ {one.day.day} {one.day:%B}, {one.app or 'no application'} of {one.team}: {_dollars(one.over_pico)} above the usual {_dollars(one.usual_pico)}."
-    text = Text("\n") + Text(head, style="yellow")
+    text = styled("\n[yellow]{}[/]", head)
     if why is None:
         return text
-    return text + Text(
+    return text + plain(
         f" One key, {why.key_id}, sent {why.requests:,} requests on {one.model or 'an unknown model'} "
         f"between {_time(why.first)} and {_time(why.until)} for {_dollars(why.pico)}."
     )
@@ -192,7 +190,7 @@ def _method(found: Outlook) -> Text:
     unpriced = found.totals.unpriced
     if unpriced:
         said += f" {unpriced:,} requests have no price yet and are in no amount."
-    return Text(f"\n{said}", style="dim")
+    return styled("\n[dim]{}[/]", said)
 
 
 def models_table(found: Outlook, width: int) -> Table:
@@ -204,7 +202,7 @@ def models_table(found: Outlook, width: int) -> Table:
     for (provider, model), totals in found.models.items():
         tokens_said = (tokens(totals.input), _share(totals.cached_share), tokens(totals.output))
         shown.add_row(
-            Text(_short(model), no_wrap=True),
+            plain(_short(model), no_wrap=True),
             f"{totals.requests:,}",
             *(tokens_said if has_room else ()),
             _amount(totals.pico),
@@ -242,9 +240,9 @@ def changes_table(found: Outlook) -> Table:
         change = round_cents(one.change)
         split = in_cents([one.volume, one.mix, one.price], change)
         shown.add_row(
-            escape(one.names[0]),
-            escape(names.get(one.names[1], "unallocated")),
-            f"[{hue}]{_signed(change)}[/]",
+            one.names[0],
+            names.get(one.names[1], "unallocated"),
+            styled("[{}]{}[/]", hue, _signed(change)),
             *(_signed(part) for part in split),
             _amount(one.before),
             _amount(one.after),
@@ -254,10 +252,10 @@ def changes_table(found: Outlook) -> Table:
 
 def _vs(now: int, before: int) -> Text:
     if not before:
-        return Text("new" if now else "", style="dim")
+        return plain("new" if now else "", style="dim")
     change = (now - before) * 1000 // before
     said = f"{'+' if change >= 0 else MINUS}{abs(change) // 10}.{abs(change) % 10} %"
-    return Text(said, style="red" if change > _STEEP * 10 else "")
+    return plain(said, style="red" if change > _STEEP * 10 else "")
 
 
 def _change(now: int, before: int) -> str:

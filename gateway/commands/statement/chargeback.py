@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import period_of
-from gateway.commands.output import CONSOLE, ERRORS, emit, stop
+from gateway.commands.output import CONSOLE, ERRORS, emit, stop, styled
 from gateway.commands.statement.asked import Asked, KeptMonth, Month, code_of, gathered, of_file
 from gateway.commands.statement.files import SUMMARY_WRITERS, WRITERS, available, file_name
 from gateway.commands.statement.pictures import drawn, drawn_summary
@@ -100,7 +100,7 @@ async def _tell_late(database: Database, found: KeptMonth) -> None:
     if made.state == "provisional" and late:
         month = month_text(found.period)
         said = f"{late:,} rows came since revision {made.revision} was kept: `weighbridge close {month} --to provisional` takes them in"
-        ERRORS.print(f"[yellow]▲[/] {said}", highlight=False)
+        ERRORS.print(styled("[yellow]▲[/] {}", said), highlight=False)
 
 
 def _users(found: Month, wanted: Wanted) -> list[str]:
@@ -142,7 +142,7 @@ def _folder(found: Month, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     made, forms = found.summary(), available()
     period = month_text(made.period)
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=ERRORS, transient=True) as bar:  # fmt: skip
+    with Progress(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), console=ERRORS, transient=True) as bar:  # fmt: skip
         task = bar.add_task("writing statements", total=len(made.shares) + 1)
         for suffix in forms:
             (folder / f"{period}-summary{suffix}").write_bytes(SUMMARY_WRITERS[suffix](made))

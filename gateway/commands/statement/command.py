@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import period_of
-from gateway.commands.output import CONSOLE, emit, shown_usd, stop, table, usd, wide
+from gateway.commands.output import CONSOLE, Table, emit, shown_usd, stop, styled, table, usd, wide
 from gateway.commands.statement.asked import Asked, through_of, unbegun
 from gateway.commands.statement.chargeback import Wanted, show
 from gateway.ledger.statement import Row, Statement
@@ -101,11 +100,17 @@ def drawn(made: Statement, month: str) -> Table:
             name = ""
         cells = _cells(total, everything=everything)
         blank = ("", "") if everything else ("",)
-        shown.add_row(*blank, f"[bold]{total.team}[/]", *(f"[bold]{cell}[/]" for cell in cells))
+        shown.add_row(
+            *blank,
+            styled("[bold]{}[/]", total.team),
+            *(styled("[bold]{}[/]", cell) for cell in cells),
+        )
         shown.add_section()
     cells = _cells(made.total, everything=everything)
     blank = ("", "") if everything else ("",)
-    shown.add_row("[bold]all teams[/]", *blank, *(f"[bold]{cell}[/]" for cell in cells))
+    shown.add_row(
+        styled("[bold]all teams[/]"), *blank, *(styled("[bold]{}[/]", cell) for cell in cells)
+    )
     if made.total.partly_pico:
         shown.caption = (
             f"net includes {shown_usd(made.total.partly_pico, 9)} USD: "

@@ -5,13 +5,11 @@ from typing import Final
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
-from gateway.commands.output import CONSOLE, table
+from gateway.commands.output import CONSOLE, Table, grid, plain, styled, table, visible
 from gateway.reporting.amounts import in_words, month_name, percent, span, tokens
 from gateway.reporting.statement import Part, Statement, Summary, Use
 from gateway.reporting.style import SAID
@@ -44,57 +42,57 @@ def drawn(found: Statement, names: Mapping[str, str]) -> RenderableType:
 
 def _pair(left: RenderableType, right: RenderableType, *, wide: bool) -> RenderableType:
     if not wide:
-        return Group(left, Text(), right)
-    grid = Table.grid(expand=True, padding=(0, 3, 0, 0))
-    grid.add_column(ratio=1)
-    grid.add_column(ratio=1)
-    grid.add_row(left, right)
-    return grid
+        return Group(left, plain(""), right)
+    pairs = grid(expand=True, padding=(0, 3, 0, 0))
+    pairs.add_column(ratio=1)
+    pairs.add_column(ratio=1)
+    pairs.add_row(left, right)
+    return pairs
 
 
 def _pairs() -> Table:
-    grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
-    grid.add_column(ratio=1)
-    grid.add_column(justify="right", no_wrap=True)
-    return grid
+    pairs = grid(expand=True, padding=(0, 2, 0, 0))
+    pairs.add_column(ratio=1)
+    pairs.add_column(justify="right", no_wrap=True)
+    return pairs
 
 
 def _title(found: Statement) -> RenderableType:
-    mark = Text.assemble(("▂▅", "bold"), ("█ ", "bold blue"), (found.organisation, "bold"))
+    mark = styled("[bold]▂▅[/][bold blue]█ [/][bold]{}[/]", found.organisation)
     period = span(found.period, found.zone, found.through)
-    return Group(mark, Text("Monthly statement", style="bold"), Text(f"Model inference, {period}", style="dim"))  # fmt: skip
+    return Group(mark, plain("Monthly statement", style="bold"), plain(f"Model inference, {period}", style="dim"))  # fmt: skip
 
 
 def _facts(found: Statement) -> RenderableType:
     revision = f" rev. {found.revision}" if found.revision else ""
-    grid = _pairs()
-    grid.add_row("[dim]Statement[/]", f"{escape(found.number)}{revision}")
-    grid.add_row("[dim]Charged to[/]", escape(found.title))
-    grid.add_row("[dim]Owner[/]", escape(found.centre.owner) or "not named")
+    pairs = _pairs()
+    pairs.add_row(styled("[dim]Statement[/]"), f"{found.number}{revision}")
+    pairs.add_row(styled("[dim]Charged to[/]"), found.title)
+    pairs.add_row(styled("[dim]Owner[/]"), found.centre.owner or "not named")
     hue = _HUES[found.state]
-    grid.add_row("[dim]Status[/]", f"[{hue}]● {SAID[found.state]}[/]")
-    return grid
+    pairs.add_row(styled("[dim]Status[/]"), styled("[{}]● {}[/]", hue, SAID[found.state]))
+    return pairs
 
 
 def _amount(found: Statement) -> RenderableType:
     said = "Amount charged" if found.centre.posts else "Amount shown, not charged in the books"
-    lines = [Text(said, style="dim"), Text(in_words(found.cents), style="bold")]
+    lines = [plain(said, style="dim"), plain(in_words(found.cents), style="bold")]
     if found.converted is not None:
         other = found.converted
         amount = in_words(other.cents, f"{other.currency} ")
-        lines.append(Text(f"{amount} at {other.rate} ({other.source}, {other.day})", style="dim"))
-    lines.append(Text(f"US dollars, {found.requests:,} requests", style="dim"))
+        lines.append(plain(f"{amount} at {other.rate} ({other.source}, {other.day})", style="dim"))
+    lines.append(plain(f"US dollars, {found.requests:,} requests", style="dim"))
     if found.unpriced:
-        lines.append(Text(f"▲ {found.unpriced:,} requests have no price yet", style="yellow"))
+        lines.append(plain(f"▲ {found.unpriced:,} requests have no price yet", style="yellow"))
     return Group(*lines)
 
 
 def _walk(found: Statement) -> RenderableType:
-    grid = _pairs()
+    pairs = _pairs()
     for line in found.lines:
-        grid.add_row(f"{escape(line.text)} [dim]{escape(line.note)}[/]", in_words(line.cents))
-    grid.add_row("[bold]Amount charged[/]", f"[bold]{in_words(found.cents)}[/]")
-    return grid
+        pairs.add_row(styled("{} [dim]{}[/]", line.text, line.note), in_words(line.cents))
+    pairs.add_row(styled("[bold]Amount charged[/]"), styled("[bold]{}[/]", in_words(found.cents)))
+    return pairs
 
 
 def sparkline(values: Sequence[int]) -> str:
@@ -109,26 +107,26 @@ def _months(found: Statement) -> RenderableType:
     letters = " ".join(month_name(period)[0] for period, _ in months)
     first, last = months[0], months[-1]
     said = f"{month_name(first[0])} {in_words(first[1])}, now {in_words(last[1])}"
-    blocks = Text.assemble((drawn_blocks[:-1], "dim"), (drawn_blocks[-1:], "blue"))
-    return Group(Text("Last twelve months", style="bold"), blocks, Text(letters, style="dim"), Text(said, style="dim"))  # fmt: skip
+    blocks = styled("[dim]{}[/][blue]{}[/]", drawn_blocks[:-1], drawn_blocks[-1:])
+    return Group(plain("Last twelve months", style="bold"), blocks, plain(letters, style="dim"), plain(said, style="dim"))  # fmt: skip
 
 
 def _budget(found: Statement) -> RenderableType:
     budget, name = found.budget, month_name(found.period).split()[0]
-    grid = _pairs()
+    pairs = _pairs()
     if budget.month_cents is not None:
         left = budget.month_cents - found.cents
-        word = "under" if left >= 0 else "[red]over[/]"
-        grid.add_row(f"{name} budget", in_words(budget.month_cents))
-        grid.add_row("Difference", f"{in_words(abs(left))} {word}")
+        word = plain("under") if left >= 0 else plain("over", "red")
+        pairs.add_row(f"{name} budget", in_words(budget.month_cents))
+        pairs.add_row("Difference", styled("{} {}", in_words(abs(left)), word))
     to_date = in_words(found.year_to_date)
     if budget.year_cents:
         share = percent(found.year_to_date, budget.year_cents, 0)
-        grid.add_row(f"Year to date, of {in_words(budget.year_cents)}", f"{to_date} [dim]{share}[/]")  # fmt: skip
+        pairs.add_row(f"Year to date, of {in_words(budget.year_cents)}", styled("{} [dim]{}[/]", to_date, share))  # fmt: skip
     else:
-        grid.add_row("Year to date", to_date)
-        grid.add_row("[dim]No budget is set[/]", "")
-    return Group(Text(f"Budget year {found.period // 100}", style="bold"), grid)
+        pairs.add_row("Year to date", to_date)
+        pairs.add_row(styled("[dim]No budget is set[/]"), "")
+    return Group(plain(f"Budget year {found.period // 100}", style="bold"), pairs)
 
 
 def _usage(found: Statement) -> Table:
@@ -144,15 +142,17 @@ def _usage(found: Statement) -> Table:
             _subtotal(shown, found, last)
         # Where it does not fit a name is cut, never a figure.
         app = (
-            "" if use.app == last else f"[bold]{_cut(use.app or 'No application', APP_COLUMNS)}[/]"
+            ""
+            if use.app == last
+            else styled("[bold]{}[/]", _cut(use.app or "No application", APP_COLUMNS))
         )
-        model = f"[{hue}]■[/] {_cut(use.model or 'unknown', MODEL_COLUMNS)}"
+        model = styled("[{}]■[/] {}", hue, _cut(use.model or "unknown", MODEL_COLUMNS))
         shown.add_row(app, model, *_counts(use), in_words(use.cents))
         last = use.app
     if last is not None:
         _subtotal(shown, found, last)
-    whole = f"[bold]{in_words(found.metered_cents)}[/]"
-    shown.add_row("[bold]Metered usage[/]", "[dim]list price[/]", f"[bold]{found.requests:,}[/]", "", "", "", "", whole)  # fmt: skip
+    whole = styled("[bold]{}[/]", in_words(found.metered_cents))
+    shown.add_row(styled("[bold]Metered usage[/]"), styled("[dim]list price[/]"), styled("[bold]{:,}[/]", found.requests), "", "", "", "", whole)  # fmt: skip
     return shown
 
 
@@ -160,13 +160,14 @@ def _subtotal(shown: Table, found: Statement, app: str) -> None:
     uses = [use for use in found.uses if use.app == app]
     if len(uses) > 1:
         total = in_words(sum(use.cents for use in uses))
-        name = f"[dim]{_cut(app or 'No application', MODEL_COLUMNS - 7)}, total[/]"
-        shown.add_row("", name, "", "", "", "", "", f"[bold]{total}[/]")
+        name = styled("[dim]{}, total[/]", _cut(app or "No application", MODEL_COLUMNS - 7))
+        shown.add_row("", name, "", "", "", "", "", styled("[bold]{}[/]", total))
     shown.add_section()
 
 
 def _cut(name: str, columns: int) -> str:
-    return escape(name if len(name) <= columns else f"{name[: columns - 1]}…")
+    name = visible(name)
+    return name if len(name) <= columns else f"{name[: columns - 1]}…"
 
 
 def _counts(use: Use) -> tuple[str, ...]:
@@ -175,34 +176,34 @@ def _counts(use: Use) -> tuple[str, ...]:
 
 
 def _people(found: Statement, names: Mapping[str, str]) -> RenderableType:
-    shown = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    shown = grid(expand=True, padding=(0, 2, 0, 0))
     shown.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     shown.add_column(justify="right", style="dim", no_wrap=True)
     shown.add_column(justify="right", no_wrap=True)
     for use in found.people:
         name = names.get(use.user, use.user)
-        shown.add_row(escape(name), f"{use.requests:,} requests", in_words(use.cents))
+        shown.add_row(name, f"{use.requests:,} requests", in_words(use.cents))
     if found.others:
         rest = found.others_use
-        count = f"[dim]{found.others:,} others[/]"
+        count = styled("[dim]{:,} others[/]", found.others)
         shown.add_row(count, f"{rest.requests:,} requests", in_words(rest.cents))
-    return Group(Text("People with the highest use", style="bold"), shown)
+    return Group(plain("People with the highest use", style="bold"), shown)
 
 
 def _method(found: Statement) -> RenderableType:
-    said = Table.grid(padding=(0, 1, 0, 0))
+    said = grid(padding=(0, 1, 0, 0))
     said.add_column(justify="right", style="dim")
     said.add_column(style="dim", ratio=1)
     for at, sentence in enumerate(found.method, start=1):
-        said.add_row(f"{at}.", escape(sentence))
-    parts: list[RenderableType] = [Text("How the amount was reached", style="bold"), said]
+        said.add_row(f"{at}.", sentence)
+    parts: list[RenderableType] = [plain("How the amount was reached", style="bold"), said]
     if found.journal:
         entry = table("", (("journal", "left"), ("account", "left"), ("debit", "right"), ("credit", "right")))  # fmt: skip
         entry.expand = True
         for line in found.journal:
             debit = in_words(line.debit_cents) if line.debit_cents else ""
             credit = in_words(line.credit_cents) if line.credit_cents else ""
-            entry.add_row(escape(line.centre), escape(line.said), debit, credit)
+            entry.add_row(line.centre, line.said, debit, credit)
         parts.append(Padding(entry, (1, 0, 0, 0)))
     return Group(*parts)
 
@@ -214,7 +215,7 @@ def _seal(found: Statement) -> RenderableType:
         said.append(f"Approved by {seal.approved_by}, {seal.approved_at}")
     if seal.posted_by:
         said.append(f"Posted by {seal.posted_by}, {seal.posted_at}, journal {seal.journal}")
-    return Text("\n".join(said), style="dim")
+    return Group(*(plain(line, style="dim") for line in said))
 
 
 # ── the summary ──────────────────────────────────────────────────────────────────────────────────
@@ -224,7 +225,9 @@ def drawn_summary(found: Summary) -> RenderableType:
     """Every cost centre, unallocated last, the total, and what it ties to."""
     hue = _HUES[found.state]
     so_far = f" so far, through {found.through}" if found.through else ""
-    title = f"Chargeback {month_name(found.period)}{so_far}  [{hue}]● {SAID[found.state]}[/]"
+    title = styled(
+        "Chargeback {}{}  [{}]● {}[/]", month_name(found.period), so_far, hue, SAID[found.state]
+    )
     heads = (("cost centre", "left"), ("owner", "left"), ("requests", "right"), ("charged", "right"), ("share", "right"))  # fmt: skip
     shown = table(title, (*heads, ("", "left")))
     shown.box, shown.show_edge = box.SIMPLE_HEAD, False
@@ -234,31 +237,34 @@ def drawn_summary(found: Summary) -> RenderableType:
     for share in found.shares:
         thousandths = share.cents * 1000 // found.cents if found.cents else 0
         length = max(0, min(BAR_COLUMNS, thousandths * BAR_COLUMNS // 1000))
-        bar = f"[blue]{'━' * length}[/][dim]{'╌' * (BAR_COLUMNS - length)}[/]"
-        missing = f" [yellow]▲ {share.unpriced:,} unpriced[/]" if share.unpriced else ""
+        bar = styled("[blue]{}[/][dim]{}[/]", "━" * length, "╌" * (BAR_COLUMNS - length))
+        missing = styled(" [yellow]▲ {:,} unpriced[/]", share.unpriced) if share.unpriced else ""
         name = share.centre.name or ("" if share.centre.code else "Unallocated")
         shown.add_row(
-            f"{escape(name)} [dim]{escape(share.centre.code)}[/]".strip(),
-            escape(share.centre.owner) or "[dim]—[/]",
+            styled("{} [dim]{}[/]" if name else "{}[dim]{}[/]", name, share.centre.code),
+            share.centre.owner or styled("[dim]—[/]"),
             f"{share.requests:,}",
             in_words(share.cents),
             percent(share.cents, found.cents),
-            bar + missing,
+            styled("{}{}", bar, missing),
         )
     shown.add_section()
-    shown.add_row("[bold]Total[/]", "", f"{found.requests:,}", f"[bold]{in_words(found.cents)}[/]", "", "")  # fmt: skip
-    return Group(shown, Text(), _ties(found))
+    shown.add_row(styled("[bold]Total[/]"), "", f"{found.requests:,}", styled("[bold]{}[/]", in_words(found.cents)), "", "")  # fmt: skip
+    return Group(shown, plain(""), _ties(found))
 
 
 def _ties(found: Summary) -> Text:
     """What the total consists of, and that teams and providers sum to the ledger's part."""
     parts = " + ".join(f"{one.name} {in_words(one.cents)}" for one in found.parts)
-    said = Text(f"= {parts}\n", style="dim")
+    said = styled("[dim]= {}[/]\n", parts)
     ledger = found.parts[0].cents if found.parts else 0
     for name, listed in (("teams", found.teams), ("providers", found.providers)):
         is_equal = sum(one.cents for one in listed) == ledger
-        said.append("✓ " if is_equal else "✗ ", style="green" if is_equal else "bold red")
-        said.append(f"{len(listed)} {name} sum to the ledger: {_largest(listed)}\n", style="dim")
+        mark = styled("[green]✓[/]" if is_equal else "[bold red]✗[/]")
+        told = styled(
+            "{} [dim]{} {} sum to the ledger: {}[/]\n", mark, len(listed), name, _largest(listed)
+        )
+        said.append_text(told)
     said.rstrip()
     return said
 
