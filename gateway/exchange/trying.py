@@ -123,7 +123,7 @@ class Trying:
         attempt, asked, sending = self.attempt, self._asked, self._means.sending
         durable = self._intend(attempt)
         if durable is not None:
-            await durable
+            await self._durably(durable)
         attempt.is_sent = True
         admitted, leave = attempt.admitted, attempt.leave
         try:
@@ -184,6 +184,16 @@ class Trying:
             return spool.intent_durable(intent)
         spool.intent(intent)
         return None
+
+    async def _durably(self, intended: Awaitable[None]) -> None:
+        """Wait for an intent; one that cannot be made durable is void, and the one before it may be the last after all."""
+        is_durable = False
+        try:
+            await intended
+            is_durable = True
+        finally:
+            if not is_durable and self._behind is not None:
+                self._behind.record(self._behind.unanswered())
 
     def _void(self, attempt: Attempt) -> None:
         """Nothing was sent: it leaves no row, and the one before it may be the last after all."""

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -50,6 +50,14 @@ class Segment:
         self.is_sealed = False
         self.is_spent = False
         self.failed: OSError | None = None
+
+
+class Open(NamedTuple):
+    """An intent that nothing has become of yet: its last record, and where that lies."""
+
+    record: bytes
+    segment: Segment
+    at: int
 
 
 class Settled:

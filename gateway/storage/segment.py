@@ -58,6 +58,12 @@ def packed_void(entry_id: UUID) -> bytes:
     return _pack(ID_BYTES, _crc(payload, Kind.VOID), Kind.VOID) + payload
 
 
+def struck(record: bytes) -> bytes:
+    """The header that makes a record a void where it lies: over its own, it takes no room."""
+    payload = record[HEADER_BYTES:]
+    return _pack(len(payload), _crc(payload, Kind.VOID), Kind.VOID)
+
+
 def records(blob: bytes, start: int = 0) -> Iterator[Record]:
     """The whole records of a segment, in order.
 

@@ -21,9 +21,9 @@ from gateway.exchange.ports import Observer
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.kernel.errors import SpoolFull
 from gateway.ledger.entry import Entry
-from gateway.storage.backlog import Backlog, Pending, Segment, Settled, Written
+from gateway.storage.backlog import Backlog, Open, Pending, Segment, Settled, Written
 from gateway.storage.disk import Disk, create_home, remove_home
-from gateway.storage.segment import SUFFIX, Kind, packed, packed_void
+from gateway.storage.segment import SUFFIX, Kind, packed, packed_void, struck
 from gateway.storage.syncer import Syncer
 
 SEGMENT_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -66,10 +66,8 @@ class Spool:
         self._current: Segment | None = None
         self._made = 0
         self._bytes = 0
-        self._intents: dict[
-            UUID, bytes
-        ] = {}  # open ones, as written: carried into every new segment
-        self._owed = b""  # voids that found no room; written before the next record
+        self._intents: dict[UUID, Open] = {}  # carried into every new segment
+        self._owed = b""  # voids that could not be written; written before the next record
         self._unspooled: deque[Pending] = deque()
         self._backlog = Backlog(self._segments, self._malformed)
         self._syncer = syncer(self._home, self._disk, self._synced)
@@ -85,8 +83,7 @@ class Spool:
         record = packed(_INTENT, entry)
         if self._bytes > self._bytes_max:
             raise _full("the journal has reached its limit: the database is away too long")
-        self._write(record)
-        self._intents[entry.id] = record
+        self._open(entry.id, record, self._write(record))
 
     async def intent_durable(self, entry: Entry) -> None:
         """As ``intent``; returns once it would survive a power cut: for what passes without a hold.
@@ -117,10 +114,11 @@ class Spool:
             return
         record = packed(_INTENT, entry)
         try:
-            self._write(record).is_spent = True  # the record before it is done with
+            segment = self._write(record)
         except SpoolFull:
             return
-        self._intents[entry.id] = record
+        segment.is_spent = True  # the record before it is done with
+        self._open(entry.id, record, segment)
 
     async def settle(self, entry: Entry) -> None:
         """Return once the entry is durable: on this disk, or, that being full, in the database itself.
@@ -148,14 +146,20 @@ class Spool:
         await future
 
     def void(self, entry_id: UUID) -> None:
-        """Record that nothing was consumed. Never raises: without room it is written later."""
-        if self._intents.pop(entry_id, None) is None:
+        """Record that nothing was consumed. Never raises.
+
+        Without room, or on a disk that has failed to sync, the intent itself becomes the void, where it lies: else
+        whoever adopts this journal would book what never left.
+        """
+        opened = self._intents.pop(entry_id, None)
+        if opened is None:
             return
         record = packed_void(entry_id)
         try:
             self._write(record).is_spent = True
         except SpoolFull:
-            self._owed += record
+            if not self._strike(opened):
+                self._owed += record
 
     # The flusher's side.
 
@@ -241,6 +245,20 @@ class Spool:
         self._owed = b""
         return segment
 
+    def _open(self, entry_id: UUID, record: bytes, segment: Segment) -> None:
+        self._intents[entry_id] = Open(record, segment, segment.size - len(record))
+
+    def _strike(self, opened: Open) -> bool:
+        """Make the last record of an intent a void; those before it are read before it. Whether that was done."""
+        if self._is_closed:
+            return False
+        header = struck(opened.record)
+        opened.segment.is_spent = True
+        try:
+            return self._disk.write(opened.segment.fd, header, opened.at) == len(header)
+        except OSError:
+            return False
+
     def _append(self, segment: Segment, record: bytes) -> None:
         taken = 0
         if segment.size + len(record) > segment.laid:
@@ -277,7 +295,7 @@ class Spool:
         path = self._home / f"{self._made + 1:08d}{SUFFIX}"
         segment = Segment(self._made + 1, path, self._disk.open(path), self._clock.ticks_ns())
         self._made += 1
-        carried = b"".join(self._intents.values())
+        carried = b"".join([one.record for one in self._intents.values()])
         try:
             if carried:
                 self._append(segment, carried)
@@ -286,6 +304,10 @@ class Spool:
             path.unlink()
             raise
         segment.carried = segment.size
+        at = 0
+        for entry_id, one in self._intents.items():
+            self._intents[entry_id] = Open(one.record, segment, at)
+            at += len(one.record)
         self._segments.append(segment)
         self._current = segment
         if carried:

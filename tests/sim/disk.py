@@ -40,8 +40,11 @@ class SimDisk(Disk):
 
     def write(self, fd: int, record: bytes, at: int) -> int:
         self._living()
-        taken = super().write(fd, record[: len(record) // 2] if self.is_full else record, at)
-        self.written[self._path(fd)] = at + taken
+        path = self._path(fd)
+        is_there = at + len(record) <= self.written[path]  # what is written over takes no room
+        is_cut = self.is_full and not is_there
+        taken = super().write(fd, record[: len(record) // 2] if is_cut else record, at)
+        self.written[path] = max(self.written[path], at + taken)
         return taken
 
     def lay(self, fd: int, size: int, at: int) -> int:

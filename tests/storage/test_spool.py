@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -332,6 +333,91 @@ async def test_a_void_without_room_is_written_later(
     assert adopted(tmp_path) == [later]
 
 
+class Failing(Disk):
+    """A disk that fails from its n-th such call on; what lies on it can still be written over, as on a real one."""
+
+    def __init__(self, call: str, error: int, n: int) -> None:
+        self.call, self.error, self.left = call, error, n
+        self.ends: dict[int, int] = {}
+
+    def _count(self, call: str) -> None:
+        if call == self.call:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(self.error, "as the test says")
+
+    def write(self, fd: int, record: bytes, at: int) -> int:
+        if at + len(record) > self.ends.get(fd, 0):
+            self._count("write")
+        taken = super().write(fd, record, at)
+        self.ends[fd] = max(self.ends.get(fd, 0), at + taken)
+        return taken
+
+    def sync(self, fd: int) -> None:
+        self._count("sync")
+        super().sync(fd)
+
+    def sync_directory(self, path: Path) -> None:
+        if self.ends:  # not while the journal is made
+            self._count("sync_directory")
+        super().sync_directory(path)
+
+
+async def sent(spool: Spool, one: Entry, *, durably: bool) -> bool:
+    """Whether the journal lets it leave."""
+    try:
+        if durably:
+            await spool.intent_durable(one)
+        else:
+            spool.intent(one)
+    except SpoolFull:
+        return False
+    spool.progress(one)
+    return True
+
+
+@pytest.mark.parametrize("booked_before", [False, True])
+@pytest.mark.parametrize("n", range(12))
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("sync", errno.EIO),
+        ("sync_directory", errno.EIO),
+        ("write", errno.ENOSPC),
+        ("write", errno.EIO),
+    ],
+)
+async def test_whatever_the_disk_fails_at_what_was_sent_is_one_row_and_what_was_not_is_none(
+    tmp_path: Path, clock: Any, entry: Make, call: str, error: int, n: int, *, booked_before: bool
+) -> None:
+    """A kill behind every such failure; the database has taken what it was given, or nothing yet."""
+    spool = Spool(tmp_path, clock=clock, disk=Failing(call, error, n))
+    never: set[UUID] = set()
+    used: dict[UUID, asyncio.Task[None]] = {}
+    deeds = ("void", "used", "durable", "used", "later", "durable", "void", "used")
+    for deed in deeds:
+        if deed == "later":
+            clock.us += SEGMENT_NS_MAX // 1000
+            spool.flushed([])
+        elif not await sent(spool, one := entry(), durably=deed == "durable"):
+            never.add(one.id)  # refused: the client is told so, and nothing is sent
+        elif deed == "used":
+            used[one.id] = asyncio.ensure_future(spool.settle(one))
+            await asyncio.wait([used[one.id]], timeout=0.02)
+        else:
+            spool.void(one.id)
+            never.add(one.id)
+    promised = {one for one, task in used.items() if task.done() and task.exception() is None}
+    books = [one.id for one in flush(spool)] if booked_before else []
+    for task in used.values():
+        task.cancel()
+    died(spool)
+    left_behind = [one.id for one in adopted(tmp_path) if isinstance(one, Entry)]
+    assert len(left_behind) == len(set(left_behind))
+    assert not never & {*books, *left_behind}
+    assert promised <= set(used) == {*books, *left_behind}
+
+
 async def test_a_disk_that_cannot_sync_reports_nothing_durable_and_ends_the_worker(
     spool: Spool, disk: BadDisk, entry: Make, observer: Any
 ) -> None:
@@ -364,7 +450,7 @@ class PowerCut(Disk):
 
     def write(self, fd: int, record: bytes, at: int) -> int:
         taken = super().write(fd, record, at)
-        self.written[fd] = at + taken
+        self.written[fd] = max(self.written[fd], at + taken)
         return taken
 
     def sync(self, fd: int) -> None:
