@@ -12,6 +12,8 @@ from gateway import premises, shipped
 from gateway.commands.contracts import idle_terms, pays, selector
 from gateway.commands.prices.imports import imported
 from gateway.config import Config
+from gateway.exchange.remedy import remedy
+from gateway.exchange.routing import named_at
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.errors import ConfigurationError
 from gateway.pricing.book import Book
@@ -90,24 +92,23 @@ def deployments_unpriced(configured: Config) -> list[Said]:
 
 
 def _deployment(configured: Config, deployment: Deployment, book: Book) -> Iterator[Said]:
-    providers = {upstream.name: upstream.provider for upstream in configured.upstreams}
+    upstreams = {upstream.name: upstream for upstream in configured.upstreams}
     for place in (deployment, *deployment.also):
-        provider = providers[place.upstream]
-        named = place.model or place.wire
-        wire = shipped.provider_named(provider).wire(named, place.region, place.region)
-        model = book.canonical(provider, (named, *wire.names))
-        if model is None:
+        upstream = upstreams[place.upstream]
+        speaker = shipped.provider_named(upstream.provider)
+        named = named_at(speaker, place, upstream, book.canonical)
+        if named.model is None:
             cure = "name a model of the price book, or add price rows under [prices] files"
             yield "deployment", "warn", f"{place.wire}: no price for {place.model}", cure
             return
         at = Circumstances(
-            provider, model, place.scope or wire.scope, SystemClock().wall_us(), geo=place.geo or wire.geo,
-            region=place.region or wire.region, shadow_scope=place.spill,
+            upstream.provider, named.model, named.scope, SystemClock().wall_us(), geo=named.geo,
+            region=named.region, shadow_scope=named.spill,
         )  # fmt: skip
         covered = covers(book, at)
         if covered.status is not Status.PRICED:
-            cure = "mend its scope, geo and region, or add price rows under [prices] files"
-            yield "deployment", "warn", f"{place.wire}: {covered.status} at {covered.key}", cure
+            said = f"{place.wire}: {covered.status} at {covered.key}"
+            yield "deployment", "warn", said, remedy(book, covered.status, at, place.upstream)
 
 
 def _places(configured: Config) -> Iterator[Deployment]:

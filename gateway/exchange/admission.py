@@ -29,12 +29,9 @@ from gateway.kernel.errors import (
     Unpriced,
 )
 from gateway.metering.asking import require_readable
-from gateway.metering.units import INPUT_TEXT
 from gateway.pricing.book import Book
 from gateway.pricing.contract import NONE, Bargain, Contracts
-from gateway.pricing.cover import cure_row
-from gateway.pricing.dimensions import STANDARD, Circumstances
-from gateway.pricing.rate import Status
+from gateway.pricing.dimensions import STANDARD
 from gateway.providers.contract import (
     Call,
     Deployment,
@@ -49,7 +46,7 @@ from gateway.wire.messages import Headers, Inbound
 _FREE_REQUEST = Request()
 _SHOWN_CHARS = 40  # of a name that is too long to be remembered
 # Named once: looking a member up in its enum is a call, and these are looked up on every request.
-_METERED, _PRICED = Kind.METERED, Status.PRICED
+_METERED = Kind.METERED
 READ_INLINE_BYTES_MAX = 256 * 1024  # at most a few milliseconds of decoding
 
 
@@ -244,9 +241,9 @@ class Admission:
             prospect = self._prospects.of(
                 provider.name, deployment, admitted.tier, admitted.bargain, at_us
             )
-            unpriced = _unpriced(prospect.status, prospect.under, admitted.wire_model)
-            if unpriced is not None and not admitted.principal.allow_unpriced:
-                refusal = unpriced
+            if prospect.remedy is not None and not admitted.principal.allow_unpriced:
+                # Fail closed: what has no price at all does not pass, however little is asked of it.
+                refusal = Unpriced(f"{admitted.wire_model!r} {prospect.remedy}")
                 continue
             estimate = prospect.estimate(tokens, units, at_us)
             upstream = candidate.upstream
@@ -327,27 +324,3 @@ def _require_short(what: str, name: str, chars_max: int) -> None:
 
 def _shown(headers: Headers) -> Presented:
     return presented(headers, KEY_PREFIX)
-
-
-def _unpriced(status: Status, under: Circumstances, wire_model: str | None) -> Unpriced | None:
-    """Fail closed: what has no price at all does not pass, however little is asked of it."""
-    if status is _PRICED:
-        return None
-    if status is Status.AMBIGUOUS:
-        return Unpriced(
-            f"{wire_model!r} has several prices and its region is not known: set region on its "
-            "deployment or upstream"
-        )
-    if status is Status.UNPRICED and under.model is None:
-        return Unpriced(
-            f"{wire_model!r} names no model of the price book: if it is another name of one (a deployment, an "
-            "application inference profile, a tuned model), say of which under [[deployments]]; else add price "
-            "rows for it (weighbridge prices missing has them ready to fill), or use a key that allows "
-            "unpriced models"
-        )
-    if status is Status.UNPRICED:
-        return Unpriced(
-            f"{wire_model!r} has no price in scope {under.scope}, tier {under.tier}: add a price row such as "
-            f"{cure_row(under, INPUT_TEXT)!r}, or use a key that allows unpriced models"
-        )
-    return None

@@ -15,6 +15,7 @@ from gateway.dialects.contract import Request
 from gateway.exchange.admission import Admitted
 from gateway.exchange.booking import circumstances
 from gateway.exchange.ports import Resources, Upstreams
+from gateway.exchange.remedy import remedy
 from gateway.exchange.routing import Canonical, Routes
 from gateway.exchange.withholding import Withholding
 from gateway.identity.claim import Claim
@@ -174,11 +175,10 @@ class Owning:
                 f"allowed are {', '.join(principal.models)}"
             )
         under = circumstances(provider.name, deployment, Served(), BATCH, at_us)
-        if not principal.allow_unpriced and covers(self._book(), under).status is Status.UNPRICED:
-            raise Unpriced(
-                f"{model[:80]!r} has no batch price in scope {under.scope}: add a price row of tier batch, or use a "
-                "key that allows unpriced models"
-            )
+        book = self._book()
+        if not principal.allow_unpriced and covers(book, under).status is Status.UNPRICED:
+            said = remedy(book, Status.UNPRICED, under, upstream)
+            raise Unpriced(f"{model[:80]!r}, which the batch's file names, {said}")
 
     def keep(
         self,

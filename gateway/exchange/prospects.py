@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.dialects.contract import NAME_KEPT_CHARS_MAX
 from gateway.exchange.booking import Priced, circumstances, priced, tier_of
+from gateway.exchange.remedy import remedy
 from gateway.metering.units import INPUT_TEXT
 from gateway.metering.usage import component
 from gateway.pricing.book import Book
@@ -32,6 +33,7 @@ class Prospect(msgspec.Struct, frozen=True):
     under    as it was asked for, at some instant in it
     charged  the same at the tier that is charged if nothing more is heard
     status   whether it has any price
+    remedy   what to add where it has no price, or several; None: it has its price
     steady   what input text costs there, where that follows from its quantity alone
     """
 
@@ -43,6 +45,7 @@ class Prospect(msgspec.Struct, frozen=True):
     under: Circumstances
     charged: Circumstances
     status: Status
+    remedy: str | None
     steady: Steady | None
 
     def estimate(self, tokens: int, units: Mapping[str, int], at_us: int) -> Priced:
@@ -98,6 +101,9 @@ def _looked_up(
 ) -> Prospect:
     charged = replace(under, tier=tier_of(None, under.tier)[0])
     (since_us, until_us), (since_too_us, until_too_us) = map(book.unchanged, (under, charged))
+    status = covers(book, under).status
+    is_open = status in (Status.AMBIGUOUS, Status.UNPRICED)
+    upstream = "<name>" if deployment is None else deployment.upstream
     return Prospect(
         deployment=deployment,
         bargain=bargain,
@@ -106,6 +112,7 @@ def _looked_up(
         until_us=min(until_us, until_too_us),
         under=under,
         charged=charged,
-        status=covers(book, under).status,
+        status=status,
+        remedy=remedy(book, status, under, upstream) if is_open else None,
         steady=steady(book, charged, INPUT_TEXT, bargain),
     )

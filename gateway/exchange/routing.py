@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.dialects.contract import NAME_KEPT_CHARS_MAX
 from gateway.kernel.errors import BadRequest, UnknownDeployment
+from gateway.pricing.dimensions import GLOBAL
 from gateway.providers.contract import Call, Deployment, Provider, Upstream
 
 DEPLOYMENTS_CACHED_MAX = 4096  # names come from clients: bounded, then started afresh
@@ -118,7 +119,7 @@ class Routes:
             for deployments in self._deployments.values()
             for deployment in deployments
             if deployment.upstream == upstream.name
-            and (named := _named(provider, deployment, canonical)).model == model
+            and (named := named_at(provider, deployment, upstream, canonical)).model == model
         }
         return found.pop() if model is not None and len(found) == 1 else None
 
@@ -128,9 +129,12 @@ class Routes:
         """Deployments with alternatives that are, by the price book's name, not the same model."""
         for (provider, _), deployments in self._deployments.items():
             for deployment in deployments:
-                model = _named(providers[provider], deployment, canonical).model
+                speaker = providers[provider]
+                upstream = self._upstreams[deployment.upstream]
+                model = named_at(speaker, deployment, upstream, canonical).model
                 for other in deployment.also:
-                    there = _named(providers[provider], other, canonical).model
+                    elsewhere = self._upstreams[other.upstream]
+                    there = named_at(speaker, other, elsewhere, canonical).model
                     if there is None or there != model:
                         yield deployment, other
 
@@ -169,12 +173,12 @@ class Routes:
         self, provider: Provider, call: Call, deployment: Deployment, canonical: Canonical
     ) -> Iterator[Candidate]:
         """A configured deployment and its alternatives."""
-        upstream = self._upstreams[deployment.upstream]
-        named = _named(provider, deployment, canonical)
-        yield Candidate(self._placed(upstream, call), named, deployment.weight)
+        placed = self._placed(self._upstreams[deployment.upstream], call)
+        named = named_at(provider, deployment, placed, canonical)
+        yield Candidate(placed, named, deployment.weight)
         for other in deployment.also:
             placed = self._elsewhere(self._upstreams[other.upstream], call, other.location)
-            yield Candidate(placed, _named(provider, other, canonical), other.weight)
+            yield Candidate(placed, named_at(provider, other, placed, canonical), other.weight)
 
     def _upstream(
         self, provider: Provider, call: Call, wire_model: str
@@ -239,14 +243,26 @@ def in_turn(candidates: tuple[Candidate, ...], draw: int) -> tuple[Candidate, ..
     return (*ordered, *left)
 
 
-def _named(provider: Provider, deployment: Deployment, canonical: Canonical) -> Deployment:
-    """A configured deployment with its model in the price book's spelling, and what the name adds."""
+def named_at(
+    provider: Provider, deployment: Deployment, upstream: Upstream, canonical: Canonical
+) -> Deployment:
+    """A configured deployment with its model in the price book's spelling, and what its name and upstream add.
+
+    Its own region comes first, then the one that its wire name says, then the place its upstream sends it to.
+    """
     named = deployment.model or deployment.wire
-    wire = provider.wire(named, deployment.region, deployment.region)
+    said = deployment.region or provider.wire(deployment.wire, None, None).region
+    place = said or upstream.location or upstream.region
+    wire = provider.wire(named, deployment.region, place)
     return msgspec.structs.replace(
         deployment,
         model=canonical(provider.name, (named, *wire.names)),
         scope=deployment.scope or wire.scope,
         geo=deployment.geo or wire.geo,
-        region=deployment.region or wire.region,
+        region=said or wire.region or _real(place),
     )
+
+
+def _real(place: str | None) -> str | None:
+    """A location that is everywhere is no region."""
+    return None if place == GLOBAL else place

@@ -34,6 +34,14 @@ class Atlas:
         self._geo = {(item.provider, item.region): item.geo for item in regions}
         self._sovereign = {(item.provider, item.geo) for item in regions if item.sovereign}
 
+    def regions(self, provider: str) -> tuple[str, ...]:
+        """The regions of a provider, sorted."""
+        return tuple(sorted(region for theirs, region in self._geo if theirs == provider))
+
+    def geos(self, provider: str) -> tuple[str, ...]:
+        """The geos that the regions of a provider lie in, sorted."""
+        return tuple(sorted({geo for (theirs, _), geo in self._geo.items() if theirs == provider}))
+
     def located(self, provider: str, place: Place) -> Place:
         """The place, its geo filled in where only a known region is given."""
         region = place[_REGION]

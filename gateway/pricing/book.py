@@ -119,6 +119,14 @@ class Book:
         known = self._names.get(provider)
         return frozenset() if known is None else known.models
 
+    def regions(self, provider: str) -> tuple[str, ...]:
+        """The regions of a provider that the book can place, sorted."""
+        return self._atlas.regions(provider)
+
+    def geos(self, provider: str) -> tuple[str, ...]:
+        """The geos that those regions lie in, sorted."""
+        return self._atlas.geos(provider)
+
     def priced(self, at: Circumstances) -> tuple[str, ...]:
         """The units that have any price under a request's named dimensions."""
         return tuple(self._shelf(key_of(at)).racks)
