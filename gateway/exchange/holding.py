@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.dialects.contract import NAME_KEPT_CHARS_MAX
 from gateway.exchange import remaining
 from gateway.exchange.ports import Budgets, Observer, Quotas
 from gateway.kernel.clock import Clock
@@ -241,7 +242,8 @@ class Holding:
         if len(self._last) >= ALLOWANCES_MAX:
             self._last.clear()
         for balance in balances:
-            self._last[balance.key] = balance
+            if len(balance.key.subject) <= NAME_KEPT_CHARS_MAX:  # a budget may be split by model
+                self._last[balance.key] = balance
 
     # -- in words ---------------------------------------------------------------------------------
 

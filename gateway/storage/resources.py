@@ -8,6 +8,7 @@ To keep more of a claim: a column of tables.RESOURCE, ``_row`` and ``_claim``.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from sys import getsizeof
 from typing import Any, Final
 
 import msgspec
@@ -26,7 +27,11 @@ from gateway.storage.rows import encode
 from gateway.storage.tables import RESOURCE, WORK
 from gateway.storage.work import want
 
-REMEMBERED_MAX: Final = 65_536  # claims, some 300 bytes each
+REMEMBERED_MAX: Final = 65_536  # claims
+REMEMBERED_BYTES_MAX: Final = (
+    64 * 1024 * 1024
+)  # some 600 bytes each; a batch's file may name 64 models at length
+_CLAIM_BYTES: Final = 600  # of a claim that names no models, with its place in the dictionary
 QUEUED_MAX: Final = 100_000  # claims waiting for a database that is away
 PER_TRANSACTION_MAX: Final = 500
 KEPT_S_MAX: Final = 3.0  # a database that is away delays an answer by so much, and loses no claim
@@ -42,6 +47,7 @@ class ResourceStore:
         self._database = database
         self._observer = observer
         self._remembered: OrderedDict[str, Claim] = OrderedDict()
+        self._remembered_bytes = 0
         self._queue: deque[Claim | Work | Told] = deque()
         self._wake = asyncio.Event()
         self._queued = 0
@@ -189,11 +195,14 @@ class ResourceStore:
         await connection.execute(make(table).on_conflict_do_nothing(), rows)
 
     def _remember(self, claims: Iterable[Claim]) -> None:
+        kept = self._remembered
         for claim in claims:
-            self._remembered[claim.resource] = claim
-            self._remembered.move_to_end(claim.resource)
-        while len(self._remembered) > REMEMBERED_MAX:
-            self._remembered.popitem(last=False)
+            before = kept.pop(claim.resource, None)
+            self._remembered_bytes += _size(claim) - (0 if before is None else _size(before))
+            kept[claim.resource] = claim
+        while len(kept) > REMEMBERED_MAX or self._remembered_bytes > REMEMBERED_BYTES_MAX:
+            _, oldest = kept.popitem(last=False)
+            self._remembered_bytes -= _size(oldest)
 
     def _release(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -202,6 +211,12 @@ class ResourceStore:
                 self._waiting.append((asked, future))
             elif not future.done():
                 future.set_result(None)
+
+
+def _size(claim: Claim) -> int:
+    """What a claim takes, at most: its own texts are short, but for its id and what it names."""
+    named = sum([getsizeof(model) for model in claim.models or ()])
+    return _CLAIM_BYTES + getsizeof(claim.resource) + named
 
 
 async def _stored(connection: AsyncConnection, names: Sequence[str]) -> list[Claim]:

@@ -1,6 +1,7 @@
 """Claims: the first stands whoever races for it, and none is lost to a database that is away."""
 
 import asyncio
+from sys import getsizeof
 from typing import Any
 
 import pytest
@@ -59,6 +60,21 @@ async def test_what_is_claimed_is_known_at_once_here_and_elsewhere_when_kept(
     assert await there.find(["azure/file-1", "azure/file-2"]) == {"azure/file-1": FIRST}
     assert here.waiting == 0
     writer.cancel()
+
+
+async def test_claims_of_files_that_name_many_models_fill_no_memory(database: Database) -> None:
+    """64 names of 2,048 characters each are half a megabyte, and a client may upload as many files as it likes."""
+    store = ResourceStore(database, Watch())
+    for number in range(300):
+        models = tuple(["\U0001f600" + f"{number:06}{at:06}".ljust(2_047, "x") for at in range(64)])
+        claim = replace(FIRST, resource=f"azure/file-{number}", models=models)
+        store._remember([claim])
+        store._remember([claim])  # once more, as a racing claim stands
+    kept = store._remembered.values()
+    size = sum(getsizeof(model) for claim in kept for model in claim.models or ())
+    assert 0 < size <= store._remembered_bytes <= resources.REMEMBERED_BYTES_MAX
+    assert store._remembered_bytes == sum(map(resources._size, kept))
+    assert list(store._remembered)[-1] == "azure/file-299"
 
 
 async def test_of_many_that_race_one_claim_stands_for_all(database: Database) -> None:
