@@ -1,17 +1,70 @@
 """What a request head must look like beyond what llhttp checks: pure functions from bytes to a status.
 
-Each returns 0 where the head may pass, else the status of the refusal. To refuse something new, add a
-rule here and its case to tests/edge/test_http1.py.
+Each returns 0 where the head may pass, else the status of the refusal, which knows its reason. To refuse something
+new, add a rule here and its case to tests/edge/test_http1.py.
 """
 
 import re
 from collections.abc import Sequence
 from itertools import chain
-from typing import Final
+from typing import Final, Self
 
 from gateway.wire.messages import Header
 
 ACCEPTED: Final = 0
+
+
+class Objection(int):
+    """The status of a refusal; ``why`` is for the client, names the cure, and holds nothing of the request."""
+
+    why: str
+
+    def __new__(cls, status: int, why: str) -> Self:
+        """A status with its reason."""
+        made = super().__new__(cls, status)
+        made.why = why
+        return made
+
+
+_NO_ORIGIN_FORM: Final = Objection(
+    400,
+    "the target has to be a path that begins with one '/': send no absolute URL and no '//' in front of it",
+)
+_DOUBLED: Final = Objection(
+    400,
+    "the path holds '//', which two servers read differently: a base URL that ends in '/' may be doubled by the SDK",
+)
+_NOT_IN_PATH: Final = Objection(
+    400, "the path holds a character that may not be there: percent-encode it (UTF-8), '#' as %23"
+)
+_BAD_ENCODING: Final = Objection(
+    400,
+    "the path holds a '%' that encodes nothing, a line break, a NUL or a backslash: leave it out",
+)
+_DOTS: Final = Objection(
+    400,
+    "the path holds a '.' or '..' segment, which two servers read differently: send the path it stands for",
+)
+_NOT_IN_QUERY: Final = Objection(
+    400, "the query holds a character that may not be there: percent-encode it"
+)
+_REPEATED: Final = Objection(
+    400,
+    "Host, Content-Length and Expect may each be sent once: let no proxy in between add another",
+)
+_NOT_IN_FIELD: Final = Objection(
+    400,
+    "a header has a '_' in its name or a control character in its value: rename it, or leave it out",
+)
+_NO_HOST: Final = Objection(400, "the request has no Host header")
+_BAD_HOST: Final = Objection(400, "the Host header is no host name with an optional port")
+NO_UPGRADE: Final = Objection(
+    400,
+    "no connection is upgraded here: send the call over plain HTTP, without Upgrade (curl: --http1.1)",
+)
+_BAD_LENGTH: Final = Objection(
+    400, "Content-Length has to be digits, and stands beside no Transfer-Encoding"
+)
 
 METHODS: Final = frozenset((b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"))
 VERSIONS: Final = frozenset(("1.0", "1.1"))
@@ -48,13 +101,19 @@ def target_status(target: bytes) -> int:
     """Origin form only, and nothing in it that two parsers could read in two ways."""
     path, _, query = target.partition(b"?")
     if not path.startswith(b"/") or b"//" in path or path.translate(None, _IN_PATH):
-        return 400
+        return _misread(path)
     encoded = b"%" in path
     if encoded and _BAD_PERCENT.search(path) is not None:
-        return 400
+        return _BAD_ENCODING
     if (encoded or b"/." in path) and _DOT_SEGMENT.search(path) is not None:
-        return 400
-    return 400 if query.translate(None, _IN_QUERY) else ACCEPTED
+        return _DOTS
+    return _NOT_IN_QUERY if query.translate(None, _IN_QUERY) else ACCEPTED
+
+
+def _misread(path: bytes) -> Objection:
+    if not path.startswith(b"/"):
+        return _NO_ORIGIN_FORM
+    return _DOUBLED if b"//" in path else _NOT_IN_PATH
 
 
 def fields_text(headers: Sequence[Header]) -> bytes:
@@ -73,7 +132,7 @@ def fields_status(
     if len(fields) != len(headers) and (status := _repeated_status(headers)):
         return status
     if b"_" in b"".join(fields) or len(text.translate(None, _NOT_IN_VALUE)) != len(text):
-        return 400
+        return _NOT_IN_FIELD
     return _meaning_status(version, fields)
 
 
@@ -82,7 +141,7 @@ def _repeated_status(headers: Sequence[Header]) -> int:
     names = [name for name, _ in headers]
     for name in _ONCE:
         if names.count(name) > 1:
-            return 501 if name == b"transfer-encoding" else 400
+            return 501 if name == b"transfer-encoding" else _REPEATED
     return ACCEPTED
 
 
@@ -90,11 +149,11 @@ def _meaning_status(version: str, fields: dict[bytes, bytes]) -> int:
     host = fields.get(b"host")
     if host is None:
         if version != "1.0":
-            return 400
+            return _NO_HOST
     elif _HOST.match(host) is None:
-        return 400
+        return _BAD_HOST
     if b"upgrade" in fields:
-        return 400
+        return NO_UPGRADE
     if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
         return 417
     return _framing_status(version, fields)
@@ -104,7 +163,7 @@ def _framing_status(version: str, fields: dict[bytes, bytes]) -> int:
     length = fields.get(b"content-length")
     coding = fields.get(b"transfer-encoding")
     if length is not None and (coding is not None or _DIGITS.match(length) is None):
-        return 400
+        return _BAD_LENGTH
     if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
         return 501
     return ACCEPTED

@@ -6,8 +6,7 @@ this module only decides when each is asked.
 """
 
 import asyncio
-from http import HTTPStatus
-from typing import Any, Final, NoReturn, cast
+from typing import Any, ClassVar, Final, NoReturn, cast
 from urllib.parse import unquote
 
 import httptools
@@ -30,6 +29,7 @@ from gateway.edge.lifetime import (
 )
 from gateway.edge.limits import Limits
 from gateway.edge.presence import SCOPE_KEY, ClientPresence
+from gateway.edge.refusing import Asking, Words
 from gateway.edge.sweep import NEVER, Sweeps
 from gateway.edge.tally import Tally
 
@@ -44,6 +44,8 @@ class _Stop(Exception):
 
 class StrictProtocol(TimedProtocol):
     """One client connection. Make a subclass with other limits by ``strict_protocol``."""
+
+    words: ClassVar[Words]
 
     def __init__(
         self,
@@ -358,8 +360,14 @@ class StrictProtocol(TimedProtocol):
         self.flow.resume_reading()
         self._arm_outlasting()
 
+    def _asking(self) -> Asking:
+        """What was read of the request that is refused."""
+        if not self._begun:
+            return Asking()
+        return Asking(self.parser.get_method(), self.url, tuple(self.headers))
+
     def _refuse(self, status: int) -> None:
-        """Answer with a bare status, where no response has started, and take nothing more."""
+        """Answer with the status and its reason, where no response has started, and take nothing more."""
         if self.phase in (LINGER, CLOSING) or self.transport.is_closing():
             return
         if self._serving():
@@ -372,7 +380,7 @@ class StrictProtocol(TimedProtocol):
         elif self.phase == BODY:  # an early answer is out already
             self._close()
             return
-        self.transport.write(_refusal(status))
+        self.transport.write(self.words.refusal(status, self._asking()))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.phase = LINGER
@@ -381,15 +389,10 @@ class StrictProtocol(TimedProtocol):
         self._arm(self.limits.linger_ms)
 
 
-def _refusal(status: int) -> bytes:
-    phrase = HTTPStatus(status).phrase
-    return f"HTTP/1.1 {status} {phrase}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".encode()
-
-
 def strict_protocol(limits: Limits) -> type[StrictProtocol]:
     """The protocol class with these limits, to be given to uvicorn as ``http``."""
     return type(
         "StrictProtocol",
         (StrictProtocol,),
-        {"limits": limits, "sweeps": Sweeps(limits.sweep_ms / MS_PER_S)},
+        {"limits": limits, "sweeps": Sweeps(limits.sweep_ms / MS_PER_S), "words": Words()},
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope
 
-from gateway.edge.grammar import ACCEPTED, target_status
+from gateway.edge.grammar import Objection, target_status
 from gateway.edge.heads import PLAIN_KEY
 from gateway.edge.limits import KIB, MIB
 from gateway.edge.presence import SCOPE_KEY, ClientGone
@@ -61,8 +61,9 @@ def _refuse_ambiguous(scope: Scope) -> None:
     """What grammar.py refuses of every request that came through the strict protocol."""
     query = scope["query_string"]
     target = scope["raw_path"] + (b"?" + query if query else b"")
-    if target_status(target) != ACCEPTED:
-        raise BadRequest("the path holds something that two servers could read differently")
+    status = target_status(target)
+    if isinstance(status, Objection):
+        raise BadRequest(status.why)
 
 
 def _refuse_unread(headers: Headers, body_bytes_max: int) -> None:

@@ -54,7 +54,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     @abstractmethod
     def _refuse(self, status: int) -> None:
-        """Answer with a bare status, where no response has started, and take nothing more."""
+        """Answer with the status and its reason, where no response has started, and take nothing more."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         super().connection_made(transport)

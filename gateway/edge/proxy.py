@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.edge.abandon import Abandonment, Policy
 from gateway.edge.inbound import BODY_BYTES_MAX, expects_much, read_inbound
 from gateway.edge.presence import SCOPE_KEY, ClientGone, ClientPresence
+from gateway.edge.refusing import websocket_refusal
 from gateway.edge.relay import Relayed, Way, relay
 from gateway.exchange.attempt import Attempt
 from gateway.exchange.exchange import Exchange, Exchanges
@@ -22,6 +23,7 @@ from gateway.kernel.errors import Draining, GatewayError, InternalFault
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Outcome
 from gateway.providers.contract import Call, Provider
+from gateway.wire.headers import asks_for_websocket
 from gateway.wire.messages import Inbound
 
 _OUTCOMES: Final = {
@@ -125,6 +127,8 @@ class _Request:
             proxy.exchanges.admission.claimed(headers, proxy.clock.wall_us())
         inbound = await read_inbound(self._scope, receive, body_bytes_max=proxy.body_bytes_max)
         self.inbound = inbound
+        if SCOPE_KEY not in self._scope and asks_for_websocket(inbound.headers):
+            raise websocket_refusal(provider, inbound)
         call = self.call = provider.recognise(inbound)
         async with proxy.exchanges.open(
             provider, call, inbound, self._id, self.presence

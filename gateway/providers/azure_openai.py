@@ -19,7 +19,7 @@ from gateway.dialects import (
     openai_responses,
 )
 from gateway.dialects.contract import Dialect, Request
-from gateway.kernel.errors import GatewayError, OperationRefused, UnknownOperation
+from gateway.kernel.errors import GatewayError, UnknownOperation
 from gateway.kernel.remembered import remembered, times
 from gateway.metering.meter import Reading
 from gateway.providers.contract import (
@@ -180,10 +180,6 @@ class AzureOpenAI:
 
     def recognise(self, inbound: Inbound) -> Call:
         call = _call(inbound.method, inbound.raw_path)
-        if inbound.told(header_lists.upgrades):
-            raise OperationRefused(
-                "WebSockets do not pass this gateway yet: use the HTTP form of responses (stream=true)"
-            )
         if call is None:
             raise UnknownOperation(
                 f"{inbound.method.decode('latin-1')} {_shown(inbound.raw_path[len(_MOUNT) :])} is no operation "

@@ -43,9 +43,10 @@ def content_type(headers: Headers) -> bytes:
     return first(headers, b"content-type") or b""
 
 
-def upgrades(headers: Headers) -> bool:
-    """Whether another protocol is asked for."""
-    return first(headers, b"upgrade") is not None
+def asks_for_websocket(headers: Headers) -> bool:
+    """Whether a WebSocket is to be made of the connection."""
+    upgrade = first(headers, b"upgrade")
+    return upgrade is not None and b"websocket" in upgrade.lower()
 
 
 def text(headers: Iterable[Header], name: bytes) -> str | None:

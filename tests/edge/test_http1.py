@@ -1,5 +1,6 @@
 """The strict protocol over raw sockets: what is refused, what is accepted, and what a refusal looks like."""
 
+import json
 import time
 from typing import Any
 
@@ -224,7 +225,11 @@ def test_refused_without_reaching_the_application(echo: Any, name: str) -> None:
     else:
         assert answer[:10] in (b"HTTP/1.1 4", b"HTTP/1.1 5")
         assert answer.count(b"HTTP/1.1") == 1
-        assert b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" in answer
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.endswith(b"\r\nconnection: close\r\ncontent-length: %d" % len(body))
+        said = json.loads(body)["error"]
+        assert said["code"] == "bad_request"
+        assert 20 < len(said["message"]) < 200
 
 
 @pytest.mark.parametrize("name", [name for name in MUST_REFUSE | POLICY_REFUSE if name not in CUTS])

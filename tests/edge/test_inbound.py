@@ -107,7 +107,7 @@ def test_a_client_that_leaves_while_uploading_is_gone(before: list[dict[str, Any
 )
 def test_what_the_strict_protocol_would_refuse_does_not_pass_by_another_one(path: bytes) -> None:
     ambiguous = {**scope(), "raw_path": path}
-    with pytest.raises(BadRequest, match="two servers"):
+    with pytest.raises(BadRequest, match=r"^the (path|query|target) h"):
         asyncio.run(read_inbound(ambiguous, Client(part(b""))))
     looked_at = {**ambiguous, SCOPE_KEY: object()}
     assert asyncio.run(read_inbound(looked_at, Client(part(b"")))).raw_path == path

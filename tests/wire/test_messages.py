@@ -19,7 +19,6 @@ READ_ONCE: Final = {
     "header_lists.content_type": header_lists.content_type,
     "header_lists.client_attempt": header_lists.client_attempt,
     "header_lists.forwardable": header_lists.forwardable,
-    "header_lists.upgrades": header_lists.upgrades,
     "_shown": admission._shown,
     "_is_guarded": bedrock._is_guarded,
     "_asked_tier": bedrock._asked_tier,
