@@ -8,9 +8,11 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
@@ -23,6 +25,7 @@ BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 5
 COMMAND_TIMEOUT_S: Final = 60
 CONNECTIONS_MAX: Final = 5
+ROWS_AT_A_TIME: Final = 64
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
@@ -160,7 +163,7 @@ def _engine(url: URL) -> AsyncEngine:
             },
             **common,
         )
-    engine = create_async_engine(url, **common)
+    engine = create_async_engine(url, async_creator=partial(_opened, url), **common)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "invalidate", _roll_back_sqlite)
@@ -169,6 +172,43 @@ def _engine(url: URL) -> AsyncEngine:
 
 def _as_is(text: str) -> str:
     return text
+
+
+class _Opening:
+    """Opens a file on the driver's thread; what nobody waits for any more is closed, on whichever thread sees it."""
+
+    def __init__(self, url: URL) -> None:
+        args, options = url.get_dialect()().create_connect_args(url)
+        self._connect: Callable[[], sqlite3.Connection] = partial(sqlite3.connect, *args, **options)
+        self._made: list[sqlite3.Connection] = []
+        self._is_abandoned = False
+
+    def __call__(self) -> sqlite3.Connection:
+        made = self._connect()
+        self._made.append(made)
+        if self._is_abandoned:
+            made.close()
+        return made
+
+    def abandon(self) -> None:
+        self._is_abandoned = True
+        for made in self._made:
+            made.close()
+
+
+async def _opened(url: URL) -> aiosqlite.Connection:
+    """A connection to SQLite. The driver itself forgets one whose opening is cancelled, without closing it."""
+    opening = _Opening(url)
+    connection = aiosqlite.Connection(opening, ROWS_AT_A_TIME)
+    connection._thread.daemon = True  # noqa: SLF001  # as SQLAlchemy has it: no thread may hold up our end
+    is_open = False
+    try:
+        await connection
+        is_open = True
+    finally:
+        if not is_open:
+            opening.abandon()
+    return connection
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

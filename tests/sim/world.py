@@ -257,6 +257,12 @@ class World:
         self._disk_free()
         for worker in self.workers:
             worker.dies_at = 0
+        if not self.workers:
+            self.start()
+        self._run(
+            self.clock.seconds + 3.0
+        )  # who died a moment ago is adopted, its holds still living
+        for worker in self.workers:
             worker.leave()
         self._run(self.clock.seconds + ENDED_S_MAX)
         last = self.start()

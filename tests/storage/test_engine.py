@@ -5,6 +5,8 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -119,3 +121,34 @@ def test_a_message_never_quotes_a_row_of_postgres() -> None:
     with pytest.raises(RowRefused) as caught, translated():
         raise asyncpg.UniqueViolationError("Key (digest)=(secret) exists")
     assert "secret" not in str(caught.value)
+
+
+async def test_an_opening_that_is_cancelled_at_any_moment_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def watched(*args: Any, **options: Any) -> sqlite3.Connection:
+        time.sleep(0.002)
+        made.append(connect(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
+    database = Database(f"sqlite:///{tmp_path}/a.db")
+    for number in range(40):
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(_read(database))
+            await asyncio.sleep(number / 10_000)
+            reading.cancel()
+    await database.close()
+    await asyncio.sleep(0.1)
+    assert made
+    for one in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            one.execute("SELECT 1")
+
+
+async def _read(database: Database) -> None:
+    async with database.read():
+        pass
