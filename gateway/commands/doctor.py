@@ -15,6 +15,7 @@ import typer
 from gateway import app as composition, shipped
 from gateway.commands.budgets.health import budget_health
 from gateway.commands.drift import newest
+from gateway.commands.listening import place_of, unservable
 from gateway.commands.matching import contracts_unmatched, deployments_unpriced, unmatched
 from gateway.commands.output import CONSOLE, emit, plain, table
 from gateway.commands.prices.imports import imported
@@ -82,79 +83,87 @@ def _findings(path: Path | None) -> list[Finding]:
     try:
         configured = shipped.configured(path)
     except ConfigurationError as error:
-        return [
-            Finding("configuration", "fail", problem, "mend the key") for problem in error.problems
-        ]
+        return _mistakes("configuration", error)
     found = [Finding("configuration", "ok", str(path or "defaults"))]
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift, _matching, _credentials,
-        _clock,
+        _folder, _listening, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift,
+        _matching, _credentials, _clock,
     )  # fmt: skip
     for check in checks:
-        found += check(configured)
+        found += _checked(check, configured)
     return found
+
+
+def _checked(check: Callable[[Config], list[Finding]], configured: Config) -> list[Finding]:
+    """What a check finds; one that fails in a way nobody foresaw is a finding too."""
+    name = check.__name__.strip("_")
+    try:
+        return check(configured)
+    except ConfigurationError as error:
+        return _mistakes(name, error)
+    except GatewayError as error:
+        return [Finding(name, "fail", *apart(error.message))]
+    except OSError as error:
+        found = f"{error.filename or type(error).__name__}: {error.strerror or error}"
+        return [Finding(name, "fail", found, "see the file or the folder that it names")]
+    except Exception as error:  # noqa: BLE001  # whatever it is, the other checks are asked too
+        found = f"this check could not end: {type(error).__name__}"
+        return [Finding(name, "fail", found, "a fault of the doctor's own: please report it")]
+
+
+def _mistakes(check: str, error: ConfigurationError) -> list[Finding]:
+    return [Finding(check, "fail", *apart(problem)) for problem in error.problems]
+
+
+def apart(problem: str) -> tuple[str, str]:
+    """A sentence in our form, as what was found and what is to be done: 'key: expected X, found Y' or 'Y; cure'."""
+    where, says, expected = problem.partition(": expected ")
+    if says:
+        expected, says, found = expected.rpartition(", found ")
+        return (f"{where}: {found}", expected) if says else (where, found)
+    found, _, cure = problem.partition("; ")
+    return found, cure.removeprefix("expected ") or "see config/README.md"
 
 
 def _folder(configured: Config) -> list[Finding]:
     folder = configured.folder()
-    try:
-        composition.prepare_folder(configured)
-        composition.master_secret(configured)
-    except OSError as error:
-        return [
-            Finding(
-                "folder",
-                "fail",
-                f"{folder}: {error.strerror}",
-                "make it writable, or set storage.folder",
-            )
-        ]
-    except ConfigurationError as error:
-        return [
-            Finding("master secret", "fail", problem, "use 32 or more random characters")
-            for problem in error.problems
-        ]
+    composition.prepare_folder(configured)
     if not os.access(folder, os.W_OK):
-        return [
-            Finding(
-                "folder",
-                "fail",
-                f"{folder} is not writable",
-                "make it writable, or set storage.folder",
-            )
-        ]
+        cure = "make it writable, or set storage.folder"
+        return [Finding("folder", "fail", f"{folder} is not writable", cure)]
+    composition.master_secret(configured)
     return [Finding("folder", "ok", str(folder))]
+
+
+def _listening(configured: Config) -> list[Finding]:
+    """Whether it could listen; that the port is free is not asked: the gateway may be what has it."""
+    problems = unservable(configured.server)
+    if problems:
+        return [Finding("listening", "fail", *apart(problem)) for problem in problems]
+    return [Finding("listening", "ok", place_of(configured.server).url)]
 
 
 def _database(configured: Config) -> list[Finding]:
     url = configured.database_url()
+    own = configured.database_url().startswith("sqlite")
     if not configured.storage.url and not (configured.folder() / "weighbridge.db").is_file():
-        return [Finding("database", "fail", "not made yet", "run weighbridge migrate")]
-    try:
-        revision = revision_of(url)
-        if revision is None or drift(url):
-            return [
-                Finding("database", "fail", f"at revision {revision}", "run weighbridge migrate")
-            ]
-        waiting, strays, overdue = asyncio.run(_waiting(configured))
-    except Unavailable as error:
-        found, _, cure = error.message.partition("; ")
-        return [Finding("database", "fail", found, cure or "see storage.url")]
+        return [Finding("database", "ok", "SQLite: will be made at the first start")]
+    revision = revision_of(url)
+    if own and revision is None:
+        return [Finding("database", "ok", "SQLite: its tables will be made at the first start")]
+    if revision is None or drift(url):
+        found = f"at revision {revision}"
+        cure = "the next start migrates it" if own else "run weighbridge migrate"
+        return [Finding("database", "warn" if own else "fail", found, cure)]
+    waiting, strays, overdue = asyncio.run(_waiting(configured))
     findings = [Finding("database", "ok", f"revision {revision}")]
     if waiting:
-        findings.append(
-            Finding(
-                "quarantine",
-                "warn",
-                f"{waiting} records",
-                "look at usage_quarantine: they are not booked",
-            )
-        )
+        cure = "look at usage_quarantine: they are not booked"
+        findings.append(Finding("quarantine", "warn", f"{waiting} records", cure))
     if strays:
         cure = "rows of a month without a partition: counted, but not prunable; move them by hand"
-        findings.append(
-            Finding("partitions", "warn", f"{strays} rows in the default partition", cure)
-        )
+        found = f"{strays} rows in the default partition"
+        findings.append(Finding("partitions", "warn", found, cure))
     if overdue:
         cure = "is a gateway serving, and may its upstream's credential read batches? What they used is not booked"
         findings.append(Finding("batches", "warn", f"{overdue} not asked for over an hour", cure))
@@ -175,6 +184,7 @@ async def _waiting(configured: Config) -> tuple[int, int, int]:
 def _budgets(configured: Config) -> list[Finding]:
     """Where the database cannot be asked the check before has said so."""
     try:
+        composition.prepare_folder(configured)
         return [Finding("budget", *said) for said in budget_health(configured)]
     except (ConfigurationError, Unavailable):
         return []
@@ -202,10 +212,7 @@ def _journal(configured: Config) -> list[Finding]:
 
 def _disk(configured: Config) -> list[Finding]:
     """Room for the journal: without it requests are refused."""
-    try:
-        free = shutil.disk_usage(configured.folder()).free
-    except OSError as error:
-        return [Finding("disk", "fail", f"{error.strerror}", "see the folder")]
+    free = shutil.disk_usage(configured.folder()).free
     found = f"{free / _MIB:,.0f} MiB free"
     if free < _FREE_BYTES_MIN:
         return [Finding("disk", "fail", found, "make room: requests are refused when it is full")]
@@ -216,10 +223,7 @@ def _disk(configured: Config) -> list[Finding]:
 
 def _vocabulary(configured: Config) -> list[Finding]:
     started = time.perf_counter()
-    try:
-        shipped.counter()
-    except ConfigurationError as error:
-        return [Finding("vocabulary", "fail", str(error), "install the package again")]
+    shipped.counter()
     return [
         Finding(
             "vocabulary",
@@ -281,6 +285,7 @@ def _unpriced(configured: Config) -> list[Finding]:
 def _drift(configured: Config) -> list[Finding]:
     """What the newest rows report against what was counted, and served against asked."""
     try:
+        composition.prepare_folder(configured)
         made = asyncio.run(newest(configured, _DRIFT_ROWS))
     except (ConfigurationError, Unavailable):
         return []  # said above
@@ -304,10 +309,7 @@ def _matching(configured: Config) -> list[Finding]:
 
 
 def _credentials(configured: Config) -> list[Finding]:
-    try:
-        return asyncio.run(_fetched(configured))
-    except GatewayError as error:
-        return [Finding("credential", "fail", error.message, "see the message")]
+    return asyncio.run(_fetched(configured))
 
 
 async def _fetched(configured: Config) -> list[Finding]:

@@ -35,29 +35,37 @@ def tls_of(server: Server) -> Tls | None:
     return Tls(Path(server.tls_certificate), Path(server.tls_key))
 
 
-def served_by(server: Server) -> list[str]:
-    """What is wrong with how it is to be served, each with its cure; whether the port is free is not asked."""
+def place_of(server: Server, port: int = 0) -> Place:
+    """Where it is to listen; at ``port``, where the configured one is any (0)."""
+    return Place(server.host, server.port or port, tls_of(server))
+
+
+def unservable(server: Server, *, port: int = 0) -> list[str]:
+    """What is in the way of listening, each with its cure; the address is tried with that port (0: any)."""
     tls = tls_of(server)
-    problems = [tls_problem(tls)] if tls else []
+    problems = [_bound(server, port), tls_problem(tls) if tls else None]
     if server.http2 and find_spec("zttp") is None:
         problems.append(
-            "server.http2: not installed; install weighbridge[http2], or set it to false"
+            "server.http2: not installed; install weighbridge[http2] or set it to false"
         )
     return [problem for problem in problems if problem]
 
 
 def place(server: Server) -> Place:
-    """Where to listen. Raises ConfigurationError with everything that is in the way."""
-    problems = served_by(server)
-    port = server.port
-    try:
-        with listening(server.host, server.port) as tried:
-            port = tried.getsockname()[1]
-    except OSError as error:
-        problems.insert(0, _unbound(server, error))
+    """Where to listen, tried. Raises ConfigurationError with everything that is in the way."""
+    problems = unservable(server, port=server.port)
     if problems:
         raise ConfigurationError(tuple(problems))
-    return Place(server.host, port, tls_of(server))
+    with listening(server.host, server.port) as tried:
+        return place_of(server, tried.getsockname()[1])
+
+
+def _bound(server: Server, port: int) -> str | None:
+    try:
+        listening(server.host, port).close()
+    except OSError as error:
+        return _unbound(server, error)
+    return None
 
 
 def _unbound(server: Server, error: OSError) -> str:

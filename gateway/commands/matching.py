@@ -48,6 +48,7 @@ def contracts_unmatched(configured: Config) -> list[Said]:
 
 def unmatched(configured: Config) -> list[Said]:
     """Keys, budgets, contracts and fixed costs over names that nobody has. Raises ConfigurationError and Unavailable."""
+    premises.prepare_folder(configured)
     book = shipped.price_book(configured, imported(configured))
 
     async def ask() -> tuple[list[StoredKey], list[Budget], Sequence[FixedCost]]:
@@ -107,8 +108,8 @@ def _deployment(configured: Config, deployment: Deployment, book: Book) -> Itera
         )  # fmt: skip
         covered = covers(book, at)
         if covered.status is not Status.PRICED:
-            said = f"{place.wire}: {covered.status} at {covered.key}"
-            yield "deployment", "warn", said, remedy(book, covered.status, at, place.upstream)
+            lacks, _, cure = remedy(book, covered.status, at, place.upstream).partition(": ")
+            yield "deployment", "fail", f"{place.wire} on {place.upstream} {lacks}", cure
 
 
 def _places(configured: Config) -> Iterator[Deployment]:

@@ -67,7 +67,7 @@ def test_each_thing_that_matches_nothing_is_named(run: Run, tmp_path: Path) -> N
     term, place, *others = said(run, path)
     assert term == ("contract", "theirs: list - 5% for gpt-4o-mini*")
     assert place[0] == "deployment"
-    assert place[1].startswith("chat: unpriced at provider=azure model=gpt-4o scope=in_region")  # fmt: skip
+    assert place[1].startswith("chat on eu has no price in scope in_region")
     assert others == [
         ("contract", "theirs: for team serach"),
         ("key", f"{key_id}: may use 'gtp-*', which no model is called"),

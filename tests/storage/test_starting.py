@@ -1,5 +1,6 @@
 """How a gateway starts, or says why it does not: the real command, in processes of its own, on both databases."""
 
+import json
 import os
 import shutil
 import signal
@@ -84,6 +85,17 @@ class Started:
         while not reached():
             assert time.monotonic() < deadline, self.out + self.err
             time.sleep(0.02)
+
+
+def diagnosed(path: Path, *, root: Path = ROOT) -> tuple[int, list[dict[str, str]]]:
+    """The doctor's status and findings; it never ends in a traceback."""
+    ended = ran("doctor", "--json", "--config", str(path), root=root)
+    assert "Traceback" not in ended.err
+    return ended.status, [json.loads(line) for line in ended.out.splitlines()]
+
+
+def failed(findings: list[dict[str, str]]) -> dict[str, str]:
+    return {one["found"]: one["cure"] for one in findings if one["state"] == "fail"}
 
 
 @contextmanager
@@ -193,3 +205,65 @@ def test_a_mistake_that_only_a_worker_can_see_ends_all(tmp_path: Path) -> None:
     rest = '[quotas]\nengine = "valkey"\nvalkey = "mysql://127.0.0.1"\n'
     ended = serve(written(tmp_path, server, rest=rest))
     assert ended.says_once("quotas.valkey")
+
+
+_UPSTREAM: Final = """
+[upstreams.a]
+provider = "azure"
+base_url = "http://127.0.0.1:9"
+credential = { type = "anonymous" }
+"""
+_PLACES: Final = {  # what a deployment of gpt-5.4 says of its place → what it lacks, and the cure
+    'scope = "global"': ("", ""),
+    'scope = "data_zone"\ngeo = "us"': ("", ""),
+    'scope = "data_zone"': ("has several prices and its region is not known", "add region = "),
+    "": ("says no scope to be priced in", 'add scope = "global"'),
+    'scope = "in_region"': ("has no price in scope in_region", "add a price row such as"),
+}
+
+
+def test_the_doctor_names_deployments_that_no_call_could_use_and_the_line_to_add(
+    tmp_path: Path,
+) -> None:
+    deployments = "".join(
+        f'[[deployments]]\nname = "d{index}"\nupstream = "a"\nmodel = "gpt-5.4"\n{said}\n'
+        for index, said in enumerate(_PLACES)
+    )
+    status, findings = diagnosed(written(tmp_path, rest=_UPSTREAM + deployments))
+    wrong = failed(findings)
+    expected = [(f"d{index} on a {lacks}", cure) for index, (lacks, cure) in enumerate(_PLACES.values()) if cure]  # fmt: skip
+    assert (status, len(wrong)) == (1, len(expected))
+    for (found, said), (lacks, cure) in zip(wrong.items(), expected, strict=True):
+        assert (found[: len(lacks)], said[: len(cure)]) == (lacks, cure)
+
+
+@pytest.mark.parametrize("dialect", ["postgres"])
+def test_the_doctor_calls_a_postgres_that_nobody_migrated_by_its_name(
+    tmp_path: Path, empty_url: str
+) -> None:
+    status, findings = diagnosed(written(tmp_path, url=empty_url))
+    assert (status, failed(findings)) == (1, {"at revision None": "run weighbridge migrate"})
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_folder_that_no_gateway_has_used(
+    tmp_path: Path,
+) -> None:
+    status, findings = diagnosed(written(tmp_path))
+    assert (status, failed(findings)) == (0, {})
+    assert "SQLite: will be made at the first start" in {one["found"] for one in findings}
+
+
+def test_the_doctor_goes_on_where_a_check_cannot(tmp_path: Path) -> None:
+    root = tmp_path / "installed"
+    shutil.copytree(ROOT / "gateway", root / "gateway")
+    (file,) = root.rglob("o200k_base.tiktoken.gz")
+    file.unlink()
+    path = tmp_path / "weighbridge.toml"
+    server = 'host = "300.1.1.1"\ntls_certificate = "/nope.pem"\ntls_key = "/nope.pem"'
+    path.write_text(f'[server]\n{server}\n[storage]\nfolder = "/proc/nope"\n', encoding="utf-8")
+    status, findings = diagnosed(path, root=root)
+    wrong = " | ".join(failed(findings))
+    assert status == 1
+    assert {one["check"] for one in findings if one["state"] == "ok"} >= {"prices", "clock"}
+    for said in ("storage.folder: /proc/nope", "no address of this machine", "server.tls_certificate: /nope.pem", "vocabulary o200k_base is damaged"):  # fmt: skip
+        assert said in wrong
