@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import shipped
+from gateway.commands.names import model_of
 from gateway.commands.output import CONSOLE, emit, stop, styled
 from gateway.dialects.contract import Dialect
 from gateway.kernel.errors import GatewayError
@@ -39,6 +40,7 @@ def count(
 ) -> None:
     """Count the input tokens of the request body on standard input (one JSON document, or one per line)."""
     speaker = shipped.provider_named(provider)
+    model = model_of(model)
     body = sys.stdin.buffer.read()
     dialect = _dialect(speaker, operation, model, body)
     counter = shipped.counter()

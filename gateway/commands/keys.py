@@ -10,6 +10,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import instant_of
+from gateway.commands.names import name_of
 from gateway.commands.output import CONSOLE, emit, stop, styled, table
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.errors import NotFound
@@ -66,16 +67,16 @@ def create(
 ) -> None:
     """Make a key and its AWS pair; the secrets are shown once and stored nowhere."""
     new = NewKey(
-        user=user,
-        team=team,
+        user=name_of(user, "--user"),
+        team=name_of(team, "--team"),
         org=shipped.configured(config).org.name,
-        cost_centre=cost_centre,
-        app=app,
+        cost_centre=name_of(cost_centre, "--cost-centre"),
+        app=name_of(app, "--app"),
         models=tuple(glob.strip() for glob in models.split(",") if glob.strip()),
         allow_unpriced=allow_unpriced,
         allow_batches=allow_batches,
         allow_shared=allow_shared,
-        expires_us=instant_of(expires, "--expires", such_as="2027-01-01"),
+        expires_us=_ends(expires),
         tags=_tags(tag or []),
     )
     _show_made(_with_directory(config, lambda directory: directory.create(new)), json=json)
@@ -110,7 +111,7 @@ def list_keys(*, config: Config = None, json: Json = False) -> None:
 def rotate(
     key_id: str,
     *,
-    overlap_hours: Annotated[int, typer.Option(help="how long the old key still works")] = 0,
+    overlap_hours: Annotated[int, typer.Option(min=0, help="how long the old key still works")] = 0,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -132,6 +133,14 @@ def revoke(key_id: str, *, config: Config = None, json: Json = False) -> None:
         CONSOLE.print(
             styled("[green]✓[/] {} is revoked; every worker refuses it within 5 s", key_id)
         )
+
+
+def _ends(expires: str | None) -> int | None:
+    """When a new key ends, epoch microseconds; one that has ended already would be a dead key."""
+    ends = instant_of(expires, "--expires", such_as="2027-01-01")
+    if ends is not None and ends <= SystemClock().wall_us():
+        stop(f"--expires {expires} is past: the key would never work; name a later date, or leave it out")  # fmt: skip
+    return ends
 
 
 def _tags(given: list[str]) -> tuple[str, ...]:

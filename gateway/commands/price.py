@@ -1,5 +1,7 @@
 """weighbridge price: what a usage costs, by the book as it is now: shipped, configured and imported rows."""
 
+from collections import Counter
+from json import loads
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -8,12 +10,13 @@ import typer
 
 from gateway import shipped
 from gateway.commands.moments import instant_of
+from gateway.commands.names import model_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
 from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.undecided import check_place, tell_undecided
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.metering.units import UNITS
-from gateway.pricing.book import Book
 from gateway.pricing.contract import Bargain, Contracts
 from gateway.pricing.dimensions import PROVISIONED, SCOPES, Circumstances
 from gateway.pricing.rate import Charge, rate
@@ -32,9 +35,7 @@ def price(
     region: Annotated[str | None, typer.Option(help="exact region, e.g. swedencentral")] = None,
     tier: Annotated[str, typer.Option(help="standard, batch, flex, priority, …")] = "standard",
     at: Annotated[str | None, typer.Option(help="date or time, UTC; today by default")] = None,
-    context: Annotated[
-        int | None, typer.Option(help="whole prompt in tokens; else the usage's")
-    ] = None,
+    context: Annotated[int | None, typer.Option(min=0, help="tokens of the whole prompt")] = None,
     team: Annotated[str | None, typer.Option(help="by whose contract; else at list")] = None,
     config: Annotated[Path | None, typer.Option(help="for [prices] files")] = None,
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
@@ -43,7 +44,7 @@ def price(
     configured = shipped.configured(config)
     book = current_book(configured)
     speaker = shipped.provider_named(provider)
-    counts = _counts(usage)
+    model = model_of(model)
     wire = speaker.wire(model, None, region)
     under = Circumstances(
         provider=speaker.name,
@@ -55,12 +56,14 @@ def price(
         at_us=SystemClock().wall_us() if at is None else instant_of(at, "--at"),
         context_tokens=context,
     )
+    check_place(book, speaker.name, geo, region)
     bargain = _bargain(configured, team, under.at_us)
-    charge = rate(book, under, counts, bargain)
+    charge = rate(book, under, _counts(usage), bargain)
+    tell_undecided(book, under, charge.status, model)
     if json:
         emit(_record(charge) | {"contract": None if bargain is None else bargain.id})
     else:
-        _show(charge, under, book)
+        _show(charge, under, model)
 
 
 def _bargain(configured: Config, team: str | None, at_us: int) -> Bargain | None:
@@ -73,8 +76,11 @@ def _bargain(configured: Config, team: str | None, at_us: int) -> Bargain | None
 def _counts(text: str) -> dict[str, int]:
     try:
         counts = msgspec.json.decode(text, type=dict[str, int])
+        twice = sorted(unit for unit, times in Counter(_units(text)).items() if times > 1)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         stop(f'--usage is a JSON object of whole counts such as {{"input_text": 1000}}: {error}')
+    if twice:
+        stop(f"--usage says {', '.join(twice)} twice: say each unit once")
     unknown = sorted(counts.keys() - UNITS.keys())
     if unknown:
         stop(f"unknown units {', '.join(unknown)}; known are {', '.join(UNITS)}")
@@ -83,6 +89,11 @@ def _counts(text: str) -> dict[str, int]:
     if any(count > _COUNT_MAX for count in counts.values()):
         stop(f"a count is at most {_COUNT_MAX}")
     return counts
+
+
+def _units(text: str) -> list[str]:
+    """The members of the object as they are written, twins among them."""
+    return [name for name, _ in loads(text, object_pairs_hook=list)]
 
 
 def _scope(scope: str | None, provider: Provider) -> str | None:
@@ -115,9 +126,9 @@ def _record(charge: Charge) -> dict[str, object]:
     }
 
 
-def _show(charge: Charge, under: Circumstances, book: Book) -> None:
+def _show(charge: Charge, under: Circumstances, asked: str) -> None:
     place = " ".join(word for word in (under.scope, under.geo, under.region, under.tier) if word)
-    title = f"{under.model or 'unknown model'} · {place}"
+    title = f"{under.model or f'{asked} (not in the price book)'} · {place}"
     shown = table(
         title,
         (

@@ -27,7 +27,7 @@ def usage(
     team: Annotated[str | None, typer.Option()] = None,
     user: Annotated[str | None, typer.Option()] = None,
     model: Annotated[str | None, typer.Option(help="canonical model")] = None,
-    limit: Annotated[int | None, typer.Option(help="newest rows only")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="newest rows only")] = None,
     config: Annotated[Path | None, typer.Option()] = None,
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:

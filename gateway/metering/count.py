@@ -182,7 +182,7 @@ class Counter:
             tokens += weighted(_call_text(call), family, tally)
         tokens += written_overhead(observed, family)
         hidden = family.reasoning or observed.reasoning or observed.clipped or tally.guessed
-        if hidden or not family.formula:
+        if hidden or not (family.formula and family.proven):
             return Count(tokens, _ESTIMATE)
         return Count(tokens, _FORMULA)
 
@@ -199,7 +199,7 @@ def _call_text(call: ToolCall) -> str:
 
 
 def _confidence(prompt: Prompt, family: Family, tally: Tally) -> Confidence:
-    if not family.formula or tally.guessed:
+    if not (family.formula and family.proven) or tally.guessed:
         return _ESTIMATE
     confidence = _FORMULA if prompt.functions or prompt.schema else _EXACT
     for turn in prompt.turns:

@@ -30,7 +30,8 @@ class Weights(msgspec.Struct, frozen=True, gc=False):
 class Family(msgspec.Struct, frozen=True, gc=False):
     """How the tokens of a model are counted.
 
-    formula    the chat formula holds to the token; else text by weights + the constants below
+    formula    the chat formula counts; else text by weights + the constants below
+    proven     the formula was seen to hold to the token on models of this line; else it is an estimate
     reasoning  the formula's variant for models that think
     opening    tokens around the first message
     message    tokens around each further message
@@ -43,6 +44,7 @@ class Family(msgspec.Struct, frozen=True, gc=False):
     name: str
     encoding: str = O200K
     formula: bool = False
+    proven: bool = True
     reasoning: bool = False
     weights: Weights = Weights()
     opening: int = 0
@@ -56,6 +58,12 @@ class Family(msgspec.Struct, frozen=True, gc=False):
 _OLDER: Final = Family("gpt older", CL100K, formula=True)
 _CHAT: Final = Family("gpt", formula=True)
 _REASONING: Final = Family("gpt reasoning", formula=True, reasoning=True)
+# A line of a brand that nobody has seen: counted as its brand is, with no claim to be exact.
+_CHAT_UNSEEN: Final = Family("gpt unseen", formula=True, proven=False)
+_REASONING_UNSEEN: Final = Family(
+    "gpt unseen reasoning", formula=True, proven=False, reasoning=True
+)
+_OLDER_UNSEEN: Final = Family("gpt unseen older", CL100K, formula=True, proven=False)
 _HARMONY: Final = Family("gpt-oss", opening=67, message=4, tools=40)
 _CLAUDE: Final = Family(
     "claude",
@@ -112,7 +120,11 @@ _BY_BRAND: Final[dict[str, Family]] = {
     "pixtral": _MISTRAL,
 }
 _OLDER_GPT: Final = frozenset({"3.5", "35", "4"})
+_CHAT_GPT: Final = frozenset({"", "4o", "4.1", "4.5", "audio", "image", "realtime", "transcribe"})
 _REASONING_MAJOR_MIN: Final = 5
+_REASONING_MAJOR_SEEN: Final = 6
+_REASONING_O: Final = frozenset({"o1", "o3", "o4"})
+_OLDER_TEXT: Final = frozenset({"embedding", "davinci", "babbage", "curie", "ada"})
 _CLAUDE_NEWER_FROM: Final = (4, 7)
 _GEMINI_FROM: Final = (2, 5)
 
@@ -149,6 +161,14 @@ def family_of(model: str) -> Family:
         return _CLAUDE_NEWER if _number(name) >= _CLAUDE_NEWER_FROM else _CLAUDE
     if brand == "gemini":
         return _GEMINI if _number(name) >= _GEMINI_FROM else _GEMINI_OLDER
+    return _by_brand(brand, head, rest.partition("-")[0])
+
+
+def _by_brand(brand: str, head: str, line: str) -> Family:
+    if brand == "o" and head not in _REASONING_O:
+        return _REASONING_UNSEEN
+    if brand == "text" and line not in _OLDER_TEXT:
+        return _OLDER_UNSEEN
     return _BY_BRAND.get(brand, _OTHER)
 
 
@@ -160,8 +180,8 @@ def _gpt(line: str) -> Family:
         return _HARMONY
     major = line.split(".", 1)[0]
     if major.isdecimal() and int(major) >= _REASONING_MAJOR_MIN:
-        return _REASONING
-    return _CHAT
+        return _REASONING if int(major) <= _REASONING_MAJOR_SEEN else _REASONING_UNSEEN
+    return _CHAT if line in _CHAT_GPT else _CHAT_UNSEEN
 
 
 def _number(name: str) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def test_a_key_is_made_listed_rotated_and_revoked(run: Run, config: str) -> None
     made = records(
         run(
             "keys", "create", "--user", "user-0001", "--team", "core", "--cost-centre", "4100", "--models",
-            "gpt-*, claude-*", "--expires", "2027-01-01", "--json", "--config", config,
+            "gpt-*, claude-*", "--expires", "2099-01-01", "--json", "--config", config,
         ).out
     )[0]  # fmt: skip
     assert set(made) == {"key", "key_id", "aws_access_key_id", "aws_secret_access_key"}

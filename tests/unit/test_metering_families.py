@@ -80,6 +80,24 @@ def test_models_that_think_count_by_their_variant(model: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "model", ["gpt-99", "gpt-7.1-sol", "gpt-foo", "o99-mini", "o2", "text-bison"]
+)
+def test_a_line_that_nobody_has_seen_is_counted_as_its_brand_and_never_called_exact(
+    model: str,
+) -> None:
+    family = family_of(model)
+    assert (family.formula, family.proven) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-mini", "gpt-35-turbo", "gpt-4", "gpt-5.4", "gpt-6.1-sol", "o3-mini", "text-embedding-3-large", "text-embedding-ada-002", "davinci-002", "codex-mini-latest"]
+)  # fmt: skip
+def test_the_lines_whose_formula_is_proven_stay_exact(model: str) -> None:
+    family = family_of(model)
+    assert (family.formula, family.proven) == (True, True)
+
+
+@pytest.mark.parametrize(
     ("model", "name"),
     [
         ("claude-v2", "claude"),

@@ -45,7 +45,7 @@ def list_prices(
     tier: Text = None,
     layer: Annotated[str | None, typer.Option(help="shipped, configured or imported")] = None,
     at: At = None,
-    limit: Annotated[int, typer.Option(help="rows of the table; 0 for all")] = _SHOWN,
+    limit: Annotated[int, typer.Option(min=0, help="rows of the table; 0 for all")] = _SHOWN,
     config: Path_ = None,
     json: Json = False,
 ) -> None:

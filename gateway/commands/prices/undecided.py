@@ -1,0 +1,68 @@
+"""Why a price was not found, and what would decide it: the values there are, from the book itself."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from gateway.commands.names import nearest
+from gateway.commands.output import ERRORS, stop
+from gateway.pricing.book import Book
+from gateway.pricing.dimensions import Circumstances, Dimension
+
+_SHOWN: Final = 12
+
+
+def check_place(book: Book, provider: str, geo: str | None, region: str | None) -> None:
+    """Stop at a geo that the book does not have; say so of a region, which may be new and priced as anywhere."""
+    if geo is None and region is None:
+        return
+    here = [one.place for one in book.listed() if one.named[Dimension.PROVIDER] == provider]
+    geos = {place[0] for place in here if place[0]} | set(book.geos(provider))
+    regions = {place[1] for place in here if place[1]} | set(book.regions(provider))
+    if geo is not None and geo not in geos:
+        stop(f"--geo: the price book has no {geo!r} of {provider}; there are {', '.join(sorted(geos))}")  # fmt: skip
+    if region is not None and region not in regions:
+        near = nearest(region, regions)
+        there = f"; did you mean {near}?" if near else f"; e.g. {_few(regions)}" if regions else ""
+        ERRORS.print(f"the price book knows no region {region!r} of {provider}{there}", highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def tell_undecided(book: Book, under: Circumstances, status: str, asked: str) -> None:
+    """Say on stderr what to give where a price was not found; ``asked``: the model as it was given."""
+    for hint in _hints(book, under, status, asked):
+        ERRORS.print(hint, highlight=False, soft_wrap=True)
+
+
+def _hints(book: Book, under: Circumstances, status: str, asked: str) -> Iterator[str]:
+    """Sentences that say what to give; none where everything has its price."""
+    if under.model is None:
+        near = nearest(asked, book.models(under.provider))
+        also = f"; nearest: {near}" if near else ""
+        yield f"the price book has no model {asked!r} of {under.provider}{also} (weighbridge prices list)"
+        return
+    if status not in {"ambiguous", "unpriced", "partial"}:
+        return
+    there = [
+        one
+        for one in book.listed(under.at_us)
+        if one.named[Dimension.PROVIDER] == under.provider
+        and one.named[Dimension.MODEL] == under.model
+    ]
+    fits = [
+        one.place
+        for one in there
+        if one.named[Dimension.SCOPE] == under.scope and one.named[Dimension.TIER] == under.tier
+    ]
+    if not fits:
+        pairs = {f"{o.named[Dimension.SCOPE]} {o.named[Dimension.TIER]}" for o in there}
+        yield f"{under.model} has no price under {under.scope} {under.tier}; there are: {_few(pairs)}"
+    elif status == "ambiguous":
+        for at, (option, given) in enumerate((("--geo", under.geo), ("--region", under.region))):
+            values = {place[at] for place in fits if place[at]}
+            if given is None and values:
+                yield f"{option} would decide: {_few(values)}"
+
+
+def _few(names: set[str]) -> str:
+    told = sorted(names)
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return ", ".join(told[:_SHOWN]) + more

@@ -1,0 +1,122 @@
+"""What is given on the command line: every spelling that the gateway takes, and no word taken silently that means nothing."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.commands.lines import Run
+
+USAGE = '{"input_text":1000}'
+SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+SONNET_ARN = f"arn:aws:bedrock:us-east-1:111122223333:inference-profile/{SONNET}"
+
+
+def priced(run: Run, *words: str) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(run("price", "--usage", USAGE, "--json", *words).out)
+    return made
+
+
+@pytest.mark.parametrize(
+    "model",
+    [SONNET, SONNET.replace(":", "%3A"), SONNET_ARN, SONNET_ARN.replace(":", "%3A").replace("/", "%2F"), SONNET_ARN.replace(":", "%3a")],
+)  # fmt: skip
+def test_a_model_is_priced_as_an_sdk_writes_it_into_a_path(run: Run, model: str) -> None:
+    made = priced(run, "--provider", "bedrock", "--model", model)
+    assert (made["status"], made["list_usd"]) == ("priced", "0.0033")
+
+
+def test_a_count_is_of_the_model_that_a_percent_encoded_name_means(run: Run) -> None:
+    body = (
+        b'{"messages":[{"role":"user","content":[{"text":"How many tokens is this, and why?"}]}]}'
+    )
+    words = ("count", "--provider", "bedrock", "--operation", "converse", "--json", "--model")
+    plain, encoded = (run(*words, model, stdin=body).out for model in (SONNET_ARN, SONNET_ARN.replace("/", "%2F").replace(":", "%3A")))  # fmt: skip
+    assert plain == encoded
+    assert json.loads(plain)["confidence"] == "estimate"
+
+
+@pytest.mark.parametrize(
+    ("model", "confidence"),
+    [("gpt-99", "estimate"), ("gpt-5.4", "exact"), ("gpt-6.1-sol", "exact")],
+)
+def test_only_a_count_by_a_proven_formula_is_called_exact(
+    run: Run, model: str, confidence: str
+) -> None:
+    body = b'{"messages":[{"role":"user","content":"hi"}]}'
+    out = run("count", "--provider", "azure", "--operation", "chat", "--model", model, "--json", stdin=body).out  # fmt: skip
+    assert json.loads(out)["confidence"] == confidence
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--model", "gpt-5.4", "--scope", "data_zone"), "--geo would decide: apac, eu, us"),
+        (("--model", "gpt-55.4", "--scope", "global"), "no model 'gpt-55.4' of azure; nearest: gpt-5.4"),
+        (("--model", "gpt-5.4", "--scope", "global", "--tier", "nope"), "no price under global nope; there are: data_zone batch"),
+        (("--model", "gpt-5.4", "--scope", "data_zone", "--region", "swedncentral"), "no region 'swedncentral' of azure; did you mean swedencentral"),
+    ],
+)  # fmt: skip
+def test_a_price_that_is_not_found_says_what_would_decide_it(
+    run: Run, words: tuple[str, ...], said: str
+) -> None:
+    found = run("price", "--provider", "azure", "--usage", USAGE, *words)
+    assert (found.status, found.out.count("n/a")) == (0, 4)
+    assert said in found.err
+
+
+def test_the_title_of_an_unknown_model_is_the_name_that_was_asked(run: Run) -> None:
+    words = ("--provider", "azure", "--model", "gpt-55.4[/]", "--scope", "global", "--usage", USAGE)
+    assert "gpt-55.4[/] (not in the price book)" in run("price", *words).out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("keys", "create", "--user", "", "--team", "core"), "--user is empty"),
+        (("keys", "create", "--user", "u", "--team", "  "), "--team is empty"),
+        (("keys", "create", "--user", "a\nb", "--team", "core"), "found 'a\\nb'"),
+        (("keys", "create", "--user", "u", "--team", "core", "--app", "a\u202eb"), "--app is a name"),
+        (("keys", "create", "--user", "u", "--team", "core", "--expires", "2020-01-01"), "is past"),
+        (("keys", "rotate", "key_1", "--overlap-hours", "-1"), "greater than or equal to 0"),
+        (("usage", "--limit", "-1"), "greater than or equal to 1"),
+        (("prices", "list", "--limit", "-1"), "greater than or equal to 0"),
+    ],
+)  # fmt: skip
+def test_what_means_nothing_is_refused_with_its_cure(
+    run: Run, config: str, words: tuple[str, ...], said: str
+) -> None:
+    found = run(*words, "--config", config)
+    assert (found.status, found.out) == (2, "")
+    assert said in found.err
+    assert len([line for line in found.err.splitlines() if line.startswith("✗")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--context", "-5", "--usage", USAGE), "greater than or equal to 0"),
+        (("--geo", "mars", "--usage", USAGE), "no 'mars' of azure; there are ae, apac"),
+        (("--usage", '{"input_text":1,"output_text":2,"input_text":3}'), "input_text twice"),
+    ],
+)
+def test_a_price_is_not_asked_for_what_cannot_be(
+    run: Run, words: tuple[str, ...], said: str
+) -> None:
+    found = run("price", "--provider", "azure", "--model", "gpt-5.4", "--scope", "global", *words)
+    assert (found.status, found.out) == (2, "")
+    assert said in found.err
+
+
+def test_every_mistake_on_the_command_line_is_one_line_with_its_help(run: Run) -> None:
+    for words, where in (
+        (("keys", "create", "--team", "core"), "keys create"),
+        (("keys", "list", "--nope"), "keys list"),
+        (("usage", "--limit", "many"), "usage"),
+        (("keyz",), "weighbridge"),
+    ):
+        found = run(*words)
+        assert (found.status, found.out) == (2, "")
+        assert found.err.startswith("✗ ")
+        assert found.err.count("\n") == 1
+        assert f"{where} --help" in found.err
