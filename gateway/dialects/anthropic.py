@@ -40,11 +40,14 @@ from gateway.metering.reader import as_raw
 from gateway.metering.transcript import Transcript
 from gateway.metering.usage import (
     MAIN,
+    MISMATCH,
     Source,
     UsageInvalid,
     carve,
     component,
     count_of,
+    misses_lifetimes,
+    retracts,
     total_tokens,
 )
 from gateway.wire.documents import Document, Seen
@@ -182,7 +185,7 @@ class _Anthropic:
         self.failed = False
         self.doubtful = False  # the usage came in a frame with a wrong checksum
         self._container: str | None = None
-        self._said: list[Json] = []
+        self._said: list[dict[str, Json]] = []
 
     def take(self, document: Document) -> None:
         value = document.value
@@ -272,10 +275,13 @@ class _Anthropic:
     def _counted(self, blank: Reading) -> Reading:
         if self.merged.get("input_tokens") is None and self.merged.get("output_tokens") is None:
             return blank
-        known = self.settled and not self.doubtful
+        both = [self.merged.get(name) for name in ("input_tokens", "output_tokens")]
+        known = self.settled and not self.doubtful and None not in both
         main = _tokens(self.merged, with_output=self.running)
         units, unknown = _tool_units(obj(self.merged, "server_tool_use"))
         others, inside, flags = iterations(arr(self.merged, "iterations"), _tokens)
+        # What the start says of the output is a placeholder.
+        is_odd = misses_lifetimes(main) or retracts(self._said, placeholder="output_tokens")
         return msgspec.structs.replace(
             blank,
             components=(component({**main, **units}, MAIN), *others),
@@ -283,7 +289,7 @@ class _Anthropic:
             final=known,
             stated_total=inside,
             uncovered=total_tokens(others),
-            flags=(*blank.flags, *flags, *unknown),
+            flags=(*blank.flags, *flags, *unknown, *(MISMATCH,) * is_odd),
         )
 
     def _tier(self) -> str | None:
@@ -363,7 +369,7 @@ class _Invoked(_Anthropic):
         body = next((each for each in reading.components if each.role == MAIN), None)
         if reading.final and body is not None:
             told = Stated({name: n for name, n in body.counts.items() if name not in _TOOL_UNITS})
-            flags = ("count_mismatch",) if disagree(told, stated) else ()
+            flags = (MISMATCH,) if stated.odd or disagree(told, stated) else ()
             return msgspec.structs.replace(reading, flags=(*reading.flags, *flags))
         known = self._metrics_intact
         return msgspec.structs.replace(
@@ -373,6 +379,7 @@ class _Invoked(_Anthropic):
             final=known,
             stated_total=stated.total,
             usage_raw=reading.usage_raw or as_raw(self._metrics or self._head_usage),
+            flags=reading.flags + stated.flags,
         )
 
 

@@ -35,7 +35,7 @@ from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Shape, Turn
 from gateway.metering.reader import as_raw
 from gateway.metering.transcript import Transcript
-from gateway.metering.usage import MAIN, Source, UsageInvalid, component, count_of
+from gateway.metering.usage import MAIN, MISMATCH, Source, UsageInvalid, component, count_of
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, at, obj, string
 from gateway.wire.messages import Head
@@ -311,10 +311,10 @@ class _Answer:
                 return blank if runtime is None else _checked(blank, told, runtime)
         if runtime is not None:
             reading = _stated(blank, runtime, known=self._intact)
+            if blank.components and blank.final:  # the choices' own usage, which does not balance
+                body = Stated(blank.components[0].counts)
             return reading if body is None or not ended else _checked(reading, body, runtime)
-        if body is not None:
-            return _stated(blank, body, known=ended and self._intact)
-        return blank
+        return blank if body is None else _stated(blank, body, known=ended and self._intact)
 
     def _by_the_piece(self, blank: Reading) -> Reading:
         units, source = self._asked, Source.REQUEST
@@ -336,14 +336,14 @@ def _stated(blank: Reading, stated: Stated, *, known: bool) -> Reading:
         source=Source.PROVIDER if known else Source.PARTIAL,
         final=known,
         stated_total=stated.total,
-        flags=(*blank.flags, "gross_input") if stated.gross else blank.flags,
+        flags=blank.flags + stated.flags,
     )
 
 
 def _checked(reading: Reading, body: Stated, runtime: Stated) -> Reading:
     if not disagree(body, runtime):
         return reading
-    return msgspec.structs.replace(reading, flags=(*reading.flags, "count_mismatch"))
+    return msgspec.structs.replace(reading, flags=(*reading.flags, MISMATCH))
 
 
 # ── videos, made later ───────────────────────────────────────────────────────────────────────────

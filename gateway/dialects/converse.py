@@ -266,18 +266,16 @@ class _Conversed:
             looked_at=self._is_guarded,
         )
         tools = obj(usage, "serverToolUsage")
-        flags = (
-            ("gross_input", stated.gross),
-            # No service model names these counts yet, so they cannot be booked; they must not be lost.
-            ("unknown_unit", any(tools.values())),
-        )
+        # No service model names these counts yet, so they cannot be booked; they must not be lost.
+        flags = stated.flags + ("unknown_unit",) * any(tools.values())
+        sure = stated.whole and not self._doubtful
         return msgspec.structs.replace(
             blank,
             components=parts,
-            source=Source.PARTIAL if self._doubtful else Source.PROVIDER,
-            final=not self._doubtful,
+            source=Source.PROVIDER if sure else Source.PARTIAL,
+            final=sure,
             stated_total=stated.total,
-            flags=(*unmeasured, *(name for name, raised in flags if raised)),
+            flags=unmeasured + flags,
         )
 
 

@@ -21,7 +21,16 @@ from gateway.metering.meter import Reading
 from gateway.metering.reader import as_raw
 from gateway.metering.sealed import sealed_characters
 from gateway.metering.transcript import Transcript
-from gateway.metering.usage import MAIN, Component, Source, UsageInvalid, component, count_of
+from gateway.metering.usage import (
+    MAIN,
+    MISMATCH,
+    Component,
+    Source,
+    UsageInvalid,
+    component,
+    count_of,
+    shrinks,
+)
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, obj, string
 from gateway.wire.messages import Head
@@ -95,6 +104,7 @@ class _Reader:
         self._hosted: set[str] = set()
         self._ended = False
         self._failed = False
+        self._shrank = False
         self._is_pending = False
         self._transcript = Transcript()
         self._wrote = False
@@ -123,7 +133,7 @@ class _Reader:
         reading = usage_reading(self._usage, settled=self._ended)
         if self._tool_usage:
             reading = _with_tools(reading, self._usage, self._tool_usage)
-        flags = (*reading.flags, "error_event") if self._failed else reading.flags
+        flags = reading.flags + ("error_event",) * self._failed + (MISMATCH,) * self._shrank
         if self._is_pending and self._usage is None:  # works on in the background, out of our sight
             flags += ("unfinished",)
         if self._hosted - self._tool_usage.keys():
@@ -150,6 +160,7 @@ class _Reader:
         self._is_pending = self._ended and string(response, "status") in _PENDING
         usage = response.get("usage")
         if usage is not None:
+            self._shrank = self._shrank or shrinks(self._usage, usage)
             self._usage = usage
         self._tool_usage = obj(response, "tool_usage") or self._tool_usage
         self._failed = self._failed or response.get("error") is not None

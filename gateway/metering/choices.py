@@ -14,6 +14,7 @@ from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Observed
 from gateway.metering.transcript import Transcript
+from gateway.metering.usage import MISMATCH, shrinks
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, obj, string
 
@@ -80,6 +81,7 @@ class ChoicesReader:
         self._usage: Json = None
         self._usage_with_choices = False
         self._failed = False
+        self._shrank = False
         self._transcripts: dict[int, Transcript] = {}
         self._finished: set[int] = set()
 
@@ -92,6 +94,7 @@ class ChoicesReader:
                 self._choice(choice)
         usage = value.get("usage")
         if usage is not None:
+            self._shrank = self._shrank or shrinks(self._usage, usage)
             self._usage = usage
             self._usage_with_choices = bool(choices)
         if self._stored and self._id is None:
@@ -121,7 +124,7 @@ class ChoicesReader:
             tier=self._tier or _traffic_type(usage),
             complete=seen.whole or (finished and usage is not None),
             observed=self._observed(),
-            flags=(*reading.flags, "error_event") if self._failed else reading.flags,
+            flags=reading.flags + ("error_event",) * self._failed + (MISMATCH,) * self._shrank,
             made=made if self._id is None else (self._id, *made),
         )
 

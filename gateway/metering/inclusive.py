@@ -19,7 +19,7 @@ import msgspec
 from gateway.metering.meter import Reading
 from gateway.metering.reader import as_raw
 from gateway.metering.units import INPUT_TEXT, OUTPUT_TEXT
-from gateway.metering.usage import Source, UsageInvalid, carve, component, count_of
+from gateway.metering.usage import MISMATCH, Source, UsageInvalid, carve, component, count_of
 from gateway.wire.jsondoc import Json
 
 # Text first: cached and written tokens whose modality is not stated are taken from text, then onwards.
@@ -45,7 +45,6 @@ _OUTPUT_DETAILS: Final = (
     "completion_token_details",
 )  # fmt: skip
 
-MISMATCH: Final = "count_mismatch"
 UNBALANCED: Final = "unbalanced"
 UNNAMED: Final = "reasoning_unnamed"
 _BY_PROVIDER: Final = Source.PROVIDER

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.metering.usage import UsageInvalid, carve, count_of
+from gateway.metering.usage import MISMATCH, UsageInvalid, carve, count_of, misses_lifetimes
 from gateway.wire.headers import first
 from gateway.wire.jsondoc import Json, arr, string
 from gateway.wire.messages import Headers
@@ -42,11 +42,20 @@ class Stated(msgspec.Struct, frozen=True):
     counts  unit → tokens
     total   its own total, where it gives one
     gross   its input count included the cached tokens, and was carved
+    whole   both sides are said (embeddings have no output)
+    odd     it says two things about one count
     """
 
     counts: dict[str, int]
     total: int | None = None
     gross: bool = False
+    whole: bool = True
+    odd: bool = False
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Words for the row."""
+        return ("gross_input",) * self.gross + (MISMATCH,) * self.odd
 
 
 def runtime_usage(usage: dict[str, Json]) -> Stated | None:
@@ -68,7 +77,21 @@ def runtime_usage(usage: dict[str, Json]) -> Stated | None:
         **_writes(usage, written),
         "output_text": output or 0,
     }
-    return Stated({unit: count for unit, count in counts.items() if count}, total, gross)
+    return Stated(
+        {unit: count for unit, count in counts.items() if count},
+        total,
+        gross,
+        whole=said_input is not None and output is not None,
+        odd=_has_twins(usage) or misses_lifetimes(counts),
+    )
+
+
+def _has_twins(usage: dict[str, Json]) -> bool:
+    """Whether two names of one count differ."""
+    for one, other in (_INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE):
+        if usage.get(one) is not None and usage.get(other) not in (None, usage[one]):
+            return True
+    return False
 
 
 def header_usage(headers: Headers) -> dict[str, Json]:

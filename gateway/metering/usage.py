@@ -1,14 +1,19 @@
 """Disjoint usage: components of unit counts, carved once from a provider's inclusive totals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from gateway.metering.units import UNITS
+from gateway.wire.jsondoc import Json
 
 COUNT_MAX: Final = 10**10  # twice any batch; at any token price of the book its charge fits 64 bits
+
+
+_WRITTEN: Final = "cache_write"
+MISMATCH: Final = "count_mismatch"  # the provider says two things about one count
 
 
 class UsageInvalid(ValueError):
@@ -80,6 +85,36 @@ def carve(unit: str, total: int, parts: Mapping[str, int]) -> dict[str, int]:
     if rest:
         counts[unit] = counts.get(unit, 0) + rest
     return counts
+
+
+def shrinks(before: Json, after: Json) -> bool:
+    """Whether a later statement of one answer's usage takes back some of an earlier one: a count fell.
+
+    Running counts only grow. What is no count is not compared: carving it tells.
+    """
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return False
+    for name, count in after.items():
+        was = before.get(name)
+        if type(was) is int and type(count) is int and count < was:
+            return True
+    return False
+
+
+def retracts(said: Sequence[dict[str, Json]], placeholder: str) -> bool:
+    """Whether any of several statements shrinks; the ``placeholder`` of the first one is none."""
+    if len(said) < 2:  # noqa: PLR2004 - nothing came later
+        return False
+    start = {name: count for name, count in said[0].items() if name != placeholder}
+    return any(map(shrinks, (start, *said[1:]), said[1:]))
+
+
+def misses_lifetimes(counts: Mapping[str, int]) -> bool:
+    """Whether lifetimes are stated that do not explain all of what was written to a cache."""
+    unexplained = counts.get(_WRITTEN)
+    if not unexplained:
+        return False
+    return any(unit.startswith(_WRITTEN) and unit != _WRITTEN for unit in counts)
 
 
 def component(counts: Mapping[str, int], role: str = MAIN, model: str | None = None) -> Component:

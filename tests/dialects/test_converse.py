@@ -154,7 +154,9 @@ def test_net_input_balances_with_every_split_of_the_cache(
             ],
         }
     )
-    assert reading.flags == ()
+    # Lifetimes that leave some of what was written unexplained are doubted.
+    is_short = 0 < sum(lifetimes) < written
+    assert reading.flags == (("count_mismatch",) if is_short else ())
     assert reading.balances()
     found = counts(reading)
     assert found.get("input_text", 0) == plain

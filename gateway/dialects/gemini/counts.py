@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.metering.usage import carve, count_of
+from gateway.metering.usage import MISMATCH, carve, count_of
 from gateway.wire.jsondoc import Json, arr
 
 # Some clients ask for enums as numbers.
@@ -66,11 +66,17 @@ INTERACTED: Final = Names(
 
 
 class Modal(msgspec.Struct, frozen=True):
-    """One usage object, disjoint. ``total``: the provider's own, where it gives one."""
+    """One usage object, disjoint. ``total``: the provider's own, where it gives one; ``odd``: see ``flags``."""
 
     counts: dict[str, int]
     total: int | None
     thoughts: int
+    odd: bool = False
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """A word for the row where a list of modalities sums to more than the total it is of."""
+        return (MISMATCH,) * self.odd
 
 
 def modal_counts(usage: dict[str, Json], names: Names) -> Modal:
@@ -87,7 +93,21 @@ def modal_counts(usage: dict[str, Json], names: Names) -> Modal:
         "input_tool": said(names.tools),
     }
     total = count_of(usage.get(names.total))
-    return Modal({unit: count for unit, count in counts.items() if count}, total, thoughts)
+    prompted, read, written = said(names.prompt), said(names.cached), said(names.written)
+    odd = (
+        any(_exceeds(usage, member, names.tokens, prompted) for member in names.prompt_details)
+        or _exceeds(usage, names.cached_details, names.tokens, read)
+        or _exceeds(usage, names.written_details, names.tokens, written)
+    )
+    return Modal({unit: count for unit, count in counts.items() if count}, total, thoughts, odd)
+
+
+def _exceeds(usage: dict[str, Json], member: str, tokens: str, total: int) -> bool:
+    """Whether a list says more than its total. It may say less: of 993 recorded ones 10 do, and none says more."""
+    if member not in usage:
+        return False
+    said = [each.get(tokens) for each in arr(usage, member) if isinstance(each, dict)]
+    return sum([count_of(count) or 0 for count in said]) > total
 
 
 def _details(usage: dict[str, Json], member: str, tokens: str) -> dict[str, int]:

@@ -53,6 +53,7 @@ class _Embedded:
             source=Source.PROVIDER,
             final=True,
             stated_total=modal.total,
+            flags=modal.flags,
         )
 
 

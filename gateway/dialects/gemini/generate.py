@@ -164,6 +164,7 @@ class _Generated:
             source=Source.PROVIDER if known else Source.PARTIAL,
             final=known,
             stated_total=modal.total,
+            flags=blank.flags + modal.flags,
         )
 
 

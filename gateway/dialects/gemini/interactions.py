@@ -150,7 +150,7 @@ class _Interacted:
             source=Source.PROVIDER if self._ended else Source.PARTIAL,
             final=self._ended,
             stated_total=modal.total,
-            flags=(*blank.flags, *flags),
+            flags=(*blank.flags, *modal.flags, *flags),
         )
 
 

@@ -32,6 +32,7 @@ class _Live:
         self._transcript = Transcript()
         self._open = False  # the model has spoken since the last usage
         self._flags: dict[str, None] = {}
+        self._doubts: dict[str, None] = {}  # what was said is booked all the same
 
     def take(self, document: Document) -> None:
         value = document.value
@@ -58,7 +59,10 @@ class _Live:
         except UsageInvalid:
             self._flags["usage_invalid"] = None
             return
-        self._components.append(component(modal.counts))
+        self._components.append(part := component(modal.counts))
+        self._doubts.update(dict.fromkeys(modal.flags))
+        if modal.total not in (None, part.tokens() - modal.thoughts):
+            self._doubts["unbalanced"] = None  # its own: another turn may make up for it
         self._total += modal.total or 0
         self._thoughts += modal.thoughts
 
@@ -75,7 +79,7 @@ class _Live:
             complete=not self._open,
             usage_raw=as_raw(*self._said),
             observed=self._transcript.observed(),
-            flags=tuple(self._flags),
+            flags=(*self._flags, *self._doubts),
         )
 
 
