@@ -126,9 +126,8 @@ def _miss(days: Mapping[date, int], first: date, period: int, day: int) -> int |
     if first > start - timedelta(days=_WEEK):
         return None
     today = min(start + timedelta(days=day - 1), end)
-    known = {at: pico for at, pico in days.items() if at < today}
     actual = spent(days, period, end)
-    return (_end(known, first, period, today) - actual) * _SCALE // actual if actual else None
+    return (_end(days, first, period, today) - actual) * _SCALE // actual if actual else None
 
 
 def _mean_error(misses: list[int]) -> int | None:

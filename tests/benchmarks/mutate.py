@@ -47,7 +47,9 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "exchange": ("booking",),
     "quota": ("gcra", "amount", "counters", "demand", "forecast", "alert", "window", "standing", "plan"),
-    "reporting": ("amounts", "allocation", "fixed", "reconciliation", "causes"),
+    "reporting": (
+        "amounts", "allocation", "fixed", "reconciliation", "causes", "drift", "whatif", "outlook", "forecast", "fold",
+    ),
 }  # fmt: skip
 FILES: Final = tuple(f"gateway/{room}/{name}.py" for room, names in ROOMS.items() for name in names)
 TOLD_EVERY: Final = 100  # mutants, where no bar can be drawn

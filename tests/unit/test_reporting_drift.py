@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
-from gateway.reporting.drift import DRIFT_PPM_MAX, MILLION, RECENT, SIGNALS, Drift, Watch
+from gateway.reporting.drift import MILLION, RECENT, SIGNALS, Drift, Watch, _percent
 
 
 def row(counted: int = 1000, reported: int = 1000, output: int = 10, **changes: Any) -> Entry:
@@ -123,7 +123,7 @@ def test_the_recent_ratio_lies_between_the_least_and_the_greatest(
 def test_alarms_begin_beyond_five_percent_to_the_part_per_million() -> None:
     made = watch(row())
     made.compared = 2 * RECENT
-    for off, is_told in ((DRIFT_PPM_MAX, False), (DRIFT_PPM_MAX + 1, True)):
+    for off, is_told in ((50_000, False), (50_001, True)):
         for sign in (1, -1):
             made.counted = made.reported = made._recent_counted = MILLION
             made._recent_reported = MILLION + sign * off
@@ -197,3 +197,28 @@ def test_of_a_model_that_reported_nothing_at_all_no_drift_is_told() -> None:
     made.compared, made.counted, made.reported = 2 * RECENT, 10**9, 1
     made._recent_counted = made._recent_reported = 5
     assert (made.ratio_ppm(), made.drift_ppm()) == (0, None)
+
+
+def test_small_counts_are_compared_as_exactly_as_large_ones() -> None:
+    one = watch(row(1, 1, lines=(Line("input_text", 1, "p", 1, 1),)))
+    assert one.recent_ppm() == MILLION
+    one._recent_counted = one._recent_reported = 1
+    assert one.recent_ppm() == MILLION
+    one.compared, one._recent_counted = 2 * RECENT, 0
+    assert (one.recent_ppm(), one.drift_ppm()) == (None, None)
+
+
+def test_two_percent_are_of_what_was_reported_to_the_token() -> None:
+    assert watch(row(4_900, 5_000, count_confidence="exact")).exact_off == 0
+    assert watch(row(4_899, 5_000, count_confidence="exact")).exact_off == 1
+    made = watch()
+    made.exact, made.exact_off = 2_000, 100
+    assert signals(made) == []
+    made.exact_off = 101
+    assert signals(made) == ["exact_off"]
+
+
+def test_parts_per_million_are_said_as_tenths_of_a_percent() -> None:
+    said = [_percent(ppm) for ppm in (-999, -1, 0, 1, 999, 1_000, 999_000)]
+    assert said == ["-0.0 %", "-0.0 %", "+0.0 %", "+0.0 %", "+0.0 %", "+0.1 %", "+99.9 %"]
+    assert _percent(-1_000, signed=False) == "0.1 %"

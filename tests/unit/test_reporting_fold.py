@@ -228,6 +228,7 @@ def test_nothing_is_spread_where_nothing_is_left_or_nobody_pays() -> None:
         found = fold(*rows, share_unallocated=True)
         assert found.shared_pico == 0
         assert all(one.share_pico == 0 for one in found.accounts.values())
+        assert all("unallocated" not in one.notes for one in found.accounts.values())
     (least,) = (fold(posting(), posting(team="lab", net_pico=1), share_unallocated=True),)
     assert least.shared_pico == 1
 
@@ -348,3 +349,23 @@ def test_ten_people_are_named_by_use_and_the_others_are_one() -> None:
     equal = account(posting(user="b"), posting(user="a"))
     assert [use.user for use in people(equal, 2_000)[0]] == ["a", "b"]
     assert people(Account(), 0) == ((), Use("", "", "", "", 0, 0, 0, 0, 0, 0), 0)
+
+
+def test_what_is_spread_is_charged_and_no_longer_unallocated() -> None:
+    rows = posting(net_pico=30 * USD, list_pico=30 * USD), posting(team="lab", net_pico=80 * USD)
+    spread = fold(*rows, share_unallocated=True)
+    assert (spread.cents("4100"), spread.cents(UNALLOCATED)) == (11_000, 0)
+    kept = fold(*rows)
+    assert (kept.cents("4100"), kept.cents(UNALLOCATED)) == (3_000, 8_000)
+
+
+def test_a_markup_of_the_whole_is_as_much_again() -> None:
+    whole = fold(posting(net_pico=USD), markup=10_000, tax=10_000).accounts["4100"]
+    assert (whole.markup_pico, whole.tax_pico) == (USD, 2 * USD)
+
+
+def test_teams_with_the_same_charge_are_in_the_order_of_their_names() -> None:
+    rows = [posting(team=team, provider=team) for team in ("voice", "care", "lab")]
+    made = fold(*rows).summary()
+    assert [one.name for one in made.teams] == ["care", "lab", "voice"]
+    assert [one.name for one in made.providers] == ["care", "lab", "voice"]

@@ -201,3 +201,15 @@ def test_a_steady_week_is_forecast_to_the_pico_dollar() -> None:
         assert found.pico == spent(days, 202611, date(2026, 12, 1))
         assert (found.low, found.high, found.error_ppm) == (found.pico, found.pico, 0)
     assert forecast(days, 202611, date(2026, 12, 1)).low is None
+
+
+def test_a_past_month_is_tried_with_all_days_before_that_day_and_none_after() -> None:
+    flat = from_to(date(2026, 8, 1), 92) | from_to(NOVEMBER, 14)
+
+    def error(spike: date) -> int:
+        found = forecast(flat | {spike: 31 * DOLLAR}, 202611, date(2026, 11, 15)).error_ppm
+        assert found is not None
+        return found
+
+    assert error(date(2026, 10, 15)) > 200_000, "half of what October cost came on the day itself"
+    assert error(date(2026, 10, 14)) < 100_000, "the day before was known"

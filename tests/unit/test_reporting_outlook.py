@@ -196,3 +196,16 @@ def test_shares_are_rounded_half_up_in_basis_points_and_paces_are_of_each_model(
     assert found["q", "m"].tokens_per_s is None
     none = paces([Speed("p", "m", 1, 0, 0, 0, 0, 0)])["p", "m"]
     assert (none.attempts, none.errors_bp, none.available_bp) == (0, 0, 10_000)
+
+
+def test_ratios_are_exact_to_their_last_digit() -> None:
+    assert totals(named("output_text", 1, net=DOLLAR)).per_million == DOLLAR * 1_000_000
+    assert totals(named("cache_read_text", 5)).cached_share == 100
+    plain = named("input_text", 100, net=1_000)
+    assert totals(plain, named("cache_read_text", 1_000)).cache_saved() == 10_000
+    assert totals(plain, named("unknown", 9)).cache_saved() == 0
+    quick = paces([Speed("p", "m", 1, 1, 0, 0, 10**6, 10**6)])["p", "m"]
+    assert quick.tokens_per_s == 1_000
+    for first, median in ((50, 5), (49, 9)):
+        found = paces([attempts(5, first), attempts(9, 100 - first)])["p", "m"]
+        assert found.first_p50_ms == median

@@ -208,7 +208,7 @@ def test_only_attempts_count_and_only_those_that_succeeded_have_a_pace() -> None
 def test_tokens_a_second_are_of_streams_after_their_first_byte() -> None:
     lines = (
         Line("output_text", 50, "p", 1, 1), Line("output_reasoning", 10, "p", 1, 1), Line("input_text", 900, "p", 1, 1),
-        Line("web_search_requests", 900, "p", 1, 1), Line("of the future", 900, "p", 1, 1),
+        Line("web_search_requests", 900, "p", 1, 1), Line("images_out", 900, "p", 1, 1), Line("of the future", 900, "p", 1, 1),
     )  # fmt: skip
 
     def rate_of(**changes: Any) -> int | None:
@@ -223,6 +223,8 @@ def test_tokens_a_second_are_of_streams_after_their_first_byte() -> None:
     assert rate_of(stream=False) is None
     assert rate_of(first_byte_ms=700) is None
     assert rate_of(total_ms=None) is None
+    assert rate_of(total_ms=None, first_byte_ms=None) is None
+    assert rate_of(total_ms=1, first_byte_ms=None) == 60_000
     assert rate_of(lines=()) == 0
     unknown = paced(charged({}))
     assert (unknown.first_byte_ms(50), unknown.total_ms(50)) == (None, None)
@@ -308,3 +310,21 @@ def test_what_is_not_repriced_and_not_the_other_model_is_not_looked_at() -> None
     made.add(charged({"input_text": 1}, "cheap", total_ms=5))
     assert set(made.sources) == {Source("cloud", "cheap")}
     assert (made.target_pace.requests, made.sources[Source("cloud", "cheap")].pace.total_ms(50)) == (1, 5)  # fmt: skip
+
+
+def test_of_a_row_without_a_price_nothing_is_said_to_be_charged_there() -> None:
+    lines = (Line("cache_read_text", 9, None, None, None),)
+    (found,) = folded(charged({}, lines=lines)).sources.values()
+    assert (found.left_out, found.charged_as) == ({"was": 1}, {})
+
+
+def test_capacity_that_is_paid_for_already_is_no_price_there() -> None:
+    made = WhatIf(BOOK, Target("cloud", "cheap", "provisioned"))
+    made.add(charged({"input_text": 10}))
+    (found,) = made.sources.values()
+    assert (found.left_out, found.is_pico) == ({"there": 1}, 0)
+
+
+def test_a_correction_of_money_alone_costs_nothing_there() -> None:
+    (found,) = folded(charged({}, lines=(Line("input_text", 0, "p", 5, 5),))).sources.values()
+    assert (found.was_pico, found.is_pico, found.left_out) == (5, 0, {})
