@@ -39,6 +39,8 @@ def _usage_read(family: str, operation: str, usage: dict[str, Any]) -> Reading |
     if family == "anthropic" or "input_tokens" in usage:
         return read(anthropic.MESSAGES, whole({"type": "message", "usage": usage}))
     dialect = converse.GUARDRAIL if "contentPolicyUnits" in usage else converse.CONVERSE
+    if set(usage) == {"inputTokens"}:  # an embedding, invoked
+        dialect = bedrock_families.FAMILIES
     return read(dialect, whole({"usage": usage})) if "output_tokens" not in usage else None
 
 
