@@ -227,7 +227,7 @@ class Gateway:
             parts.flusher.run(),
             parts.resources.run(),
             Adopter(lambda: orphans(parts.spools, own, clock=clock), ledger, observer).run(),
-            Reloader((parts.keys, parts.budgets, self.prices), observer).run(),
+            Reloader((parts.keys, parts.budgets, self.prices), observer, parts.keys.look).run(),
             parts.engine.quotas.run(),
             Extender(
                 lambda: parts.holding.live,

@@ -124,7 +124,7 @@ class _Request:
         proxy, provider = self._proxy, self._provider
         if expects_much(self._scope):
             headers = tuple(self._scope["headers"])
-            proxy.exchanges.admission.claimed(headers, proxy.clock.wall_us())
+            await proxy.exchanges.admission.claimed(headers, proxy.clock.wall_us())
         inbound = await read_inbound(self._scope, receive, body_bytes_max=proxy.body_bytes_max)
         self.inbound = inbound
         if SCOPE_KEY not in self._scope and asks_for_websocket(inbound.headers):

@@ -26,6 +26,7 @@ from gateway.kernel.errors import (
     ModelNotAllowed,
     OperationRefused,
     Unauthenticated,
+    UnknownKey,
     Unpriced,
 )
 from gateway.metering.asking import require_readable
@@ -158,7 +159,7 @@ class Admission:
 
         Raises Unauthenticated, Forbidden, UnknownDeployment, MalformedBody … each naming its cure.
         """
-        principal = self.principal(provider, inbound, at_us)
+        principal = await self.principal(provider, inbound, at_us)
         if call.reserved and not principal.allow_batches:
             raise OperationRefused(
                 f"{call.operation} needs a key that allows batches (weighbridge keys create --allow-batches)"
@@ -254,12 +255,16 @@ class Admission:
             raise refusal
         return options[0] if len(options) == 1 else admitted.among(options)
 
-    def principal(self, provider: Provider, inbound: Inbound, at_us: int) -> Principal:
+    async def principal(self, provider: Provider, inbound: Inbound, at_us: int) -> Principal:
         """Who is calling: a bearer key, a verified SigV4 signature, or both of one key."""
         if inbound.query:  # it goes to the provider as it came
             bears_no_credential(inbound.query)
             sigv4.refuse_presigned(inbound.query)
-        principal, signed = self._claimed(inbound.told(_shown), inbound.headers, at_us)
+        shown = inbound.told(_shown)
+        try:
+            principal, signed = self._claimed(shown, inbound.headers, at_us)
+        except UnknownKey:
+            principal, signed = await self._claimed_anew(shown, inbound.headers, at_us)
         if signed is not None:
             credential, secret = signed
             sigv4.verify(
@@ -272,14 +277,29 @@ class Admission:
             )
         return principal
 
-    def claimed(
+    async def claimed(
         self, headers: Headers, at_us: int
     ) -> tuple[Principal, tuple[sigv4.Credential, str] | None]:
         """Who a request says it is from, and the signature (with our secret) that is still to be verified.
 
         Needs no body: a stranger is refused before anything large of his is read. Raises Unauthenticated.
         """
-        return self._claimed(_shown(headers), headers, at_us)
+        shown = _shown(headers)
+        try:
+            return self._claimed(shown, headers, at_us)
+        except UnknownKey:
+            return await self._claimed_anew(shown, headers, at_us)
+
+    async def _claimed_anew(
+        self, shown: Presented, headers: Headers, at_us: int
+    ) -> tuple[Principal, tuple[sigv4.Credential, str] | None]:
+        """The same for a key that is not known: it may have been made just now, so it is looked for once."""
+        credential = sigv4.parse_authorization(headers) if shown.signed else None
+        named = (shown.key, None if credential is None else credential.access_key_id)
+        for name in named:
+            if name is not None and await self._keys.renewed(name):
+                break  # all keys were loaded
+        return self._claimed(shown, headers, at_us)
 
     def _claimed(
         self, shown: Presented, headers: Headers, at_us: int

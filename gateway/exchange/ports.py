@@ -65,6 +65,13 @@ class Upstreams(Protocol):
 class Keys(Protocol):
     """Snapshot of the gateway keys, in memory."""
 
+    async def renewed(self, named: str) -> bool:
+        """Whether a key or access key id that was not known may be known now: it was looked for, for a second at most.
+
+        However many ask, the store is asked a few times a second. Never raises.
+        """
+        ...
+
     def by_key(self, key: str, now_us: int) -> Principal:
         """The principal of a bearer key. Raises UnknownKey, RevokedKey."""
         ...

@@ -35,6 +35,10 @@ _GRAMMAR: Final = re.compile(
     rf"{KEY_PREFIX}[0-9A-Za-z]{{{_SECRET_CHARS}}}[0-9A-Za-z]{{{_CHECK_CHARS}}}"
 )
 
+_ACCESS_KEY_ID: Final = re.compile(
+    rf"{ACCESS_KEY_ID_PREFIX}[0-9A-Z]{{{_ACCESS_KEY_ID_CHARS - len(ACCESS_KEY_ID_PREFIX)}}}"
+)
+
 
 def mint(random: Random) -> str:
     """A new gateway key: prefix, 256 random bits, checksum; 52 characters, all safe in any header."""
@@ -62,6 +66,11 @@ def looks_valid(key: str) -> bool:
     return (
         _GRAMMAR.fullmatch(key) is not None and _check(key[:-_CHECK_CHARS]) == key[-_CHECK_CHARS:]
     )
+
+
+def looks_issued(named: str) -> bool:
+    """Whether a text has the form of a key (with its checksum) or of an access key id of ours."""
+    return looks_valid(named) or _ACCESS_KEY_ID.fullmatch(named) is not None
 
 
 def digest(key: str, pepper: bytes) -> bytes:

@@ -18,6 +18,7 @@ from gateway.identity.principal import Principal
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.kernel.errors import NotFound, RevokedKey, UnknownKey
 from gateway.storage.engine import Database
+from gateway.storage.renewing import Renewing
 from gateway.storage.tables import KEY, VERSION
 
 _KEYS: Final = "keys"
@@ -157,6 +158,7 @@ class Directory:
         self._clock = clock or SystemClock()
         self._version: int | None = None
         self.current = KeySnapshot(master)
+        self.renewing = Renewing(self.refresh)
 
     # The exchange's side: memory only.
 
@@ -168,13 +170,27 @@ class Directory:
         """The principal and secret of an AWS access key id of ours. Raises UnknownKey, RevokedKey."""
         return self.current.by_access_key_id(access_key_id, now_us)
 
+    async def renewed(self, named: str) -> bool:
+        """Whether a key or access key id that was not known may be known now: it was looked for. Never raises.
+
+        What has not the form of one is not looked for.
+        """
+        return keys.looks_issued(named) and await self.renewing.renewed()
+
+    async def look(self) -> int:
+        """The job behind ``renewed``: wait until a key is missed, and look; how many ms to pause."""
+        return await self.renewing.step()
+
     async def refresh(self) -> bool:
         """Load the keys again if any changed; whether they did. Raises StoreUnavailable."""
+        before = self._version
         async with self._database.snapshot() as connection:
             version = await _version(connection)
             if version == self._version:
                 return False
             rows = (await connection.execute(sa.select(KEY))).mappings().all()
+        if self._version is not None and self._version != before and version < self._version:
+            return False  # another look began later, and has ended earlier
         stored = [(bytes(row["digest"]), _stored(row)) for row in rows]
         self.current = KeySnapshot(self._master, stored)
         self._version = version

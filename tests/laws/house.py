@@ -245,6 +245,9 @@ class OneKey:
     def by_access_key_id(self, access_key_id: str, now_us: int) -> tuple[Principal, str]:
         raise UnknownKey("unknown")
 
+    async def renewed(self, named: str) -> bool:
+        return False
+
 
 class MemoryResources:
     """The port Resources, in memory."""

@@ -1,6 +1,10 @@
 """Keys: made once, kept as digests, refused everywhere seconds after they are revoked."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from gateway.kernel.errors import NotFound, RevokedKey, UnknownKey
 from gateway.storage.directory import Directory, KeySnapshot, NewKey
 from gateway.storage.engine import Database
 from gateway.storage.errors import StoreUnavailable
+from gateway.storage.renewing import RENEW_PAUSE_MS, RENEW_WAIT_S_MAX, Renewing
 
 pytestmark = pytest.mark.anyio
 MASTER = b"m" * 32
@@ -187,3 +192,97 @@ async def test_a_directory_keeps_its_keys_while_the_database_is_of_no_use(
     with pytest.raises(StoreUnavailable):
         await directory.refresh()
     assert directory.by_key(made.key, NOW_US).user == "user-0001"
+
+
+# -- a key that is not known -------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def renewing(directory: Directory) -> AsyncIterator[None]:
+    """With the job that looks."""
+    job = asyncio.create_task(_steps(directory.renewing))
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        job.cancel()
+
+
+async def test_a_key_of_another_process_is_known_once_it_was_looked_for(
+    database: Database, clock: Tick
+) -> None:
+    here, there = (Directory(database, MASTER, clock=clock) for _ in range(2))
+    await here.refresh()
+    async with renewing(here):
+        for _ in range(3):
+            made = await there.create(NewKey(user="user-0001", team="team-1"))
+            with pytest.raises(UnknownKey):
+                here.by_key(made.key, NOW_US)
+            assert await here.renewed(made.key)
+            assert here.by_key(made.key, NOW_US).key_id == made.key_id
+        made = await there.create(NewKey(user="user-0001", team="team-1"))
+        assert await here.renewed(made.aws_access_key_id)
+        assert here.by_access_key_id(made.aws_access_key_id, NOW_US)[0].key_id == made.key_id
+
+
+async def test_however_many_unknown_keys_come_the_store_is_asked_a_few_times_a_second(
+    database: Database, clock: Tick
+) -> None:
+    directory = Directory(database, MASTER, clock=clock)
+    strangers = [keys.mint(token_bytes) for _ in range(2_000)]
+    async with renewing(directory):
+        began = time.monotonic()
+        tasks = []
+        for at, stranger in enumerate(strangers):
+            tasks.append(asyncio.create_task(directory.renewed(stranger)))
+            if at % 20 == 0:
+                await asyncio.sleep(0.005)
+        await asyncio.gather(*tasks)
+        took_s = time.monotonic() - began
+        assert 1 <= directory.renewing.looks <= 2 + took_s / (RENEW_PAUSE_MS / 1000)
+        looks = directory.renewing.looks
+        for typo in (
+            "wb_typo",
+            "sk-1",
+            strangers[0][:-1] + "!",
+            "WBAKshort",
+            "AKIA0000000000000000",
+        ):
+            assert not await directory.renewed(typo)
+        assert directory.renewing.looks == looks
+
+
+async def test_a_store_that_is_away_or_does_not_answer_holds_nobody_up(clock: Tick) -> None:
+    hanging = asyncio.Event()
+
+    async def away() -> bool:
+        raise StoreUnavailable("away")
+
+    async def silent() -> bool:
+        return await hanging.wait()
+
+    for refresh, seconds_max in ((away, 0.5), (silent, RENEW_WAIT_S_MAX + 0.7)):
+        renew = Renewing(refresh)
+        job = asyncio.create_task(_steps(renew))
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        answers = await asyncio.gather(*(renew.renewed() for _ in range(100)))
+        assert time.monotonic() - began < seconds_max
+        assert set(answers) == {refresh is away}
+        job.cancel()
+
+
+async def _steps(renew: Renewing) -> None:
+    while True:  # noqa: ASYNC110  # the job that the gateway has
+        await asyncio.sleep(await renew.step() / 1000)
+
+
+async def test_one_who_leaves_takes_nobody_elses_look_away(database: Database, clock: Tick) -> None:
+    here, there = (Directory(database, MASTER, clock=clock) for _ in range(2))
+    made = await there.create(NewKey(user="user-0001", team="team-1"))
+    async with renewing(here):
+        first, second = (asyncio.create_task(here.renewed(made.key)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second
+    assert here.by_key(made.key, NOW_US).key_id == made.key_id
