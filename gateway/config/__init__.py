@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from gateway.config.contracts import read_contracts
-from gateway.config.reader import Reader, overrides, shown
+from gateway.config.reader import Reader, misspelt, overrides, shown
 from gateway.config.routes import Places, read_deployments, read_rules
 from gateway.config.tables import (
     Config,
@@ -34,21 +34,22 @@ from gateway.config.tables import (
 from gateway.config.upstreams import read_upstreams
 from gateway.kernel.errors import ConfigurationError
 from gateway.providers.contract import Provider
+from gateway.storage.kinds import DRIVERS, EXPECTED
 
 __all__ = ["Config", "load"]
 
-_SECTIONS = (
-    "server",
-    "storage",
-    "secrets",
-    "org",
-    "statements",
-    "limits",
-    "relay",
-    "quotas",
-    "failover",
-    "prices",
-)
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "server": Server,
+    "storage": Storage,
+    "secrets": Secrets,
+    "org": Org,
+    "statements": Statements,
+    "limits": Limits,
+    "relay": Relay,
+    "quotas": Quotas,
+    "failover": Failover,
+    "prices": Prices,
+}
 _PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@|[?&]password=[^$]")
 _TABLES = ("upstreams", "deployments", "routes", "contracts")
 
@@ -69,7 +70,7 @@ def load(
         reader.problem(key, f"unknown table; known are {', '.join((*_SECTIONS, *_TABLES))}")
     by_name = {provider.name: provider for provider in providers}
     upstreams, credentials, locations = read_upstreams(reader, raw.get("upstreams", {}), by_name)
-    places = Places(upstreams, by_name, locations)
+    places = Places(upstreams, by_name, locations, _names(raw))
     org = _section(reader, "org", Org, raw)
     config = Config(
         server=_section(reader, "server", Server, raw),
@@ -91,6 +92,7 @@ def load(
         environment=env,
     )
     _check(reader, config, raw)
+    misspelt(reader, _SECTIONS)
     if reader.problems:
         raise ConfigurationError(tuple(reader.problems))
     return config
@@ -121,6 +123,12 @@ def _section(reader: Reader, name: str, kind: type[T], raw: Mapping[str, Any]) -
     return kind() if fields is None else kind(**fields)
 
 
+def _names(raw: Mapping[str, Any]) -> frozenset[str]:
+    """The upstreams that have a table, right or wrong."""
+    tables = raw.get("upstreams")
+    return frozenset(tables) if isinstance(tables, dict) else frozenset()
+
+
 def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
     """What one field alone cannot tell."""
     try:
@@ -135,6 +143,12 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         if isinstance(table, dict) and _PASSWORD.search(str(table.get(key, ""))):
             expected = "a password is given as ${env:NAME}, never as a literal"
             reader.problem(f"{section}.{key}", expected)
+    kind, found, _ = config.storage.url.partition("://")
+    if config.storage.url and (not found or kind not in DRIVERS):
+        shown_kind = (
+            f", found {shown(kind)}" if found else ""
+        )  # without a scheme it may be anything
+        reader.problem("storage.url", f"expected {EXPECTED}{shown_kind}")
     if config.quotas.engine == "valkey" and not config.quotas.valkey:
         reader.problem("quotas.valkey", "the engine 'valkey' needs its URL: valkey://host:6379/0")
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
 ENV_PREFIX = "WEIGHBRIDGE_"
+_NEAR: Final = 0.9
+# What Kubernetes puts into every pod beside a service that is called weighbridge.
+_ORCHESTRATORS: Final = re.compile(r"WEIGHBRIDGE_(SERVICE_(HOST|PORT)|PORT)(_|$)")
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -18,6 +22,7 @@ class Reader:
         self.file = file
         self.environment = environment
         self.problems: list[str] = []
+        self.referred: set[str] = set()  # variables that the file names
 
     def problem(self, key: str, expected: str) -> None:
         self.problems.append(f"{self.file}: {key}: {expected}")
@@ -48,10 +53,7 @@ class Reader:
         try:
             return msgspec.convert(self.expanded(raw, where), kind), True
         except msgspec.ValidationError as error:
-            expected = type_name(kind) if _listed(kind) else str(error).split(" - ")[0]
-            self.problem(
-                where, f"expected {expected.removeprefix('Expected ')}, found {shown(raw)}"
-            )
+            self.problem(where, f"expected {_expected(kind, error)}, found {shown(raw)}")
             return None, False
 
     def expanded(self, raw: object, where: str) -> object:
@@ -64,9 +66,16 @@ class Reader:
             return {key: self.expanded(item, f"{where}.{key}") for key, item in raw.items()}
         return raw
 
+    def quietly(self, text: str) -> str:
+        """A text with what is referred to, where that was or will be reported."""
+        return _REFERENCE.sub(lambda found: self.environment.get(found[1], ""), text)
+
     def _environment(self, name: str, where: str) -> str:
+        self.referred.add(name)
         if name not in self.environment:
-            self.problem(where, f"the environment variable {name} is not set")
+            self.problem(
+                where, f"the environment variable {name} is not set; set it, or name another"
+            )
         return self.environment.get(name, "")
 
     def secret(self, raw: object, where: str) -> str | None:
@@ -79,7 +88,8 @@ class Reader:
                 self.problem(where, f"no such file: {path}")
                 return None
             return path.read_text(encoding="utf-8").strip()
-        self.problem(where, "a secret is given as '${env:NAME}' or 'file:path', never as a literal")
+        expected = "expected '${env:NAME}' or 'file:path', never the secret itself"
+        self.problem(where, f"a secret is given by reference; {expected}")
         return None
 
 
@@ -97,9 +107,29 @@ def overrides(reader: Reader, name: str, kind: type[msgspec.Struct]) -> dict[str
             continue
         try:
             found[field.name] = msgspec.convert(text, hints[field.name], strict=False)
-        except msgspec.ValidationError:
-            reader.problem(variable, f"expected {type_name(hints[field.name])}")
+        except msgspec.ValidationError as error:
+            expected = _expected(hints[field.name], error)
+            reader.problems.append(f"{variable}: expected {expected}, found {shown(text)}")
     return found
+
+
+def misspelt(reader: Reader, sections: Mapping[str, type[msgspec.Struct]]) -> None:
+    """Variables that all but name a key: the nearest is told. Others may be anybody's, and are left alone."""
+    known = {
+        f"{ENV_PREFIX}{name}_{field.name}".upper()
+        for name, kind in sections.items()
+        for field in msgspec.structs.fields(kind)
+    }
+    for variable in sorted(reader.environment):
+        if (
+            not variable.startswith(ENV_PREFIX)
+            or variable in known
+            or _ORCHESTRATORS.match(variable)
+        ):
+            continue
+        nearest = get_close_matches(variable, sorted(known), 1, _NEAR)
+        if nearest and variable not in reader.referred:
+            reader.problems.append(f"{variable}: names no key; did you mean {nearest[0]}?")
 
 
 def type_name(kind: Any) -> str:
@@ -110,8 +140,21 @@ def type_name(kind: Any) -> str:
     if all(isinstance(word, str) or word is type(None) for word in words):
         return "one of " + ", ".join(str(word) for word in words if isinstance(word, str))
     return " or ".join(
-        str(getattr(word, "__name__", word)) for word in words if word is not type(None)
+        str(getattr(word, "__name__", word) if not _tag(word) else _tag(word))
+        for word in words
+        if word is not type(None)
     )
+
+
+def _tag(word: Any) -> Any:
+    """How a struct of a choice is called in the file, by its ``type``."""
+    return getattr(getattr(word, "__struct_config__", None), "tag", None)
+
+
+def _expected(kind: Any, error: msgspec.ValidationError) -> str:
+    """What a value should be: the decoder's words without what it found, which we show."""
+    words = type_name(kind) if _listed(kind) else str(error).split(" - ")[0].split(", got ")[0]
+    return words.removeprefix("Expected ").replace("`", "")
 
 
 def _listed(kind: Any) -> bool:
@@ -120,5 +163,7 @@ def _listed(kind: Any) -> bool:
 
 
 def shown(value: object) -> str:
-    """A wrong value, short enough for a line."""
+    """A wrong value, short enough for a line; of a table, which may hold secrets, only that it is one."""
+    if isinstance(value, dict):
+        return "a table"
     return repr(value)[:60]

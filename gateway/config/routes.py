@@ -17,17 +17,22 @@ from gateway.providers.contract import Deployment, Provider, Upstream
 
 
 class Places(msgspec.Struct, frozen=True):
-    """The upstreams by name, their providers by name, and the locations each upstream is bound to."""
+    """The upstreams by name, their providers by name, and the locations each upstream is bound to.
+
+    ``named``: every upstream there is a table of; what is wrong with it is said there.
+    """
 
     upstreams: Mapping[str, Upstream]
     providers: Mapping[str, Provider]
     locations: Mapping[str, tuple[str, ...]]
+    named: frozenset[str] = frozenset()
 
     def known(self, reader: Reader, name: object, where: str) -> Upstream | None:
         """The upstream of that name; a problem where there is none."""
         found = self.upstreams.get(name) if isinstance(name, str) else None
-        if found is None and name is not None:
-            reader.problem(f"{where}.upstream", f"no such upstream: {shown(name)}")
+        if found is None and name is not None and str(name) not in self.named:
+            known = ", ".join(sorted(self.named)) or "the names under [upstreams]"
+            reader.problem(f"{where}.upstream", f"expected one of {known}, found {shown(name)}")
         return found
 
 

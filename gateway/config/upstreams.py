@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import msgspec
-
+from gateway.config.credentials import read_credential
 from gateway.config.reader import Reader, shown
 from gateway.config.tables import UpstreamTable
 from gateway.providers.contract import Provider, Upstream
-from gateway.upstream.credentials import Anonymous, AwsChain, CredentialSetting, Entra, GoogleAdc
+from gateway.upstream.credentials import CredentialSetting
 from gateway.wire.stores import is_among
 
-_MISSING = "missing"  # stands for a secret that is reported already
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -33,17 +31,36 @@ def read_upstreams(
             else table
         )
         fields = reader.table(UpstreamTable, plain, where)
-        if fields is None:
+        provider = _provider(reader, plain, providers, f"{where}.provider")
+        secret = table.get("credential") if isinstance(table, dict) else None
+        credential = read_credential(reader, secret, provider, f"{where}.credential")
+        if fields is None or provider is None:
+            _check_alone(reader, plain, where)
             continue
         row = UpstreamTable(**fields)
-        provider = providers.get(row.provider)
-        if provider is None:
-            reader.problem(f"{where}.provider", f"expected one of {', '.join(sorted(providers))}")
-            continue
         upstreams[name] = _upstream(reader, name, row, provider)
         locations[name] = row.locations
-        credentials[name] = _credential(reader, table.get("credential"), provider, where)
+        credentials[name] = credential
     return upstreams, credentials, locations
+
+
+def _provider(
+    reader: Reader, table: object, providers: Mapping[str, Provider], where: str
+) -> Provider | None:
+    named = table.get("provider") if isinstance(table, dict) else None
+    if not isinstance(named, str):
+        return None  # said where the table is read
+    if named not in providers:
+        found = shown(named)
+        reader.problem(where, f"expected one of {', '.join(sorted(providers))}, found {found}")
+    return providers.get(named)
+
+
+def _check_alone(reader: Reader, table: object, where: str) -> None:
+    """What can be said of a table whose provider or whose form is not known."""
+    url = table.get("base_url") if isinstance(table, dict) else None
+    if isinstance(url, str):
+        _check_url(reader, reader.quietly(url), f"{where}.base_url")
 
 
 def _upstream(reader: Reader, name: str, row: UpstreamTable, provider: Provider) -> Upstream:
@@ -51,12 +68,13 @@ def _upstream(reader: Reader, name: str, row: UpstreamTable, provider: Provider)
     service = provider.services[0] if row.service is None else row.service
     base_url = row.base_url
     if service not in provider.services:
-        reader.problem(f"{where}.service", f"expected one of {', '.join(provider.services)}")
+        expected = f"expected one of {', '.join(provider.services)}, found {shown(service)}"
+        reader.problem(f"{where}.service", expected)
     elif base_url is None:
         base_url = provider.base_urls[provider.services.index(service)]
-    if not base_url:
-        reader.problem(f"{where}.base_url", "missing; expected the resource's https URL")
-    else:
+        if not base_url:
+            reader.problem(f"{where}.base_url", "missing; expected the resource's https URL")
+    if base_url:
         _check_url(reader, base_url, f"{where}.base_url")
     if "{location}" in (base_url or "") and not (row.region or row.locations):
         reader.problem(f"{where}.region", "missing; the base URL names it")
@@ -109,54 +127,10 @@ def _stores(reader: Reader, row: UpstreamTable, provider: Provider, where: str) 
 
 def _check_url(reader: Reader, url: str, where: str) -> None:
     parts = urlsplit(url.replace("{location}", "location"))
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+    if parts.username or parts.password:  # not shown: it may be a secret
+        reader.problem(where, "expected https://host[/path] without a user or a password in it")
+    elif parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         reader.problem(where, f"expected https://host[/path], found {shown(url)}")
     elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        reader.problem(where, "plain http is allowed to loopback only: use https")
-
-
-def _credential(reader: Reader, raw: object, provider: Provider, where: str) -> CredentialSetting:
-    """The configured credential, or the cloud's own ambient one."""
-    place = f"{where}.credential"
-    if raw is None:
-        return _ambient(provider)
-    if not isinstance(raw, dict):
-        reader.problem(place, 'expected a table such as { type = "api_key", key = "${env:NAME}" }')
-        return Anonymous()
-    try:
-        setting: CredentialSetting = msgspec.convert(
-            _revealed(reader, raw, place), CredentialSetting
-        )
-    except msgspec.ValidationError as error:
-        reader.problem(place, f"{error}; types are {', '.join(CREDENTIAL_TYPES)}")
-        return Anonymous()
-    return setting
-
-
-def _revealed(reader: Reader, raw: dict[str, object], place: str) -> dict[str, object]:
-    """A credential's table with its secrets read from where they are referred to."""
-    table: dict[str, object] = {}
-    for key, value in raw.items():
-        where = f"{place}.{key}"
-        if key in SECRET_KEYS:
-            table[key] = reader.secret(value, where) or _MISSING
-        elif isinstance(value, dict):
-            table[key] = _revealed(reader, value, where)
-        else:
-            table[key] = reader.expanded(value, where)
-    return table
-
-
-SECRET_KEYS = frozenset({"key", "token", "secret_access_key", "session_token", "client_secret"})
-CREDENTIAL_TYPES = ("api_key", "bearer", "entra", "aws_static", "aws_profile", "aws_chain", "aws_role", "google_adc", "anonymous")  # fmt: skip
-
-
-def _ambient(provider: Provider) -> CredentialSetting:
-    """Without a configured credential the machine's own identity is used."""
-    match provider.ambient:
-        case "entra":
-            return Entra()
-        case "aws":
-            return AwsChain()
-        case "adc":
-            return GoogleAdc()
+        expected = "expected https, as plain http is allowed to loopback only"
+        reader.problem(where, f"{expected}, found {shown(url)}")

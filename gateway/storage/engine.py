@@ -20,19 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from gateway.kernel.errors import ConfigurationError
 from gateway.storage.errors import translated
+from gateway.storage.kinds import DRIVERS, EXPECTED
 
 BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 5
 COMMAND_TIMEOUT_S: Final = 60
 CONNECTIONS_MAX: Final = 5
 ROWS_AT_A_TIME: Final = 64
-_DRIVERS: Final = {
-    "sqlite": "sqlite+aiosqlite",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-}
 _WRITES: Final = "weighbridge_writes"
 T = TypeVar("T")
 
@@ -123,15 +117,16 @@ def driver_url(url: str) -> URL:
         parsed = make_url(url)
     except sa.exc.ArgumentError as error:
         raise ConfigurationError((f"storage.url: {_EXPECTED}",)) from error
-    driver = _DRIVERS.get(parsed.drivername)
+    driver = DRIVERS.get(parsed.drivername)
     if driver is None:
-        raise ConfigurationError((f"storage.url: {parsed.drivername!r} is not known; {_EXPECTED}",))
+        found = f"found {parsed.drivername!r}"
+        raise ConfigurationError((f"storage.url: {_EXPECTED}, {found}",))
     if driver.startswith("sqlite") and not sqlite_path(parsed):
-        raise ConfigurationError((f"storage.url: SQLite needs a file; {_EXPECTED}",))
+        raise ConfigurationError((f"storage.url: SQLite needs a file: {_EXPECTED}",))
     return parsed.set(drivername=driver)
 
 
-_EXPECTED: Final = "write sqlite+aiosqlite:///path/to/file or postgresql://user@host/database"
+_EXPECTED: Final = f"expected {EXPECTED}"
 
 
 def sqlite_path(url: URL) -> Path | None:

@@ -148,8 +148,12 @@ def test_a_vocabulary_that_is_not_whole_is_named(tmp_path: Path, damage: str) ->
 
 
 def test_a_database_of_another_kind_is_refused(tmp_path: Path) -> None:
-    ended = serve(written(tmp_path, f"port = {free_port()}", url="mysql://x"))
-    assert ended.says_once("storage.url: 'mysql' is not known; write sqlite+aiosqlite:///path")
+    rest = '[upstreams.a]\nprovider = "azur"\n'
+    ended = serve(written(tmp_path, f"port = {free_port()}", url="mysql://x", rest=rest))
+    assert ended.says_once(
+        "upstreams.a.provider: expected one of azure, bedrock, google, found 'azur'",
+        "storage.url: expected sqlite+aiosqlite:///path/to/file or postgresql://user@host/database, found 'mysql'",
+    )
 
 
 def test_a_database_that_is_away_is_said_once(tmp_path: Path) -> None:

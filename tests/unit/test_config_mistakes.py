@@ -1,0 +1,113 @@
+"""Every mistake of a configuration at once, in our words, with what was found; and never a secret."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import load
+from gateway.kernel.errors import ConfigurationError
+from gateway.providers import installed
+
+_SECRET = "sk-0123456789"
+
+
+def problems(folder: Path, text: str, **environment: str) -> list[str]:
+    """What is wrong, without the name of the file; [] where nothing is."""
+    path = folder / "c.toml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        load(path, installed(), environment)
+    except ConfigurationError as error:
+        return [problem.removeprefix(f"{path}: ") for problem in error.problems]
+    return []
+
+
+def test_one_wrong_value_hides_no_other_of_its_table(tmp_path: Path) -> None:
+    text = f"""
+[storage]
+url = "mysql://user:{_SECRET}@host"
+[upstreams.a]
+provider = "azur"
+base_url = "http://example.com"
+credential = {{ type = "api_key", key = "{_SECRET}" }}
+[upstreams.b]
+provider = "google"
+service = "vertx"
+credential = {{ type = "apikey", key = "{_SECRET}" }}
+[upstreams.c]
+provider = "azure"
+base_url = "https://user:{_SECRET}@example.com"
+credential = {{ type = "bearer", tokn = "{_SECRET}" }}
+[upstreams.d]
+region = "eastus2"
+base_url = "example.com"
+[[deployments]]
+name = "x"
+upstream = "a"
+[[deployments]]
+name = "y"
+upstream = "e"
+"""
+    found = problems(tmp_path, text)
+    by_reference = "a secret is given by reference; expected '${env:NAME}' or 'file:path'"
+    expected = (
+        "storage.url: a password is given as ${env:NAME}",
+        "storage.url: expected sqlite+aiosqlite:///path/to/file or postgresql://user@host/database, found 'mysql'",
+        "upstreams.a.provider: expected one of azure, bedrock, google, found 'azur'",
+        "upstreams.a.base_url: expected https, as plain http is allowed to loopback only, found 'http://example.com'",
+        f"upstreams.a.credential.key: {by_reference}",
+        "upstreams.b.service: expected one of gemini, vertex, found 'vertx'",
+        "upstreams.b.credential.type: expected one of api_key, bearer,",
+        f"upstreams.b.credential.key: {by_reference}",
+        "upstreams.c.base_url: expected https://host[/path] without a user or a password in it",
+        "upstreams.c.credential.token: missing; expected str",
+        "upstreams.c.credential.tokn: unknown key; known are token",
+        "upstreams.d.provider: missing; expected str",
+        "upstreams.d.base_url: expected https://host[/path], found 'example.com'",
+        "deployments[1].upstream: expected one of a, b, c, d, found 'e'",
+    )
+    for sentence in expected:
+        assert sum(problem.startswith(sentence) for problem in found) == 1, (sentence, found)
+    assert len(found) == len(expected)
+    assert _SECRET not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[server]\nport = 'eighty'", "server.port: expected int, found 'eighty'"),
+        ("[server]\nworkers = 0", "server.workers: expected int >= 1, found 0"),
+        ("[relay]\ntransport = 'quick'", "relay.transport: expected one of relay, stock, found 'quick'"),
+        ("[relay]\ncount = 'yes'", "relay.count: expected bool, found 'yes'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_said_in_our_words(tmp_path: Path, text: str, said: str) -> None:
+    assert problems(tmp_path, text) == [said]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("WEIGHBRIDGE_SERVER_PORT", "abc", "expected int, found 'abc'"),
+        ("WEIGHBRIDGE_LIMITS_BODY_MIB", "0", "expected int >= 1, found '0'"),
+        ("WEIGHBRIDGE_RELAY_TRANSPORT", "quick", "expected one of relay, stock, found 'quick'"),
+        ("WEIGHBRIDGE_SERVR_PORT", "1", "names no key; did you mean WEIGHBRIDGE_SERVER_PORT?"),
+        ("WEIGHBRIDGE_STORAGE_FODLER", "x", "names no key; did you mean WEIGHBRIDGE_STORAGE_FOLDER?"),
+    ],
+)  # fmt: skip
+def test_a_wrong_variable_is_named_itself(
+    tmp_path: Path, variable: str, value: str, said: str
+) -> None:
+    assert problems(tmp_path, "", **{variable: value}) == [f"{variable}: {said}"]
+
+
+def test_variables_that_are_somebody_elses_are_left_alone(tmp_path: Path) -> None:
+    """Kubernetes puts such into every pod beside a service called weighbridge; a file may refer to any."""
+    theirs = (
+        "WEIGHBRIDGE_SERVICE_HOST", "WEIGHBRIDGE_SERVICE_PORT", "WEIGHBRIDGE_PORT", "WEIGHBRIDGE_PORT_8080_TCP",
+        "WEIGHBRIDGE_PORT_8080_TCP_ADDR", "WEIGHBRIDGE_SERVICE_PORT_HTTP", "WEIGHBRIDGE_DEMO_CREDENTIAL",
+        "WEIGHBRIDGE_MASTER", "WEIGHBRIDGE_TEST_DATABASE_URL",
+    )  # fmt: skip
+    assert problems(tmp_path, "", **dict.fromkeys(theirs, "x")) == []
+    text = '[org]\nname = "${env:WEIGHBRIDGE_ORGS_NAME}"'
+    assert problems(tmp_path, text, WEIGHBRIDGE_ORGS_NAME="x") == []
