@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from gateway import app as composition, shipped
+from gateway.commands.known import tell_unknown
 from gateway.commands.moments import span_of
 from gateway.commands.output import CONSOLE, Table, emit, plain, shown_usd, styled, table, usd, wide
 from gateway.kernel.clock import instant
@@ -40,19 +41,19 @@ def usage(
     async def run() -> list[Entry]:
         async with composition.opened(configured) as database:
             found = Ledger(database).usage(
-                since_us=first,
-                until_us=end,
-                team=team,
-                user=user,
-                model=model,
-                limit=bound,
+                since_us=first, until_us=end, team=team, user=user, model=model, limit=bound,
                 newest_first=bound is not None,
-            )
-            if json and bound is None:
-                async for entry in found:
+            )  # fmt: skip
+            rows, is_empty = [], True
+            async for entry in found:
+                is_empty = False
+                if json and bound is None:
                     emit(record(entry))
-                return []
-            return [entry async for entry in found]
+                else:
+                    rows.append(entry)
+            if is_empty:
+                await tell_unknown(configured, database, team=team, user=user)
+            return rows
 
     rows = asyncio.run(run())[::-1]
     if json:

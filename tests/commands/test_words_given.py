@@ -78,6 +78,8 @@ def test_the_title_of_an_unknown_model_is_the_name_that_was_asked(run: Run) -> N
         (("keys", "create", "--user", "a\nb", "--team", "core"), "found 'a\\nb'"),
         (("keys", "create", "--user", "u", "--team", "core", "--app", "a\u202eb"), "--app is a name"),
         (("keys", "create", "--user", "u", "--team", "core", "--expires", "2020-01-01"), "is past"),
+        (("budgets", "set", "--team", "a\nb", "--usd", "5", "--window", "month"), "--team is a name"),
+        (("budgets", "set", "--team", "", "--usd", "5", "--window", "month"), "--team is empty"),
         (("keys", "rotate", "key_1", "--overlap-hours", "-1"), "greater than or equal to 0"),
         (("usage", "--limit", "-1"), "greater than or equal to 1"),
         (("prices", "list", "--limit", "-1"), "greater than or equal to 0"),
@@ -120,3 +122,29 @@ def test_every_mistake_on_the_command_line_is_one_line_with_its_help(run: Run) -
         assert found.err.startswith("✗ ")
         assert found.err.count("\n") == 1
         assert f"{where} --help" in found.err
+
+
+def test_a_filter_that_nobody_fits_names_the_nearest_there_is(run: Run, config: str) -> None:
+    run("keys", "create", "--user", "user-0001", "--team", "search", "--config", config)
+    for words in (("usage", "--team", "serch"), ("usage", "--user", "user-001"), ("usage", "--team", "serch", "--json")):  # fmt: skip
+        found = run(*words, "--config", config)
+        assert found.status == 0
+        assert "did you mean search?" in found.err or "did you mean user-0001?" in found.err
+    assert run("usage", "--team", "search", "--config", config).err == ""
+
+
+def test_brackets_of_a_team_are_shown_and_a_name_in_markup_breaks_nothing(
+    run: Run, config: str
+) -> None:
+    for team, app in (("[prod] search", "a [/] b"), ("[test] search", "[bold]"), ("x", ":smile:")):
+        made = run(
+            "keys", "create", "--user", "u", "--team", team, "--app", app, "--config", config
+        )
+        assert made.status == 0
+    out = run("keys", "list", "--config", config).out
+    for name in ("[prod] search", "[test] search", "a [/] b", "[bold]", ":smile:"):
+        assert name in out
+
+
+def test_help_is_shown_as_it_is_written(run: Run) -> None:
+    assert "[prices]" in run("price", "--help").out

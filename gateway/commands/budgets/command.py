@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import Annotated, Final, NoReturn, TypeVar, cast
 
 import msgspec
 import typer
@@ -11,6 +11,7 @@ import typer
 from gateway import app as composition, shipped
 from gateway.commands.authors import Author, author_of
 from gateway.commands.budgets import changes, pictures, records
+from gateway.commands.names import name_of
 from gateway.commands.output import CONSOLE, emit, stop, stop_all
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -117,6 +118,8 @@ def set_budget(
 
 def _listed(asked: dict[str, object]) -> list[Problem]:
     """'50,80' as a list, in place; none, or an empty text, for no alerts."""
+    for key in ("team", "cost_centre", "user", "app", "name"):
+        name_of(cast("str | None", asked.get(key)), f"--{key.replace('_', '-')}")
     problems = []
     for key in ("alert", "alert_forecast"):
         text = asked.get(key)

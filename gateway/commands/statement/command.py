@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.known import tell_unknown
 from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, Table, emit, shown_usd, stop, styled, table, usd, wide
 from gateway.commands.statement.asked import Asked, through_of, unbegun
@@ -33,8 +34,7 @@ def statement(
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
     """A cost centre's statement; without one, the month's charges by team, user and model."""
-    period = period_of(month)
-    configured = shipped.configured(config)
+    period, configured = period_of(month), shipped.configured(config)
     if cost_centre is not None:
         show(configured, Asked(period=period), Wanted(cost_centre, to, owner, json))
         return
@@ -44,7 +44,10 @@ def statement(
 
     async def run() -> Statement:
         async with composition.opened(configured) as database:
-            return await Ledger(database).statement(period, team=team)
+            made = await Ledger(database).statement(period, team=team)
+            if not made.total.requests:
+                await tell_unknown(configured, database, team=team)
+            return made
 
     made, zone = asyncio.run(run()), configured.org.timezone
     if not made.total.requests and (said := unbegun(period, zone)):
@@ -111,11 +114,15 @@ def drawn(made: Statement, month: str) -> Table:
     shown.add_row(
         styled("[bold]all teams[/]"), *blank, *(styled("[bold]{}[/]", cell) for cell in cells)
     )
+    notes = []
+    if any(not row.model for row in made.rows):
+        notes.append("unknown: no such model in the price book; weighbridge usage shows the names as they were sent")  # fmt: skip
     if made.total.partly_pico:
-        shown.caption = (
+        notes.append(
             f"net includes {shown_usd(made.total.partly_pico, 9)} USD: "
             "the priced parts of requests that have no whole price"
         )
+    shown.caption = "\n".join(notes) or None
     return shown
 
 
