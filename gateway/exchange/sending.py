@@ -9,16 +9,17 @@ import msgspec
 
 from gateway.exchange import booking
 from gateway.exchange.admission import Admitted, Place
+from gateway.exchange.inflating import coding_of, inflated
 from gateway.exchange.ports import Response, Upstreams
 from gateway.exchange.whole import WholeResponse, read_whole
 from gateway.kernel.errors import BadRequest
 from gateway.metering.meter import Filter
 from gateway.providers.contract import Call, Provider, body_for
-from gateway.wire import headers as header_lists
 from gateway.wire.messages import Inbound
 
 OPT_IN_REFUSED_MAX: Final = 4096  # deployments remembered that refuse the usage opt-in
 OPT_IN_REFUSED: Final = ("usage_opt_in_refused",)
+USAGE_EVENT_KEPT: Final = ("usage_event_kept",)  # in a coding that is not understood
 BAD_REQUEST: Final = 400
 
 
@@ -82,10 +83,13 @@ class Sending:
         response = await once(opted)
         if response.head.status == BAD_REQUEST:
             return await self._unopted(once, inbound, key, await read_whole(response))
-        compressed = header_lists.first(response.head.headers, b"content-encoding") is not None
-        if call.dialect is None or compressed:
+        if call.dialect is None:
             return Sent(response)
-        return Sent(response, call.dialect.strip(admitted.request))
+        coding = coding_of(response.head)
+        plain = response if coding is None else inflated(response, coding)
+        if plain is None:
+            return Sent(response, flags=USAGE_EVENT_KEPT)
+        return Sent(plain, call.dialect.strip(admitted.request))
 
     async def _unopted(
         self, once: Once, inbound: Inbound, key: tuple[Place, bytes], refusal: WholeResponse

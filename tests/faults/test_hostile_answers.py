@@ -6,7 +6,8 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
@@ -126,6 +127,52 @@ def test_a_compressed_stream_passes_as_it_is_and_is_read(house: House) -> None:
     for (got, row), body in zip(house.play_all(plays), bodies, strict=True):
         assert (got.body, got.clean) == (body, True)
         assert (used(row), row.provenance) == (EXACT, "reported")
+
+
+UNASKED: Final = {key: value for key, value in CHAT.body.items() if key != "stream_options"}
+
+
+CODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "identity": bytes,
+}
+
+
+@pytest.mark.parametrize("coding", CODERS)
+def test_a_stream_in_a_coding_shows_no_usage_event_that_the_client_did_not_ask_for(
+    house: House, coding: str
+) -> None:
+    """It is decoded for that, and nothing else of it changes."""
+    plain = CHAT.content()
+    body = CODERS[coding](plain)
+    parts = [body[at : at + 50] for at in range(0, len(body), 50)]
+    steps = streamed(CHAT.content_type, parts, f"content-encoding: {coding}")
+    (got, row), (usual, _) = house.play_all(
+        [
+            (CHAT, UNASKED, steps),
+            (CHAT, UNASKED, streamed(CHAT.content_type, [plain])),
+        ]
+    )
+    assert (got.body, got.clean) == (usual.body, True)
+    assert b'"usage": {' not in got.body.replace(b'"usage":{', b'"usage": {')
+    assert len(got.body) < len(plain)
+    assert (b"content-encoding" in got.head.lower()) == (coding == "identity")
+    assert (used(row), row.provenance) == (EXACT, "reported")
+
+
+def test_a_stream_in_a_coding_that_breaks_off_is_cut_and_one_that_is_not_understood_passes_whole(
+    house: House,
+) -> None:
+    damaged = gzip.compress(CHAT.content())[:60] + b"\xff" * 60
+    steps = streamed(CHAT.content_type, [damaged], "content-encoding: gzip")
+    got, row = house.play(CHAT, UNASKED, steps)
+    assert (got.clean, row.outcome) == (False, Outcome.UPSTREAM_FAILED)
+    unknown = b"\x0b\x02\x80hello\x03"
+    steps = streamed(CHAT.content_type, [unknown], "content-encoding: br")
+    got, row = house.play(CHAT, UNASKED, steps)
+    assert (got.body, got.clean) == (unknown, True)
+    assert {"usage_event_kept", "blind"} <= set(row.flags)
 
 
 def test_a_small_answer_that_inflates_without_end_costs_neither_memory_nor_time(
