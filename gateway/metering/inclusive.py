@@ -99,8 +99,8 @@ def read_inclusive(
     beyond = 0 if total is None or into is None or out is None else total - into - out
     named = outputs.get("reasoning_tokens")
     reasoning = count_of(named) or 0
-    inferred = beyond if unnamed_thoughts and named is None and beyond > 0 else 0
-    outside = inferred or (reasoning if 0 < reasoning == beyond else 0)
+    inferred = max(beyond, 0) if unnamed_thoughts and named is None else 0
+    outside = inferred or (reasoning if reasoning == beyond else 0)
     inside = 0 if outside else reasoning
     is_odd = _contradicts(usage, inputs, outputs, (into or 0, out or 0, reasoning))
     if inside > (out or 0) and total is not None and not beyond:

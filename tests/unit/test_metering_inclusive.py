@@ -454,3 +454,101 @@ def test_a_report_with_one_number_wrong_is_flagged_or_adds_up_by_itself(data: An
     reading = usage_reading(report)
     assert all(count >= 0 for part in reading.components for count in part.counts.values())
     assert adds_up(report) or reading.flags or not reading.balances()
+
+
+ODD = ("count_mismatch",)
+
+
+@pytest.mark.parametrize(
+    ("usage", "flags"),
+    [
+        ({"prompt_tokens": 5, "input_tokens": 5}, ()),
+        ({"prompt_tokens": 5, "input_tokens": None}, ()),
+        ({"prompt_tokens": None, "input_tokens": 5}, ()),
+        ({"prompt_tokens": 5, "input_tokens": 6}, ODD),
+        ({"completion_tokens": 5, "output_tokens": 6}, ODD),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"text_tokens": 5}}, ()),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"text_tokens": 0}}, ()),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"audio_tokens": 4}}, ()),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"text_tokens": 4}}, ODD),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"text_tokens": 1}}, ODD),
+        ({"completion_tokens": 5, "prompt_tokens_details": {"text_tokens": 3}}, ODD),
+        ({"prompt_tokens": 5, "completion_tokens_details": {"text_tokens": 3}}, ODD),
+        (
+            {
+                "prompt_tokens": 9,
+                "prompt_tokens_details": {
+                    "cached_tokens": 4,
+                    "cached_tokens_details": {"text_tokens": 3},
+                },
+            },
+            ODD,
+        ),
+        (
+            {
+                "prompt_tokens": 9,
+                "prompt_tokens_details": {"cached_tokens_details": {"text_tokens": 3}},
+            },
+            (),
+        ),
+        *[
+            (
+                {
+                    "prompt_tokens": 9,
+                    "prompt_tokens_details": {
+                        "cache_write_tokens": written,
+                        "cache_write_tokens_details": lifetimes,
+                    },
+                },
+                flags,
+            )
+            for written, lifetimes, flags in (
+                (2, {"ttl_30m_tokens": 2}, ()),
+                (2, {"ttl_30m_tokens": 1}, ODD),
+                (2, {"ttl_30m_tokens": 0}, ()),
+                (2, {}, ()),
+                (2, None, ()),
+                (None, {"ttl_30m_tokens": 1}, ()),
+            )
+        ],
+        *[
+            (
+                {
+                    "prompt_tokens": 5,
+                    "completion_tokens": 9,
+                    "completion_tokens_details": {"text_tokens": text, "reasoning_tokens": 4},
+                },
+                flags,
+            )
+            for text, flags in ((9, ()), (5, ()), (4, ODD), (8, ODD))
+        ],
+        (
+            {
+                "prompt_tokens": 5,
+                "total_tokens": 5,
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+            ODD,
+        ),
+    ],
+)
+def test_two_words_about_one_count_are_told_apart_from_one(
+    usage: dict[str, Any], flags: tuple[str, ...]
+) -> None:
+    found = read_inclusive(usage)
+    assert found is not None
+    assert found.flags == flags
+
+
+def test_more_reasoning_than_output_beside_a_total_that_proves_neither_is_refused() -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 11}
+    with pytest.raises(UsageInvalid):
+        read_inclusive({**usage, "completion_tokens_details": {"reasoning_tokens": 6}})
+
+
+def test_one_usage_among_several_is_balanced_by_itself() -> None:
+    counts = {"input_text": 5, "output_text": 2}
+    assert Inclusive(counts, 7, whole=True).doubts() == ()
+    assert Inclusive(counts, None, whole=True).doubts() == ()
+    assert Inclusive(counts, 8, whole=True).doubts() == ("unbalanced",)
+    assert Inclusive(counts, 8, whole=True, flags=ODD).doubts() == (*ODD, "unbalanced")
