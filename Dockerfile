@@ -3,7 +3,8 @@
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
-# valkey: the driver of the optional engine of budgets. EXTRAS="valkey zttp" adds the experimental HTTP/2 option.
+# valkey: the driver of the optional engine of budgets. EXTRAS="valkey zttp" adds the experimental HTTP/2 option,
+# "valkey opentelemetry-exporter-otlp-proto-http" the push to a collector.
 ARG EXTRAS="valkey"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src

@@ -63,8 +63,10 @@ from gateway.storage.prices import PriceStore, publish
 from gateway.storage.resources import ResourceStore
 from gateway.storage.spool import Spool
 from gateway.storage.work import WorkStore
+from gateway.telemetry.genai import GenAi
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observe import Telemetry
+from gateway.telemetry.pushing import Pusher
 from gateway.telemetry.siblings import Siblings
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.keyring import Surroundings, credential_for
@@ -94,9 +96,12 @@ class Gateway:
     def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
         self.config = config
         self.clock = clock or SystemClock()
-        self.metrics = Metrics()
-        self.observer = Telemetry(self.metrics, self.clock)
-        self.providers = installed()
+        self.metrics, self.providers = Metrics(), installed()
+        genai = GenAi({each.name: each.genai_name for each in self.providers})
+        told = config.telemetry
+        self.observer = Telemetry(self.metrics, self.clock, genai if told.otlp_endpoint else None)
+        sources = (self.metrics.read, genai.read)
+        self._pusher = Pusher(told, sources, self.clock, self.observer)
         self.prices = LiveBook(config, self.observer)
         self.ceilings = ceilings()
         self.counter = counter() if config.relay.count else None
@@ -213,15 +218,10 @@ class Gateway:
         self.metrics.gauge("weighbridge_claims_waiting", lambda: parts.resources.waiting)
         self.metrics.gauge("weighbridge_open_holds", lambda: len(parts.holding.live))
         self.metrics.gauge("weighbridge_quota_waiting", lambda: parts.engine.waiting)
-        valkey = parts.engine.valkey
-        beside = (
-            ()
-            if valkey is None
-            else (
-                Attendant(valkey.truth, observer).run(),
-                Sweeper(valkey.holds, ledger, clock, observer).run(),
-            )
-        )
+        beside = [self._pusher.run()]
+        if (valkey := parts.engine.valkey) is not None:
+            beside.append(Attendant(valkey.truth, observer).run())
+            beside.append(Sweeper(valkey.holds, ledger, clock, observer).run())
         return (
             *beside,
             parts.flusher.run(),

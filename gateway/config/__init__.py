@@ -35,6 +35,7 @@ from gateway.config.upstreams import read_upstreams
 from gateway.kernel.errors import ConfigurationError
 from gateway.providers.contract import Provider
 from gateway.storage.kinds import DRIVERS, EXPECTED
+from gateway.telemetry.pushing import Push
 
 __all__ = ["Config", "load"]
 
@@ -49,6 +50,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "quotas": Quotas,
     "failover": Failover,
     "prices": Prices,
+    "telemetry": Push,
 }
 _PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@|[?&]password=[^$]")
 _TABLES = ("upstreams", "deployments", "routes", "contracts")
@@ -83,6 +85,7 @@ def load(
         quotas=_section(reader, "quotas", Quotas, raw),
         failover=_section(reader, "failover", Failover, raw),
         prices=_section(reader, "prices", Prices, raw),
+        telemetry=_section(reader, "telemetry", Push, raw),
         upstreams=tuple(upstreams.values()),
         credentials=credentials,
         locations=locations,
@@ -119,6 +122,8 @@ def _section(reader: Reader, name: str, kind: type[T], raw: Mapping[str, Any]) -
             table["master"] = reader.secret(table["master"], "secrets.master") or ""
         if name == "quotas" and str(table.get("valkey", "")).startswith("file:"):
             table["valkey"] = reader.secret(table["valkey"], "quotas.valkey") or ""
+        if name == "telemetry" and "otlp_headers" in table:
+            table["otlp_headers"] = _headers(reader, table["otlp_headers"])
     fields = reader.table(kind, table, name)
     return kind() if fields is None else kind(**fields)
 
@@ -127,6 +132,15 @@ def _names(raw: Mapping[str, Any]) -> frozenset[str]:
     """The upstreams that have a table, right or wrong."""
     tables = raw.get("upstreams")
     return frozenset(tables) if isinstance(tables, dict) else frozenset()
+
+
+def _headers(reader: Reader, raw: object) -> dict[str, str]:
+    """A table of secrets."""
+    where = "telemetry.otlp_headers"
+    if not isinstance(raw, dict):
+        reader.problem(where, "expected a table of headers and secrets")
+        return {}
+    return {key: reader.secret(raw[key], f"{where}.{key}") or "" for key in raw}
 
 
 def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
@@ -138,7 +152,7 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         reader.problem(
             "org.timezone", f"expected an IANA zone such as 'Europe/Berlin', found {found}"
         )
-    for section, key in (("storage", "url"), ("quotas", "valkey")):
+    for section, key in (("storage", "url"), ("quotas", "valkey"), ("telemetry", "otlp_endpoint")):
         table = raw.get(section)
         if isinstance(table, dict) and _PASSWORD.search(str(table.get(key, ""))):
             expected = "a password is given as ${env:NAME}, never as a literal"
@@ -151,5 +165,9 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         reader.problem("storage.url", f"expected {EXPECTED}{shown_kind}")
     if config.quotas.engine == "valkey" and not config.quotas.valkey:
         reader.problem("quotas.valkey", "the engine 'valkey' needs its URL: valkey://host:6379/0")
+    endpoint = config.telemetry.otlp_endpoint
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        expected = "expected the whole URL of its metrics, as https://collector:4318/v1/metrics"
+        reader.problem("telemetry.otlp_endpoint", expected)
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):
         reader.problem("server.tls_key", "tls_certificate and tls_key go together")

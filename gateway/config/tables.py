@@ -10,6 +10,7 @@ import msgspec
 from gateway.exchange.routing import RouteRule, Weight
 from gateway.pricing.contract import Contract
 from gateway.providers.contract import Deployment, Scope, Upstream
+from gateway.telemetry.pushing import Push
 from gateway.upstream.credentials import CredentialSetting
 
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
@@ -214,6 +215,7 @@ class Config(msgspec.Struct, frozen=True):
     quotas: Quotas
     failover: Failover
     prices: Prices
+    telemetry: Push
     upstreams: tuple[Upstream, ...]
     credentials: dict[str, CredentialSetting]
     locations: dict[str, tuple[str, ...]]

@@ -168,6 +168,7 @@ class AzureOpenAI:
 
     name = _NAME
     mount = _MOUNT
+    genai_name = "azure.ai.openai"
     abandon: Literal["drain", "cancel"] = "cancel"
     ambient: Literal["entra", "aws", "adc"] = "entra"
     signing_services: frozenset[str] = frozenset()

@@ -117,6 +117,7 @@ class Bedrock:
 
     name = _NAME
     mount = _MOUNT
+    genai_name = "aws.bedrock"
     abandon: Literal["drain", "cancel"] = "drain"
     ambient: Literal["entra", "aws", "adc"] = "aws"
     signing_services: frozenset[str] = frozenset(_SIGNING.values())

@@ -257,6 +257,11 @@ class Provider(Protocol):
         ...
 
     @property
+    def genai_name(self) -> str:
+        """What OpenTelemetry's conventions for generative AI call it (gen_ai.provider.name)."""
+        ...
+
+    @property
     def abandon(self) -> Literal["drain", "cancel"]:
         """What to do by default with a stream whose client has left."""
         ...

@@ -158,6 +158,7 @@ class Google:
 
     name = _NAME
     mount = _MOUNT
+    genai_name = "gcp.gen_ai"
     abandon: Literal["drain", "cancel"] = "drain"
     ambient: Literal["entra", "aws", "adc"] = "adc"
     signing_services: frozenset[str] = frozenset()

@@ -1,13 +1,13 @@
 """Counters, gauges and histograms in memory, read as samples. To add one: a line in ``METRICS`` and a call."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeAlias
 
 from gateway.telemetry.exposition import Labels, Sample, exposition
 
 # name → (type, help). Documented here, tested against docs/operate.md.
-METRICS: Final = {
+METRICS: Final[Mapping[str, tuple[str, str]]] = {
     "weighbridge_entries_total": (
         "counter",
         "Entries settled, by provider, outcome and provenance.",
@@ -77,7 +77,6 @@ BOUNDS_MS: Final = (
     *(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000),
     *(30_000, 60_000, 120_000, 300_000, 600_000),
 )
-_LE: Final = (*(f"{bound / 1000:g}" for bound in BOUNDS_MS), "+Inf")
 
 
 class Figure:
@@ -90,27 +89,39 @@ class Figure:
 
 
 class Histogram:
-    """Times under one set of labels, by bucket; whole milliseconds, so that the sum is exact."""
+    """Whole numbers under one set of labels, by bucket, so that the sum is exact; by default milliseconds."""
 
-    __slots__ = ("_counts", "_sum_ms")
+    __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self._counts = [0] * len(_LE)
-        self._sum_ms = 0
+    def __init__(self, bounds: tuple[int, ...] = BOUNDS_MS) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)  # each bucket's own; the last is of what is beyond
+        self.total = 0
 
-    def add(self, ms: int) -> None:
-        """Count a time. On the hot path."""
-        self._counts[bisect_left(BOUNDS_MS, ms)] += 1
-        self._sum_ms += ms
+    def add(self, value: int) -> None:
+        """Count a value. On the hot path."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def copy(self) -> "Histogram":
+        """As it is now, for another thread."""
+        found = Histogram(self.bounds)
+        found.counts, found.total = list(self.counts), self.total
+        return found
 
     def samples(self, name: str, labels: Labels) -> Iterator[Sample]:
-        """Cumulative buckets, sum and count, in seconds."""
+        """Of milliseconds: cumulative buckets, sum and count, in seconds."""
         count = 0
-        for le, within in zip(_LE, self._counts, strict=True):
+        edges = (*(f"{bound / 1000:g}" for bound in self.bounds), "+Inf")
+        for le, within in zip(edges, self.counts, strict=True):
             count += within
             yield Sample(name, "_bucket", (*labels, ("le", le)), str(count))
-        yield Sample(name, "_sum", labels, f"{self._sum_ms // 1000}.{self._sum_ms % 1000:03d}")
+        yield Sample(name, "_sum", labels, f"{self.total // 1000}.{self.total % 1000:03d}")
         yield Sample(name, "_count", labels, str(count))
+
+
+Reading: TypeAlias = tuple[str, Labels, int | Histogram]
+"""A figure as it is now: its family's name, its labels, its value."""
 
 
 class Metrics:
@@ -144,15 +155,20 @@ class Metrics:
         assert name in METRICS, name
         self._gauges[name] = read
 
-    def samples(self) -> list[Sample]:
+    def read(self) -> list[Reading]:
         """Every figure as it is now, each family's in a fixed order."""
-        found = [
-            Sample(name, "", (), str(int(read()))) for name, read in sorted(self._gauges.items())
-        ]
-        for name, labels in sorted(self._counters):
-            found.append(Sample(name, "", labels, str(self._counters[name, labels].value)))
-        for name, labels in sorted(self._histograms):
-            found += self._histograms[name, labels].samples(name, labels)
+        found: list[Reading] = [(name, (), int(read())) for name, read in self._gauges.items()]
+        found += [(*key, self._counters[key].value) for key in sorted(self._counters)]
+        return found + [(*key, self._histograms[key]) for key in sorted(self._histograms)]
+
+    def samples(self) -> list[Sample]:
+        """The same as lines of a scrape."""
+        found: list[Sample] = []
+        for name, labels, value in self.read():
+            if isinstance(value, Histogram):
+                found += value.samples(name, labels)
+            else:
+                found.append(Sample(name, "", labels, str(value)))
         return found
 
     def render(self) -> str:

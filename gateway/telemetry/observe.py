@@ -15,6 +15,7 @@ from gateway.quota.alert import Alert
 from gateway.quota.budget import Budget
 from gateway.quota.demand import limit_at
 from gateway.quota.form import amount_text
+from gateway.telemetry.genai import GenAi
 from gateway.telemetry.metrics import Figure, Histogram, Metrics
 
 _LOGGER = logging.getLogger("weighbridge")
@@ -27,8 +28,10 @@ _Settled: TypeAlias = tuple[Figure, Figure, Histogram, Histogram]
 class Telemetry:
     """Implements exchange.ports.Observer and Watch; never raises, never blocks."""
 
-    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, genai: GenAi | None = None) -> None:
+        """``genai``: figures under OpenTelemetry's names, where somebody collects them."""
         self.metrics = metrics
+        self._genai = genai
         self._clock = clock
         # Kept once they are counted in: what is settled is settled on every request. Labels are small closed sets.
         self._kinds: dict[tuple[str, str, str], _Settled] = {}
@@ -51,6 +54,8 @@ class Telemetry:
             durations.add(ms)
         if (ms := entry.first_byte_ms) is not None:
             first_bytes.add(ms)
+        if self._genai is not None:
+            self._genai.settled(entry)
         if entry.counted_input and entry.provenance == "reported":
             self._compare(entry, entry.counted_input)
         if entry.flags:

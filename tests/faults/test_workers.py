@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config import Config
+from gateway.ledger.entry import Entry
 from tests.faults.gateways import Process, books, free_port, is_listening, prepared, settings
 from tests.faults.origin import Asked, Origin, Step, standing
 from tests.faults.streams import CHAT, stream_of
@@ -21,6 +22,7 @@ from tests.faults.visitor import Got, ask, post, until
 SCRAPE: Final = b"GET /-/metrics HTTP/1.1\r\nhost: x\r\n\r\n"
 CALLS: Final = 40
 WAIT_S: Final = 10
+CALL_ID: Final = "amz-sdk-invocation-id"
 Figures = Mapping[str, int]
 
 
@@ -35,9 +37,9 @@ class Pair(NamedTuple):
         pid = self.process.pid
         return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    async def calls(self, count: int) -> None:
+    async def calls(self, count: int, name: str = "any") -> None:
         """Each on a connection of its own, so that both workers get some."""
-        request = post(CHAT.path, CHAT.body, self.key)
+        request = post(CHAT.path, CHAT.body, self.key, {CALL_ID: name})
         answers = await asyncio.gather(
             *(ask(self.process.port, request) for _ in range(count)),
         )
@@ -111,20 +113,28 @@ def test_the_times_of_all_workers_are_the_times_of_the_rows(pair: Pair) -> None:
 
     async def run() -> tuple[Got, Got]:
         before = await pair.scraped()
-        await pair.calls(CALLS)
+        await pair.calls(CALLS, "timed")
         return before, await pair.scraped()
 
-    earlier = len(books(pair.config, 0).rows)
     first, last = asyncio.run(run())
     assert len(workers(first)) == len(workers(last)) == 2
-    rows = books(pair.config, earlier + CALLS).rows
-    mine = sorted(rows, key=lambda row: row.occurred_us)[-CALLS:]
+    mine = timed(pair)
     for name, times in (
         ("weighbridge_request_duration_seconds", [row.total_ms for row in mine]),
         ("weighbridge_first_byte_seconds", [row.first_byte_ms for row in mine]),
     ):
         grown = [summed(last, name, of) - summed(first, name, of) for of in ("_sum", "_count")]
         assert grown == [pytest.approx(sum(ms or 0 for ms in times) / 1000), CALLS]
+
+
+def timed(pair: Pair) -> list[Entry]:
+    """The rows of the calls of that name, once the ledger has them all."""
+    end = time.monotonic() + 20
+    while True:
+        found = [row for row in books(pair.config).rows if row.client_call_id == "timed"]
+        if len(found) == CALLS or time.monotonic() > end:
+            return found
+        time.sleep(0.1)
 
 
 def summed(got: Got, name: str, suffix: str) -> float:
