@@ -14,6 +14,9 @@ from gateway.metering.usage import (
     carve,
     component,
     count_of,
+    misses_lifetimes,
+    retracts,
+    shrinks,
     total_tokens,
 )
 
@@ -125,3 +128,27 @@ def test_several_parts_are_those_of_one_role_and_one_model() -> None:
     assert are_several((main,)) is False
     assert are_several((main, step, component({"input_text": 1}, "step", "m"))) is False
     assert are_several((step, main, component({"output_text": 1}, "step"))) is True
+
+
+def test_running_counts_only_grow() -> None:
+    assert not shrinks({"a": 1, "b": 2}, {"a": 1, "b": 3})
+    assert shrinks({"a": 1, "b": 2}, {"a": 9, "b": 1})
+    assert not shrinks({"a": 1}, {"b": 0})
+    assert not shrinks(None, {"a": 0})
+    assert not shrinks({"a": 1}, None)
+    assert not shrinks({"a": "9"}, {"a": 1})
+    assert not shrinks({"a": 9}, {"a": "1"})
+
+
+def test_the_placeholder_of_the_first_statement_is_none() -> None:
+    assert not retracts([{"in": 5, "out": 88}], "out")
+    assert not retracts([{"in": 5, "out": 88}, {"out": 3}], "out")
+    assert retracts([{"in": 5, "out": 88}, {"out": 3}, {"out": 2}], "out")
+    assert retracts([{"in": 5}, {"in": 4}], "out")
+
+
+def test_lifetimes_that_leave_a_rest_are_missed() -> None:
+    assert misses_lifetimes({"cache_write": 1, "cache_write_5m": 1})
+    assert not misses_lifetimes({"cache_write": 1, "input_text": 1})
+    assert not misses_lifetimes({"cache_write_5m": 1, "cache_write_1h": 1})
+    assert not misses_lifetimes({})
