@@ -77,7 +77,10 @@ def _upstream(reader: Reader, name: str, row: UpstreamTable, provider: Provider)
     if base_url:
         _check_url(reader, base_url, f"{where}.base_url")
     if "{location}" in (base_url or "") and not (row.region or row.locations):
-        reader.problem(f"{where}.region", "missing; the base URL names it")
+        reader.problem(
+            f"{where}.region",
+            "missing; expected the location that its base URL has a place for, such as us-central1",
+        )
     return Upstream(
         name=name,
         provider=row.provider,
