@@ -95,7 +95,6 @@ def load(
         environment=env,
     )
     _check(reader, config, raw)
-    misspelt(reader, _SECTIONS)
     if reader.problems:
         raise ConfigurationError(tuple(reader.problems))
     return config
@@ -171,3 +170,4 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         reader.problem("telemetry.otlp_endpoint", expected)
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):
         reader.problem("server.tls_key", "tls_certificate and tls_key go together")
+    misspelt(reader, _SECTIONS)
