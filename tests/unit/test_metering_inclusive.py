@@ -187,6 +187,20 @@ def test_an_output_of_nothing_has_no_reasoning_in_it() -> None:
     assert found == Inclusive({"input_text": 5}, 5, whole=True, flags=("count_mismatch",))
 
 
+@pytest.mark.parametrize("thoughts", [0, 1, 10])
+def test_an_answer_may_be_nothing_but_reasoning_and_an_empty_one_not_even_that(
+    thoughts: int,
+) -> None:
+    usage: dict[str, Json] = {
+        "prompt_tokens": 5,
+        "completion_tokens": thoughts,
+        "total_tokens": 5 + thoughts,
+        "completion_tokens_details": {"reasoning_tokens": thoughts},
+    }
+    counts = nonzero({"input_text": 5, "output_reasoning": thoughts})
+    assert read_inclusive(usage) == Inclusive(counts, 5 + thoughts, whole=True, flags=())
+
+
 @pytest.mark.parametrize("zero", [0, 0.0, None])
 def test_details_that_name_nothing_change_nothing(zero: float | None) -> None:
     details = {"cached_tokens": zero, "audio_tokens": zero, "reasoning_tokens": zero}
@@ -474,6 +488,9 @@ ODD = ("count_mismatch",)
         ({"prompt_tokens": 5, "prompt_tokens_details": {"text_tokens": 1}}, ODD),
         ({"completion_tokens": 5, "prompt_tokens_details": {"text_tokens": 3}}, ODD),
         ({"prompt_tokens": 5, "completion_tokens_details": {"text_tokens": 3}}, ODD),
+        # Of a side that is nothing, a single token is one too many.
+        ({"completion_tokens": 5, "prompt_tokens_details": {"text_tokens": 1}}, ODD),
+        ({"prompt_tokens": 5, "completion_tokens_details": {"text_tokens": 1}}, ODD),
         (
             {
                 "prompt_tokens": 9,

@@ -131,24 +131,31 @@ def test_several_parts_are_those_of_one_role_and_one_model() -> None:
 
 
 def test_running_counts_only_grow() -> None:
-    assert not shrinks({"a": 1, "b": 2}, {"a": 1, "b": 3})
-    assert shrinks({"a": 1, "b": 2}, {"a": 9, "b": 1})
-    assert not shrinks({"a": 1}, {"b": 0})
-    assert not shrinks(None, {"a": 0})
-    assert not shrinks({"a": 1}, None)
-    assert not shrinks({"a": "9"}, {"a": 1})
-    assert not shrinks({"a": 9}, {"a": "1"})
+    assert shrinks({"a": 1, "b": 2}, {"a": 1, "b": 3}) is False
+    assert shrinks({"a": 1, "b": 2}, {"a": 9, "b": 1}) is True
+    assert shrinks({"a": 1}, {"b": 0}) is False
+    assert shrinks(None, {"a": 0}) is False
+    assert shrinks({"a": 1}, None) is False
+    assert shrinks({"a": "9"}, {"a": 1}) is False
+    assert shrinks({"a": 9}, {"a": "1"}) is False
 
 
 def test_the_placeholder_of_the_first_statement_is_none() -> None:
-    assert not retracts([{"in": 5, "out": 88}], "out")
-    assert not retracts([{"in": 5, "out": 88}, {"out": 3}], "out")
-    assert retracts([{"in": 5, "out": 88}, {"out": 3}, {"out": 2}], "out")
-    assert retracts([{"in": 5}, {"in": 4}], "out")
+    assert retracts([{"in": 5, "out": 88}], "out") is False
+    assert retracts([{"in": 5, "out": 88}, {"out": 3}], "out") is False
+    assert retracts([{"in": 5, "out": 88}, {"out": 3}, {"out": 5}], "out") is False
+    assert retracts([{"in": 5, "out": 88}, {"out": 3}, {"out": 2}], "out") is True
+    assert retracts([{"in": 5}, {"in": 4}], "out") is True
+
+
+def test_each_statement_is_held_against_the_one_just_before_it() -> None:
+    assert retracts([{"in": 5}, {"in": 7}, {"in": 6}], "out") is True
+    assert retracts([{"in": 5}, {"in": 6}, {"in": 6}, {"in": 7}], "out") is False
+    assert retracts([], "out") is False
 
 
 def test_lifetimes_that_leave_a_rest_are_missed() -> None:
-    assert misses_lifetimes({"cache_write": 1, "cache_write_5m": 1})
-    assert not misses_lifetimes({"cache_write": 1, "input_text": 1})
-    assert not misses_lifetimes({"cache_write_5m": 1, "cache_write_1h": 1})
-    assert not misses_lifetimes({})
+    assert misses_lifetimes({"cache_write": 1, "cache_write_5m": 1}) is True
+    assert misses_lifetimes({"cache_write": 1, "input_text": 1}) is False
+    assert misses_lifetimes({"cache_write_5m": 1, "cache_write_1h": 1}) is False
+    assert misses_lifetimes({}) is False
