@@ -14,6 +14,8 @@ from gateway.kernel.errors import BadRequest, UnknownDeployment
 from gateway.pricing.dimensions import GLOBAL
 from gateway.providers.contract import Call, Deployment, Provider, Upstream
 
+# What a name has to say to mean it: any other text is taken for a model's in its region.
+_SAID = frozenset({"geo", "global", "provisioned"})
 DEPLOYMENTS_CACHED_MAX = 4096  # names come from clients: bounded, then started afresh
 
 Canonical = Callable[[str, Sequence[str]], str | None]
@@ -249,16 +251,19 @@ def named_at(
     """A configured deployment with its model in the price book's spelling, and what its name and upstream add.
 
     Its own region comes first, then the one that its wire name says, then the place its upstream sends it to.
+    Scope and geo are what the name says that is sent, for that is served; where it says none, what its model's says.
     """
-    named = deployment.model or deployment.wire
-    said = deployment.region or provider.wire(deployment.wire, None, None).region
+    named, sent = deployment.model or deployment.wire, deployment.named or deployment.wire
+    said = deployment.region or provider.wire(sent, None, None).region
     place = said or upstream.location or upstream.region
     wire = provider.wire(named, deployment.region, place)
+    served = provider.wire(sent, deployment.region, place)
+    saying = served if served.scope in _SAID else wire
     return msgspec.structs.replace(
         deployment,
         model=canonical(provider.name, (named, *wire.names)),
-        scope=deployment.scope or wire.scope,
-        geo=deployment.geo or wire.geo,
+        scope=deployment.scope or saying.scope,
+        geo=deployment.geo or saying.geo,
         region=said or wire.region or _real(place),
     )
 

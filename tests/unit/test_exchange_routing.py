@@ -7,7 +7,14 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from gateway.exchange.routing import Candidate, RouteAlternative, RouteRule, Routes, in_turn
+from gateway.exchange.routing import (
+    Candidate,
+    RouteAlternative,
+    RouteRule,
+    Routes,
+    in_turn,
+    named_at,
+)
 from gateway.kernel.errors import BadRequest
 from gateway.pricing.book import Book
 from gateway.providers import installed
@@ -130,6 +137,34 @@ def test_a_bedrock_name_that_says_another_scope_is_in_the_path_of_the_second(boo
         sent(CONVERSE, second)
         == b"/model/global.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"
     )
+
+
+ONE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+ACCOUNT = "arn:aws:bedrock:us-east-1:123456789012"
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "scope", "geo"),
+    [
+        (f"global.{ONE}", ONE, "global", None),
+        (f"us.{ONE}", ONE, "geo", "us"),
+        (f"us.{ONE}", f"global.{ONE}", "geo", "us"),
+        (f"{ACCOUNT}:inference-profile/us.{ONE}", ONE, "geo", "us"),
+        (f"{ACCOUNT}:provisioned-model/abc", ONE, "provisioned", None),
+        (f"{ACCOUNT}:application-inference-profile/abc", f"us.{ONE}", "geo", "us"),
+        ("house-name", f"global.{ONE}", "global", None),
+        ("house-name", ONE, "in_region", None),
+    ],
+)
+def test_a_bedrock_name_that_is_sent_says_its_scope_whatever_its_model_is_called(
+    book: Book, name: str, model: str, scope: str, geo: str | None
+) -> None:
+    at_first = Deployment(name, "aws-east", model, None)
+    elsewhere = Deployment("another", "aws-east", model, None, named=name)
+    for deployment in (at_first, elsewhere):
+        named = named_at(PROVIDERS["bedrock"], deployment, UPSTREAMS[2], book.canonical)
+        assert named.model == "anthropic.claude-sonnet-4-5"
+        assert (named.scope, named.geo, named.region) == (scope, geo, "us-east-1")
 
 
 def test_a_location_of_the_path_gives_way_to_the_alternatives_own(book: Book) -> None:
