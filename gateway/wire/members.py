@@ -23,8 +23,17 @@ def document(body: bytes) -> object:
 
 def is_tool_use(members: Members) -> bool:
     """Whether an object says that it is the use of a tool: what that is called with is the user's own."""
+    return _is_kind(members, "tool_use")
+
+
+def is_tool_result(members: Members) -> bool:
+    """Whether an object says that it is what a tool gave (``function_result``): that is the user's own as well."""
+    return _is_kind(members, "_result")
+
+
+def _is_kind(members: Members, ending: str) -> bool:
     return any(
-        name == "type" and isinstance(value, str) and value.endswith("tool_use")
+        name == "type" and isinstance(value, str) and value.endswith(ending)
         for name, value in members
     )
 

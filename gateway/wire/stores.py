@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from gateway.wire.members import Members, document, folded, is_tool_use
+from gateway.wire.members import Members, document, folded, is_tool_result, is_tool_use
 from gateway.wire.spelling import may_escape_letters, plainly
 
 _OWN: Final = frozenset(
@@ -32,6 +32,7 @@ _OWN: Final = frozenset(
     }
 )
 _TOOL_INPUT: Final = "input"
+_TOOL_RESULT: Final = "result"
 _NAME: Final = re.compile(r"[A-Za-z0-9._~:@/-]+")
 _NO_SEGMENT: Final = frozenset({"", ".", ".."})
 
@@ -62,10 +63,11 @@ def store_names(body: bytes, names: tuple[str, ...]) -> frozenset[str]:
 
 
 def _inside(members: Members) -> Iterator[tuple[str, object]]:
-    is_called = is_tool_use(members)
+    is_called, is_answered = is_tool_use(members), is_tool_result(members)
     for name, value in members:
         is_input = is_called and name == _TOOL_INPUT and isinstance(value, Members)
-        if name not in _OWN and not is_input:
+        is_result = is_answered and name == _TOOL_RESULT
+        if not (name in _OWN or is_input or is_result):
             yield name, value
 
 

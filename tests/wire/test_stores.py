@@ -59,12 +59,25 @@ def test_a_store_is_found_however_its_name_is_written(
     assert store_names(changed.encode(), NAMES) == {store}
 
 
+def test_a_result_hides_no_store_but_its_own_words() -> None:
+    beside = {
+        "type": "function_result",
+        "result": {"engine": "V8"},
+        "file_search_store_names": FILES,
+    }
+    elsewhere = {"type": "file_search", "result": {"datastore": SEARCH}}
+    assert store_names(json.dumps({"tools": [beside]}).encode(), NAMES) == {FILES}
+    assert store_names(json.dumps({"tools": [elsewhere]}).encode(), NAMES) == {SEARCH}
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"contents": [{"parts": [{"text": f'"datastore": "{SEARCH}"'}]}]},
         {"contents": [{"parts": [{"functionCall": {"args": {"engine": "v8"}}}]}]},
         {"contents": [{"parts": [{"functionResponse": {"response": {"datastore": "x"}}}]}]},
+        {"input": [{"type": "function_result", "call_id": "1", "result": {"engine": "V8"}}]},
+        {"input": [{"type": "mcp_server_tool_result", "result": [{"dataStore": "x"}]}]},
         {"tools": [{"functionDeclarations": [{"parameters": {"properties": {"engine": "x"}}}]}]},
         {"tools": [{"functionDeclarations": [{"parametersJsonSchema": {"engine": "x"}}]}]},
         {"generationConfig": {"responseSchema": {"engine": "x"}}, "labels": {"engine": "x"}},
