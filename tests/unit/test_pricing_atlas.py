@@ -73,5 +73,20 @@ def test_what_is_said_of_a_place_stands_against_the_atlas() -> None:
 
 
 def test_a_place_names_its_region_or_not() -> None:
-    assert names_region((None, "paris"))
-    assert not names_region(("eu", None))
+    assert names_region((None, "paris")) is True
+    assert names_region(("eu", None)) is False
+
+
+def test_the_regions_of_a_provider_and_their_geos_are_told_in_order_and_once() -> None:
+    two = Atlas(
+        [
+            Region("cloud", "paris", "eu"),
+            Region("sky", "lima", "sa"),
+            Region("cloud", "delhi", "in"),
+            Region("cloud", "berlin", "eu"),
+        ]
+    )
+    assert two.regions("cloud") == ("berlin", "delhi", "paris")
+    assert two.geos("cloud") == ("eu", "in")
+    assert (two.regions("sky"), two.geos("sky")) == (("lima",), ("sa",))
+    assert (two.regions("nobody"), two.geos("nobody")) == ((), ())

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
 
+from gateway.kernel.remembered import ENTRY_BYTES, Remembered, whole
 from gateway.pricing.atlas import Region
 from gateway.pricing.book import _PLACES_MAX, Alias, Book
 from gateway.pricing.charged import Price
@@ -218,6 +219,12 @@ def test_every_price_is_listed_under_its_key_and_its_place_while_it_is_valid() -
     assert all(one.named == named for one in book.listed())
 
 
+def test_no_price_of_a_model_changes_between_two_of_its_dates() -> None:
+    book = Book.compile([row(1, until_us=10), row(2, unit="output_text", since_us=30)])
+    around = [book.unchanged(Circumstances("cloud", "m", "global", at)) for at in (9, 10, 29, 30)]
+    assert around == [(0, 10), (10, 30), (10, 30), (30, FOREVER)]
+
+
 def test_the_context_tier_of_a_prompt_is_that_of_its_key_and_instant() -> None:
     book = Book.compile([row(1), row(2, context_gt=100), row(3, context_gt=200, since_us=50)])
     early, late = (Circumstances("cloud", "m", "global", at_us) for at_us in (49, 150))
@@ -242,6 +249,22 @@ def test_names_of_an_unknown_provider_have_no_meaning() -> None:
     assert book.canonical("cloud", ("em",)) == "m"
     assert book.canonical("sky", ("m",)) is None
     assert book.models("sky") == frozenset()
+
+
+def test_a_name_that_a_client_chose_is_remembered_in_two_kilobytes_or_not_at_all() -> None:
+    book = Book.compile([row(1)])
+    kept = book._canonical
+    assert isinstance(kept, Remembered)
+    room = 2048 - ENTRY_BYTES - whole("cloud", ("",), (None,))
+    for letters, entries in ((room + 1, 0), (room, 1)):
+        assert book.canonical("cloud", ("x" * letters,)) is None
+        assert len(kept) == entries
+
+
+def test_a_book_tells_which_regions_and_geos_it_can_place() -> None:
+    assert PLACED.regions("cloud") == ("fort", "madrid", "ohio", "paris")
+    assert PLACED.geos("cloud") == ("eu", "gov", "us")
+    assert (PLACED.regions("sky"), PLACED.geos("sky")) == ((), ())
 
 
 def test_an_alias_stands_for_one_model() -> None:
