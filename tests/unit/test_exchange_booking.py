@@ -17,6 +17,7 @@ from gateway.exchange.booking import (
     reported_input,
     served_deployment,
     tier_of,
+    unheard,
     unseen,
     used,
 )
@@ -429,3 +430,16 @@ def test_a_count_of_a_model_that_thinks_unseen_is_flagged_as_a_lower_bound() -> 
     assert unseen(guess, "gpt-5.4") == ("reasoning_unseen",)
     assert unseen(guess, "gpt-4o") == ()
     assert unseen(Used(TOLD, Provenance.REPORTED), "gpt-5.4") == ()
+
+
+def test_a_whole_success_without_a_byte_is_booked_by_our_count_and_named() -> None:
+    told_nothing, guess = Reading(), Used(TOLD, Provenance.ESTIMATED)
+    assert unheard(told_nothing, guess, Outcome.COMPLETE, silent=True) == ("empty_answer",)
+    # Not where a byte came, where the answer was not whole, where it told its usage, or where nothing is booked.
+    assert unheard(told_nothing, guess, Outcome.COMPLETE, silent=False) == ()
+    for outcome in set(Outcome) - {Outcome.COMPLETE}:
+        assert unheard(told_nothing, guess, outcome, silent=True) == ()
+    for source in set(Source) - {Source.NONE}:
+        assert unheard(Reading(TOLD, source), guess, Outcome.COMPLETE, silent=True) == ()
+    nothing = Used((), Provenance.ESTIMATED)
+    assert unheard(told_nothing, nothing, Outcome.COMPLETE, silent=True) == ()

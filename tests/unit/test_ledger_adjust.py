@@ -6,8 +6,8 @@ from hypothesis import given, settings, strategies as st
 
 from gateway.kernel.ids import adjustment_id, new_id
 from gateway.ledger.adjust import ESTIMATES, adjustment, together
-from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
-from gateway.ledger.rollup import ADJUSTS_UNPRICED
+from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line, Outcome
+from gateway.ledger.rollup import ADJUSTS_REQUEST, ADJUSTS_UNPRICED
 from gateway.ledger.validity import total
 
 TRUTH = Entry(
@@ -197,3 +197,15 @@ def test_the_other_way_round_the_deltas_are_negated(
 
 def test_estimates_are_what_a_dead_worker_leaves() -> None:
     assert {EntryKind.INTERRUPTED, EntryKind.UNCONFIRMED} == ESTIMATES
+
+
+def test_a_request_that_went_on_elsewhere_is_taken_back_unless_its_estimate_knew() -> None:
+    went_on = entry(flags=(FAILED_OVER,))
+    unpriced = estimated(price_status="unpriced")
+    for estimate, true, flags in (
+        (estimated(), went_on, (FAILED_OVER, ADJUSTS_REQUEST)),
+        (unpriced, went_on, (FAILED_OVER, ADJUSTS_UNPRICED, ADJUSTS_REQUEST)),
+        (estimated(flags=(FAILED_OVER,)), went_on, (FAILED_OVER,)),
+        (estimated(), entry(flags=()), ()),
+    ):
+        assert adjustment(estimate, true).flags == flags

@@ -7,6 +7,7 @@ from hypothesis import given, settings, strategies as st
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line, Outcome
 from gateway.ledger.rollup import (
+    ADJUSTS_REQUEST,
     ADJUSTS_UNPRICED,
     Cell,
     Sums,
@@ -65,6 +66,22 @@ def test_an_attempt_that_another_one_followed_is_no_request_of_its_own() -> None
         cell("request"): Sums(1, 0, 0, 0),
         cell("input_text"): Sums(10, 0, 30, 20),
     }
+
+
+def test_a_request_that_its_next_attempt_counts_is_taken_back_where_it_was_counted() -> None:
+    left = entry(kind=EntryKind.UNCONFIRMED)
+    known = entry(
+        Line("input_text", 5, "p", 30, 20),
+        kind=EntryKind.ADJUSTMENT,
+        flags=(FAILED_OVER, ADJUSTS_REQUEST),
+    )
+    lines = cell("input_text", kind="adjustment")
+    requests = cell("request", kind="unconfirmed")
+    assert roll([left]) == {requests: Sums(1)}
+    assert roll([left, known]) == {requests: Sums(0), lines: Sums(5, 0, 30, 20)}
+    assert roll([known, known]) == {requests: Sums(-2), lines: Sums(10, 0, 60, 40)}
+    nameless = msgspec.structs.replace(known, lines=(), model=None)
+    assert roll([nameless]) == {cell("request", "", kind="unconfirmed"): Sums(-1)}
 
 
 def test_a_cell_is_named_by_every_dimension_of_the_entry() -> None:

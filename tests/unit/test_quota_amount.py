@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 
 from gateway.kernel.ids import adjustment_id, new_id
 from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line, Outcome
+from gateway.ledger.rollup import ADJUSTS_REQUEST
 from gateway.quota.amount import Estimate, amount, bounded
 from gateway.quota.budget import MEASURES, Budget, Scope
 
@@ -116,3 +117,17 @@ def test_input_and_output_tokens_are_the_tokens(lines: list[Line]) -> None:
     one = row(*lines)
     both = [amount(budget(measure), one) for measure in ("input_tokens", "output_tokens")]
     assert sum(both) == amount(budget("tokens"), one)
+
+
+def test_a_request_whose_hold_ended_while_it_went_on_elsewhere_is_taken_back_once_that_is_known() -> (
+    None
+):
+    left, went_on = row(kind=EntryKind.UNCONFIRMED), row(line("input_text", 3))
+    known = row(
+        line("input_text", 5),
+        kind=EntryKind.ADJUSTMENT,
+        ref_id=left.id,
+        flags=(FAILED_OVER, ADJUSTS_REQUEST),
+    )
+    assert [amount(budget("requests"), one) for one in (left, went_on, known)] == [1, 1, -1]
+    assert amount(budget("tokens"), known) == 5

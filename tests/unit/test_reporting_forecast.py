@@ -77,6 +77,17 @@ def test_each_day_ahead_is_the_mean_of_its_weekday_over_eight_weeks() -> None:
     )
 
 
+@given(series, st.integers(0, 40), st.integers(0, 40))
+def test_days_that_begin_later_are_the_rest_without_those_before_them(
+    days: dict[date, int], wait: int, length: int
+) -> None:
+    first, today = date(2026, 8, 1), NOVEMBER
+    begin = today + timedelta(days=wait)
+    until = begin + timedelta(days=length)
+    later = rest(days, first, today, until, begin)
+    assert later == rest(days, first, today, until) - rest(days, first, today, begin)
+
+
 def test_of_less_than_a_week_any_day_is_like_the_others() -> None:
     today = NOVEMBER + timedelta(days=3)
     days = {NOVEMBER: 6, NOVEMBER + timedelta(days=1): 3}  # and a day of nothing
