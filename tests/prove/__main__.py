@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rich.table import Table
+from rich.text import Text
 
-from gateway.commands.output import CONSOLE, table
+from gateway.commands.output import CONSOLE, plain, styled, table
 from tests.prove import ambiguous, full, kills, leaving, memory, outage
 from tests.prove.books import Verdict
 from tests.prove.launch import POINTS
@@ -250,15 +251,16 @@ def main() -> int:
     failed = 0
     points: dict[str, Mapping[str, int]] = {}
     for name in [options.only] if options.only else PROOFS:
-        CONSOLE.print(f"[dim]{name} …[/]")
+        CONSOLE.print(styled("[dim]{} …[/]", name))
         began = time.monotonic()
         result = PROOFS[name](bounds)
         seconds = time.monotonic() - began
         failed += bool(result.breaches)
         if any(result.points.values()):
             points[name] = result.points
-        mark = "[red]✗[/]" if result.breaches else "[green]✓[/]"
-        drawn.add_row(mark, name, f"{seconds:.0f}", "\n".join([result.figures, *result.breaches]))
+        mark = styled("[red]✗[/]") if result.breaches else styled("[green]✓[/]")
+        lines = [plain(line) for line in (result.figures, *result.breaches)]
+        drawn.add_row(mark, name, f"{seconds:.0f}", Text("\n").join(lines))
     if points:
         CONSOLE.print(_pointed(points))
     CONSOLE.print(drawn)

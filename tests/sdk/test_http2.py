@@ -72,7 +72,8 @@ def signature(port: int, path: str, body: bytes, made: MadeKey) -> Fields:
     date = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     request = AWSRequest(method="POST", url=f"http://127.0.0.1:{port}{path}", data=body)
     request.context["timestamp"] = date
-    request.headers[":authority"] = f"127.0.0.1:{port}"
+    # Not by its front door: from Python 3.14 on that takes no name with a colon.
+    request.headers._headers.append((":authority", f"127.0.0.1:{port}"))
     request.headers["content-type"] = "application/json"
     request.headers["x-amz-date"] = date
     credentials = Credentials(made.aws_access_key_id, made.aws_secret_access_key)

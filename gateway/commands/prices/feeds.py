@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -87,6 +87,8 @@ def _fetched(address: str) -> bytes:
         with urlopen(address, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310  # scheme checked above
             content: bytes = answer.read()
     except (URLError, OSError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the answer's connection
         raise SourceUnreadable(
             f"{address}: {error}: fetch it yourself and name the file"
         ) from error
