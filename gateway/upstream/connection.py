@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
     def write(self, octets: bytes | memoryview) -> None:
         """Hand bytes of the request to the socket."""
         self._stamp = self._owner.now
-        self._written += len(octets)
+        self._written += len(octets) if self._line is None else self._line.carried(len(octets))
         self._transport.write(octets)
 
     def uploaded(self, *, whole: bool) -> None:

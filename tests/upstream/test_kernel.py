@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,7 +16,8 @@ import pytest
 from gateway.upstream.connection import Connection
 from gateway.upstream.deadlines import Deadlines, Limits
 from gateway.upstream.kernel import Line
-from gateway.upstream.transport import RelayTransport
+from gateway.upstream.transport import RelayTransport, tls_context
+from tests.upstream.authority import loopback_authority
 from tests.upstream.scripted import answer, run, whole
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -221,3 +224,94 @@ def test_what_came_while_the_loop_was_busy_is_no_answer_to_the_call_that_follows
     run(main(), loop=loop)
     thread.join()
     listener.close()
+
+
+# -- over TLS, whose records are longer than what is in them ------------------------------------------
+
+VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+REFUSAL = answer(b"who are you", status=b"401 Unauthorized")
+
+
+def contexts(folder: Path, version: ssl.TLSVersion) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The client's context and the server's, of that version alone."""
+    trusted, server = loopback_authority(folder)
+    client = tls_context(str(trusted))
+    client.maximum_version = server.maximum_version = version
+    return client, server
+
+
+def narrow() -> socket.socket:
+    """A listener whose connections take little before somebody reads."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_304)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    listener.settimeout(5)
+    return listener
+
+
+@LOOPS
+@VERSIONS
+def test_an_early_refusal_of_a_large_request_is_delivered_over_tls_as_well(
+    tmp_path: Path, loop: str, version: ssl.TLSVersion
+) -> None:
+    """The peer's host takes little more than the head: less than what the records of the body add to it."""
+    client, server = contexts(tmp_path, version)
+    listener = narrow()
+
+    def serve() -> None:
+        accepted, _ = listener.accept()
+        accepted.settimeout(5)
+        with suppress(OSError), server.wrap_socket(accepted, server_side=True) as peer:
+            for said in (answer(b"own"), REFUSAL):
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += peer.recv(65_536)
+                peer.sendall(said)
+            time.sleep(0.3)
+
+    async def main() -> None:
+        transport = RelayTransport(tls=client)
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        assert await whole(transport, httpx.Request("GET", url)) == b"own"
+        large = httpx.Request("POST", url, content=bytes(1_000_000))
+        refused = await transport.handle_async_request(large)
+        assert refused.status_code == 401
+        assert transport.retried == 0
+        await refused.aclose()
+        await transport.aclose()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    run(main(), loop=loop)
+    thread.join()
+    listener.close()
+
+
+@VERSIONS
+@pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 1_000_000])
+def test_no_write_is_thought_to_be_longer_than_it_is(
+    tmp_path: Path, version: ssl.TLSVersion, size: int
+) -> None:
+    """Else an answer that crossed its request would seem to have been sent behind its beginning."""
+    client, server = contexts(tmp_path, version)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = client.wrap_bio(back, there, server_hostname="localhost")
+    far = server.wrap_bio(there, back, server_side=True)
+    for _ in range(3):
+        for end in (near, far):
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    there.read()
+    near.write(bytes(size))
+    line = Line(Tls(near))
+    assert size <= line.carried(size) <= there.pending
+    is_exact = near.version() == "TLSv1.3" or "GCM" in str(near.cipher())
+    assert line.carried(size) == there.pending or not is_exact
+
+
+class Tls(asyncio.BaseTransport):
+    """A transport that is nothing but its TLS."""
+
+    def __init__(self, tls: ssl.SSLObject) -> None:
+        super().__init__({"ssl_object": tls})
