@@ -92,6 +92,8 @@ def list_keys(*, config: Config = None, json: Json = False) -> None:
         return
     headings = ("key id", "prefix", "team", "user", "cost centre", "app", "models", "state")
     shown = table("Gateway keys", [(heading, "left") for heading in headings])
+    # What rotate and revoke ask for is never cut, however long the names beside it are.
+    shown.columns[0].min_width = max((len(key.key_id) for key in found), default=0)
     for key in found:
         models = ", ".join(key.models) or "every priced model"
         shown.add_row(

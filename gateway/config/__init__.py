@@ -31,7 +31,7 @@ from gateway.config.tables import (
     Statements,
     Storage,
 )
-from gateway.config.upstreams import read_upstreams
+from gateway.config.upstreams import read_upstreams, split
 from gateway.kernel.errors import ConfigurationError
 from gateway.providers.contract import Provider
 from gateway.storage.kinds import DRIVERS, EXPECTED
@@ -53,6 +53,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "telemetry": Push,
 }
 _PASSWORD = re.compile(r"://[^/@:]*:[^@$]+@|[?&]password=[^$]")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110: a token
 _TABLES = ("upstreams", "deployments", "routes", "contracts")
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -104,7 +105,7 @@ def _read(path: Path | None, reader: Reader) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a mark
     except FileNotFoundError:
         reader.problem("(file)", "no such file; config/weighbridge.toml is a documented example")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -139,6 +140,9 @@ def _headers(reader: Reader, raw: object) -> dict[str, str]:
     if not isinstance(raw, dict):
         reader.problem(where, "expected a table of headers and secrets")
         return {}
+    for key in raw:
+        if not _HEADER.fullmatch(key):
+            reader.problem(where, f"expected names of headers, found {shown(key)}")
     return {key: reader.secret(raw[key], f"{where}.{key}") or "" for key in raw}
 
 
@@ -164,8 +168,9 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         reader.problem("storage.url", f"expected {EXPECTED}{shown_kind}")
     if config.quotas.engine == "valkey" and not config.quotas.valkey:
         reader.problem("quotas.valkey", "the engine 'valkey' needs its URL: valkey://host:6379/0")
-    endpoint = config.telemetry.otlp_endpoint
-    if endpoint and not endpoint.startswith(("http://", "https://")):
+    endpoint = split(config.telemetry.otlp_endpoint)
+    is_url = endpoint and endpoint.hostname and endpoint.scheme in ("http", "https")
+    if config.telemetry.otlp_endpoint and not is_url:
         expected = "expected the whole URL of its metrics, as https://collector:4318/v1/metrics"
         reader.problem("telemetry.otlp_endpoint", expected)
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):

@@ -1,7 +1,7 @@
 """The upstreams, with their credentials and the locations each may serve."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from gateway.config.credentials import read_credential
 from gateway.config.reader import Reader, shown
@@ -70,7 +70,7 @@ def _upstream(reader: Reader, name: str, row: UpstreamTable, provider: Provider)
     if service not in provider.services:
         expected = f"expected one of {', '.join(provider.services)}, found {shown(service)}"
         reader.problem(f"{where}.service", expected)
-    elif base_url is None:
+    elif not base_url:
         base_url = provider.base_urls[provider.services.index(service)]
         if not base_url:
             reader.problem(f"{where}.base_url", "missing; expected the resource's https URL")
@@ -128,11 +128,28 @@ def _stores(reader: Reader, row: UpstreamTable, provider: Provider, where: str) 
     return row.stores
 
 
+def split(url: str) -> SplitResult | None:
+    """A URL's parts; None where its host cannot be read, its port is no port, or a blank is in it."""
+    if " " in url or not url.isprintable():  # urlsplit would leave a newline out
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    return None if port == 0 else parts
+
+
 def _check_url(reader: Reader, url: str, where: str) -> None:
-    parts = urlsplit(url.replace("{location}", "location"))
-    if parts.username or parts.password:  # not shown: it may be a secret
+    form = "expected https://host[:port][/path]"
+    parts = split(url.replace("{location}", "location"))
+    if parts is None:  # not shown, here and below: it may hold a secret
+        reader.problem(where, f"{form}: its host or its port cannot be read")
+    elif parts.username or parts.password:
         reader.problem(where, "expected https://host[/path] without a user or a password in it")
-    elif parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    elif parts.query or parts.fragment:
+        reader.problem(where, "expected https://host[/path] without a query or a fragment")
+    elif parts.scheme not in ("http", "https") or not parts.hostname:
         reader.problem(where, f"expected https://host[/path], found {shown(url)}")
     elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
         expected = "expected https, as plain http is allowed to loopback only"

@@ -332,6 +332,13 @@ def test_a_cost_centre_names_a_file_in_the_folder_that_was_asked_for(
     assert files.file_name(number) == name
 
 
+def test_cost_centres_of_any_length_are_files_of_their_own() -> None:
+    numbers = [f"2026-10-{name * 300}{end}" for name in ("x", "語", "/") for end in "ab"]
+    names = [files.file_name(number) for number in numbers]
+    assert len(set(names)) == len(numbers)
+    assert all(len(name.encode()) <= 200 and name.startswith("2026-10-") for name in names)
+
+
 def test_names_are_on_the_page_only_where_they_are_given() -> None:
     names = {MADE.people[0].user: "Person One"}
     for suffix in (".html", ".csv", ".json"):

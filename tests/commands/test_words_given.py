@@ -148,3 +148,9 @@ def test_brackets_of_a_team_are_shown_and_a_name_in_markup_breaks_nothing(
 
 def test_help_is_shown_as_it_is_written(run: Run) -> None:
     assert "[prices]" in run("price", "--help").out
+
+
+def test_a_key_id_is_whole_however_long_the_names_beside_it_are(run: Run) -> None:
+    name = "x" * 120
+    made = json.loads(run("keys", "create", "--user", name, "--team", name, "--cost-centre", name, "--app", name, "--json").out)  # fmt: skip
+    assert made["key_id"] in run("keys", "list").out

@@ -86,6 +86,50 @@ def test_a_wrong_value_is_said_in_our_words(tmp_path: Path, text: str, said: str
 
 
 @pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "missing; expected the resource's https URL"),
+        ("https://example.com:99999", "its host or its port cannot be read"),
+        ("https://example.com:http", "its host or its port cannot be read"),
+        ("https://example.com:0", "its host or its port cannot be read"),
+        ("https://[::1", "its host or its port cannot be read"),
+        ("https://exam ple.com", "its host or its port cannot be read"),
+        (r"https://exam\nple.com", "its host or its port cannot be read"),
+        (f"https://example.com/?key={_SECRET}", "without a query or a fragment"),
+        (f"https://example.com/#{_SECRET}", "without a query or a fragment"),
+        (f"https://example.com:{_SECRET}", "its host or its port cannot be read"),
+    ],
+)
+def test_a_base_url_that_leads_nowhere_is_said_without_a_secret(
+    tmp_path: Path, url: str, said: str
+) -> None:
+    (found,) = problems(tmp_path, f'[upstreams.a]\nprovider = "azure"\nbase_url = "{url}"\n')
+    assert found.startswith("upstreams.a.base_url: ")
+    assert found.endswith(said)
+    assert _SECRET not in found
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f'otlp_endpoint = "https://collector:{_SECRET}/v1/metrics"', "telemetry.otlp_endpoint: expected the whole URL"),
+        ('otlp_endpoint = "https://"', "telemetry.otlp_endpoint: expected the whole URL"),
+        ('otlp_headers = { "a b" = "${env:X}" }', "telemetry.otlp_headers: expected names of headers, found 'a b'"),
+    ],
+)  # fmt: skip
+def test_a_collector_that_nothing_could_reach_is_said_before_the_start(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    (found,) = problems(tmp_path, f"[telemetry]\n{line}\n", X="x")
+    assert found.startswith(said)
+    assert _SECRET not in found
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    assert problems(tmp_path, "\ufeff[server]\nport = 9000\n") == []
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
         ("WEIGHBRIDGE_SERVER_PORT", "abc", "expected int, found 'abc'"),

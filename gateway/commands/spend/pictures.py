@@ -24,7 +24,8 @@ from gateway.reporting.outlook import Pace
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 BAR: Final = 10
-_NAME_MAX: Final = 22
+_NAME_MAX: Final = 22  # at the least width that has room; wider ones give a name more
+_NAME_WIDEST: Final = 40
 _NAME_NARROW: Final = 14
 _OVER, _RISK = 105, 97  # percent of the budget that the forecast reaches
 _STEEP: Final = 25  # percent of growth that is worth a colour
@@ -36,7 +37,7 @@ _CENTS_SHOWN_TO: Final = 100_00
 
 def drawn(found: Outlook, width: int) -> Group:
     """The screen: title, figures, cost centres, what is unusual, how the forecast was made."""
-    centres = _centres(found, has_room=width >= ROOMY)
+    centres = _centres(found, width)
     parts: list[RenderableType] = [_title(found), "", _figures(found), centres]
     parts += [_sentence(one, why) for one, why in found.unusual[:_SHOWN_UNUSUAL]]
     return Group(*parts, _method(found))
@@ -84,8 +85,10 @@ def _figures(found: Outlook) -> Table:
     return grid
 
 
-def _centres(found: Outlook, *, has_room: bool) -> Table:
+def _centres(found: Outlook, width: int) -> Table:
     """Figures are never cut: where there is no room, the twelve months and the bar stay away."""
+    has_room = width >= ROOMY
+    room = min(_NAME_MAX + width - ROOMY, _NAME_WIDEST) if has_room else _NAME_NARROW
     month = month_abbr[previous_period(found.period) % 100]
     heads = (("Spend", "right"), ("Share", "right"), (f"vs {month}", "right"))
     pictures = (("12 months", "left"), ("Budget", "left")) if has_room else ()
@@ -99,7 +102,7 @@ def _centres(found: Outlook, *, has_room: bool) -> Table:
     for one, amount, end in zip(found.centres, cents, ends, strict=True):
         hue, word = status(one)
         shown.add_row(
-            _name(one, _NAME_MAX if has_room else _NAME_NARROW),
+            _name(one, room),
             in_words(amount),
             percent(one.pico, whole) or "0.0 %",
             _vs(one.pico, one.before_pico),
@@ -119,9 +122,10 @@ def _centres(found: Outlook, *, has_room: bool) -> Table:
 
 def _name(one: Centre, room: int) -> Text:
     """A long name is cut, never its code."""
-    name = one.name if len(one.name) <= room else f"{one.name[: room - 1]}…"
+    name = plain(one.name, no_wrap=True)
+    name.truncate(room, overflow="ellipsis")  # by cells: a wide character takes two
     code = "" if one.name == one.code else f" {one.code}"
-    return plain(name, no_wrap=True) + plain(code, style="dim")
+    return name + plain(code, style="dim")
 
 
 def status(one: Centre) -> tuple[str, str]:

@@ -4,6 +4,7 @@ To add a form: a suffix and its writer in ``WRITERS``.
 """
 
 import base64
+import hashlib
 import io
 import os
 import warnings
@@ -29,6 +30,7 @@ Names = Mapping[str, str]
 WEIGHTS: Final = (400, 500, 600)
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # the same bytes whenever it is written
 _NOT_IN_NAMES: Final = frozenset('%/\\:*?"<>|')
+_NAME_BYTES: Final = 200  # of the 255 that file systems take
 _INK, _SOFT, _RULE = "#12161f", "#636c7b", "#d0d5dd"
 
 
@@ -109,10 +111,18 @@ SUMMARY_WRITERS: Final[dict[str, Callable[[Summary], bytes]]] = {
 
 
 def file_name(number: str) -> str:
-    """A statement's number where it is a file's: what would leave the folder or some systems refuse is escaped."""
-    return "".join(
+    """A statement's number where it is a file's: what would leave the folder or some systems refuse is escaped.
+
+    What is too long for a file's name is cut, and ends in a digest of the whole, so that two stay two.
+    """
+    name = "".join(
         f"%{ord(one):02X}" if one in _NOT_IN_NAMES or one < " " else one for one in number
     )
+    if len(name.encode()) <= _NAME_BYTES:
+        return name
+    digest = hashlib.sha256(number.encode()).hexdigest()[:16]
+    kept = name.encode()[: _NAME_BYTES - len(digest) - 1].decode(errors="ignore")
+    return f"{kept}~{digest}"
 
 
 def available() -> tuple[str, ...]:
