@@ -3,7 +3,8 @@
 A worker says by a pipe whether it serves, or what keeps it from it. One that had served is replaced at once; one
 that cannot start is tried again after a pause that grows, with one line each time. A mistake in the configuration
 ends them all, as long as none has served: later it is of an import or a file that came since, and those that serve
-go on.
+go on. Where the one who watches is gone (kill -9), they leave in order: nobody would replace them, and the next start
+would share its port with them.
 """
 
 import os
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Thread
 from types import FrameType
 from typing import Final, NoReturn, TypeAlias
 
@@ -86,6 +88,8 @@ class Workers:
         self._listens = listens
         self._clock = SystemClock()
         self._places = [_Worker() for _ in range(count)]
+        # Only this process holds the end that is never written to: the other one ends with it.
+        self._lifeline, self._held = os.pipe()
         self._stopping = False
         self._served = False
         self._status = 0
@@ -116,6 +120,8 @@ class Workers:
             for number in _ENDING:
                 signal.signal(number, signal.SIG_DFL)
             os.close(heard)
+            os.close(self._held)
+            Thread(target=_outlived, args=(self._lifeline,), daemon=True).start()
         elif pid > 0:
             place.begun(pid, heard, self._clock.ticks_ns())
             os.close(says)
@@ -152,6 +158,12 @@ class Workers:
             if place.pid:
                 with suppress(ProcessLookupError):  # it has just ended by itself
                     os.kill(place.pid, signal.SIGTERM)
+
+
+def _outlived(lifeline: int) -> None:
+    """Wait for the end of the one who watches, then leave as by its word."""
+    os.read(lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _work(serving: Serving, says: int) -> NoReturn:

@@ -196,3 +196,23 @@ async def _after_the_death(pair: Pair) -> Got:
             continue
         if len(workers(got)) == 1:
             return got
+
+
+def test_workers_leave_when_the_one_who_watches_them_is_killed(pair: Pair) -> None:
+    """Nobody would replace them, and they would share the port of the next start. The last test of this module."""
+
+    async def run() -> None:
+        await pair.until_both_listen()
+        left = pair.children()
+        pair.process.kill()
+        await until(lambda: not any(map(_runs, left)), 30)
+
+    asyncio.run(run())
+
+
+def _runs(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
