@@ -35,9 +35,19 @@ def test_headers_metrics_and_members_mean_the_same(counts: tuple[int, int, int, 
 
 def test_both_names_of_one_count_count_once() -> None:
     stated = runtime_usage(
-        {"inputTokens": 1, "cacheReadInputTokens": 5, "cacheReadInputTokenCount": 5}
+        {
+            "inputTokens": 1,
+            "cacheReadInputTokens": 5,
+            "cacheReadInputTokenCount": 5,
+            "outputTokens": 2,
+        }
     )
-    assert stated == Stated({"input_text": 1, "cache_read_text": 5})
+    assert stated == Stated({"input_text": 1, "cache_read_text": 5, "output_text": 2})
+
+
+def test_one_side_alone_is_not_the_whole() -> None:
+    assert runtime_usage({"inputTokens": 1}) == Stated({"input_text": 1}, whole=False)
+    assert runtime_usage({"outputTokens": 1}) == Stated({"output_text": 1}, whole=False)
 
 
 def test_nothing_stated_is_none() -> None:
@@ -58,10 +68,17 @@ def test_lifetimes_are_parts_of_what_was_written() -> None:
         {"ttl": "30m", "inputTokens": 2},
         {"ttl": "9w", "inputTokens": 1},
     ]
-    stated = runtime_usage({"inputTokens": 1, "cacheWriteInputTokens": 10, "cacheDetails": details})
-    assert stated == Stated(
-        {"input_text": 1, "cache_write_1h": 3, "cache_write_30m": 2, "cache_write": 5}
+    stated = runtime_usage(
+        {
+            "inputTokens": 1,
+            "cacheWriteInputTokens": 10,
+            "cacheDetails": details,
+            "outputTokens": 2,
+        }
     )
+    counts = {"input_text": 1, "cache_write_1h": 3, "cache_write_30m": 2, "cache_write": 5}
+    # The details do not explain all that was written.
+    assert stated == Stated({**counts, "output_text": 2}, odd=True)
 
 
 def test_statements_are_compared_by_kind_not_by_lifetime() -> None:
