@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from gateway.exchange.ending import end_if_cancelled
 from gateway.exchange.ports import Observer
 
 MS_PER_S: Final = 1000
@@ -30,6 +31,7 @@ async def forever(
         except Exception as error:  # noqa: BLE001 - the one supervised place: a job outlives any failure
             observer.failed(what, error)
             failed_ms = wait_ms = min(2 * failed_ms, PAUSE_MS_MAX)
+        end_if_cancelled()
         await asyncio.sleep(wait_ms / MS_PER_S)
 
 

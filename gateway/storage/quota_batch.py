@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.exchange.ending import end_if_cancelled
 from gateway.exchange.ports import Observer
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.quota.gcra import MINUTE_US
@@ -175,6 +176,7 @@ class BatchedQuotas:
         """Carry out what is queued, until cancelled."""
         while True:
             await self.step()
+            end_if_cancelled()
 
     async def step(self) -> int:
         """Wait for work and carry one batch out; 0, the pause before the next (for jobs.supervise)."""

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.exchange.ending import end_if_cancelled
 from gateway.exchange.ports import Observer
 from gateway.identity.claim import Claim
 from gateway.kernel.clock import US_PER_SECOND
@@ -126,6 +127,7 @@ class ResourceStore:
         """Write what is queued, until cancelled; a failure is reported and the same is written later."""
         pause_s = 0.0
         while True:
+            end_if_cancelled()
             await self._wake.wait()
             await asyncio.sleep(pause_s)
             try:

@@ -4,6 +4,7 @@ The driver is an extra of its own and is loaded when a server is opened. What it
 so only the kind of an error is told. To explain a further kind: a line in ``_CURES``.
 """
 
+import asyncio
 import hashlib
 import importlib
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ from urllib.parse import urlsplit
 from gateway.kernel.errors import ConfigurationError
 from gateway.storage.errors import StoreUnavailable
 
-CALL_S_MAX: Final = 1  # a server in memory that takes longer is away
+CALL_S_MAX: Final = (
+    1  # a server in memory that takes longer is away; connecting and waiting for a connection count
+)
 CONNECTIONS_MAX: Final = 8
 SCHEMES: Final = ("valkey", "valkeys", "redis", "rediss", "unix")
 _TRIES: Final = 2  # every script may be repeated; a server that was started again has closed the first connection
@@ -42,7 +45,9 @@ class ValkeyServer:
         try:
             pool = self._driver.asyncio.BlockingConnectionPool.from_url(
                 url,
-                socket_timeout=CALL_S_MAX,
+                # The driver would bound its writes by asyncio.wait_for, which on Python 3.11 swallows a
+                # cancellation that comes as the write ends: ``_once`` bounds the whole call.
+                socket_timeout=None,
                 socket_connect_timeout=CALL_S_MAX,
                 max_connections=CONNECTIONS_MAX,
                 timeout=CALL_S_MAX,
@@ -88,10 +93,14 @@ class ValkeyServer:
     async def _asked(self, *command: Any) -> Any:
         for _ in range(_TRIES - 1):
             try:
-                return await self._client.execute_command(*command)
+                return await self._once(command)
             except self._errors.ConnectionError:
                 await self._client.connection_pool.disconnect(inuse_connections=False)
-        return await self._client.execute_command(*command)
+        return await self._once(command)
+
+    async def _once(self, command: Sequence[Any]) -> Any:
+        async with asyncio.timeout(CALL_S_MAX):
+            return await self._client.execute_command(*command)
 
     async def _unavailable(self, error: BaseException) -> StoreUnavailable:
         name = type(error).__name__

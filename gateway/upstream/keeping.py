@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
+from gateway.exchange.ending import end_if_cancelled
 from gateway.exchange.ports import Observer
 from gateway.kernel.clock import US_PER_SECOND, Clock
 from gateway.kernel.errors import UpstreamFailed
@@ -115,6 +116,7 @@ class Kept(Generic[T]):
         """Renew early, for ever; returns once the value never ends. A failure is tried again soon."""
         pause_s = 0.0
         while True:
+            end_if_cancelled()
             await asyncio.sleep(pause_s)
             rest_s = (self._renew_us - self._clock.wall_us()) / US_PER_SECOND
             if rest_s > 0:

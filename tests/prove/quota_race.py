@@ -75,6 +75,7 @@ class Result:
     rows: int = 0
     wrong: list[CounterKey] = field(default_factory=list)  # posted is not the sum of the rows
     died: int = 0  # processes, other than by our hand
+    endless: int = 0  # processes that still ran when all should have ended
 
     @property
     def utilisation(self) -> int:
@@ -91,6 +92,7 @@ class Result:
             f"{self.pending} units pending": self.pending != 0,
             f"{self.holds} holds left": self.holds != 0,
             f"{self.died} processes died": self.died != 0,
+            f"{self.endless} processes did not end": self.endless != 0,
         }
         return [what for what, is_so in found.items() if is_so]
 
@@ -155,11 +157,13 @@ class Race:
                 if "killed" in self._troubles.words:
                     running[0].kill()
                 await asyncio.to_thread(self._troubles.strike)
+        endless = [process for process in running if process.is_alive()]
         for process in running:
             process.kill()
             process.join()
+        self.result.endless = len(endless)
         killed = int("killed" in self._troubles.words and is_struck)
-        self.result.died = sum(process.exitcode != 0 for process in running) - killed
+        self.result.died = sum(one.exitcode != 0 for one in running) - len(endless) - killed
 
     async def _sweep(self) -> None:
         """What every serving process does, for those that died."""

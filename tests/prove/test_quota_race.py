@@ -26,7 +26,6 @@ def test_no_budget_is_overspent_and_every_counter_is_the_sum_of_its_rows(engine:
     assert granted(result) == result.rows
 
 
-@pytest.mark.slow  # one of its processes now and then does not end (2 of 7 runs): to be found; `make prove` runs it
 @needs_valkey
 def test_nothing_is_overspent_when_valkey_forgets_everything_in_the_middle() -> None:
     result = race("valkey", "forgotten", processes=PROCESSES, clients=CLIENTS, seconds=20)
