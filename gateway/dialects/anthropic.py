@@ -17,7 +17,7 @@ from gateway.metering.asking import (
     asked_number,
     largest,
     read_object,
-    refuse_twins_inside,
+    require_spelt,
     with_thoughts,
 )
 from gateway.metering.guardrails import ACTION, guarded
@@ -74,7 +74,7 @@ _BLOCKS_NESTING_MAX: Final = 4
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     speed = string(asked, "speed")
-    refuse_twins_inside(body, asked, "thinking", ("budget_tokens",))
+    require_spelt(asked.get("thinking"), "thinking", ("budget_tokens",))
     hosted = hosted_tools(arr(asked, "tools")) if "tools" in asked else ()
     return Request(
         model=string(asked, "model"),

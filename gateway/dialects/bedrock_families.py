@@ -17,7 +17,7 @@ from gateway.metering.asking import (
     asked_number,
     largest,
     read_object,
-    refuse_twins_inside,
+    require_spelt,
 )
 from gateway.metering.choices import ChoicesReader
 from gateway.metering.guardrails import ACTION, guarded
@@ -69,7 +69,7 @@ _NESTING_MAX: Final = 6
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     for name in (*_CONFIGS, "imageGenerationConfig"):
-        refuse_twins_inside(body, asked, name, (*_LIMITS, "numberOfImages"))
+        require_spelt(asked.get(name), name, (*_LIMITS, "numberOfImages"))
     configs = (asked, *(obj(asked, name) for name in _CONFIGS))
     return Request(
         model=string(asked, "model"),

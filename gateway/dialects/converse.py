@@ -16,7 +16,7 @@ from gateway.metering.asking import (
     asked_number,
     largest,
     read_object,
-    refuse_twins_inside,
+    require_spelt,
     with_thoughts,
 )
 from gateway.metering.guardrails import guarded, guardrail_component, traced_usages
@@ -29,7 +29,7 @@ from gateway.metering.reader import as_raw
 from gateway.metering.transcript import Transcript
 from gateway.metering.usage import MAIN, Source, UsageInvalid, component
 from gateway.wire.documents import Document, Seen
-from gateway.wire.jsondoc import Json, arr, at, member_span, obj, string
+from gateway.wire.jsondoc import Json, arr, at, obj, string
 from gateway.wire.messages import Head
 
 _CONFIG: Final = "inferenceConfig"
@@ -46,11 +46,11 @@ _OWN_LIMITS: Final = (
 # And how many answers it writes, of which only one is shown.
 _OWN_ANSWERS: Final = ("n", "num_generations", "numResults")
 # What decides one level down in them.
-_OWN_INSIDE: Final = (
-    (_CONFIG, _OWN_LIMITS),
-    ("thinking", ("budget_tokens",)),
-    ("reasoningConfig", ("maxReasoningEffort",)),
-)
+_OWN_INSIDE: Final = {
+    _CONFIG: _OWN_LIMITS,
+    "thinking": ("budget_tokens",),
+    "reasoningConfig": ("maxReasoningEffort",),
+}
 _NESTING_MAX: Final = 4
 
 
@@ -59,15 +59,14 @@ _NESTING_MAX: Final = 4
 
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
-    refuse_twins_inside(body, asked, _CONFIG, ("maxTokens",))
-    refuse_twins_inside(
-        body, asked, _OWN, (*_OWN_LIMITS, *_OWN_ANSWERS, *(name for name, _ in _OWN_INSIDE))
-    )
     own = obj(asked, _OWN)
+    require_spelt(asked.get(_CONFIG), _CONFIG, ("maxTokens",))
+    require_spelt(own, _OWN, (*_OWN_LIMITS, *_OWN_ANSWERS, *_OWN_INSIDE))
+    for name, decisive in _OWN_INSIDE.items():
+        require_spelt(own.get(name), name, decisive)
     answers = [asked_number(own.get(name)) for name in _OWN_ANSWERS] if own else ()
     writes = asked_writes(asked, body, "cachePoint")
     if own:
-        _refuse_twins_in_own(body, own)
         writes += asked_writes(own, body, "cache_control")
     return Request(
         prompt=_prompt(asked),
@@ -78,13 +77,6 @@ def _read_request(body: bytes) -> Request:
         guarded=bool(asked.get("guardrailConfig")),
         hosted=_hosted(asked) if "toolConfig" in asked else 0,
     )
-
-
-def _refuse_twins_in_own(body: bytes, own: dict[str, Json]) -> None:
-    span = member_span(body, _OWN)
-    if span is not None:
-        for name, decisive in _OWN_INSIDE:
-            refuse_twins_inside(body[slice(*span)], own, name, decisive)
 
 
 def _hosted(asked: dict[str, Json]) -> int:

@@ -15,11 +15,11 @@ import orjson
 
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.prompt import Image, ToolCall, Turn
-from gateway.wire.jsondoc import Json, MalformedJson, member_span, parse_object
+from gateway.wire.jsondoc import Json, MalformedJson, parse_object
 from gateway.wire.members import anywhere
 from gateway.wire.pixels import pixels_of
 from gateway.wire.sources import CONNECTIONS, SOURCES, searched
-from gateway.wire.spelling import may_escape, spelling
+from gateway.wire.spelling import spelling
 from gateway.wire.stores import store_names
 
 ASKED_MAX: Final = 2**31 - 1  # no provider takes more; larger values are theirs to refuse
@@ -50,28 +50,15 @@ def require_readable(body: bytes) -> None:
         )
 
 
-def refuse_twins_inside(
-    body: bytes, asked: dict[str, Json], member: str, sensitive: tuple[str, ...]
-) -> None:
-    """Refuse an object under a top-level member that has one of the ``sensitive`` names twice, in whatever spelling.
+def require_spelt(inside: Json, where: str, names: tuple[str, ...]) -> None:
+    """Refuse an object that spells one of ``names`` in another case: a provider may read it so, where we do not.
 
-    Raises MalformedBody: which of two a provider takes, nobody knows. So it does for a name in another case.
-    Looks at the bytes only where a twin may be there.
+    ``where``: the member that it stands under, for the words. Raises MalformedBody.
     """
-    inside = asked.get(member)
-    if not isinstance(inside, dict):
-        return
-    if right := spelling(sensitive).misspelt(inside):
+    if isinstance(inside, dict) and (right := spelling(names).misspelt(inside)):
         raise MalformedBody(
-            f'"{member}" spells "{right}" in another case; send it as it is written here'
+            f'"{where}" spells "{right}" in another case; send it as it is written here'
         )
-    if not may_escape(body) and not any(
-        body.count(b'"%b"' % each.encode()) > 1 for each in sensitive
-    ):
-        return
-    span = member_span(body, member)
-    if span is not None:
-        read_object(body[span[0] : span[1]], sensitive)
 
 
 def read_anywhere(

@@ -6,17 +6,33 @@ To bill another one: one line in ``_UNITS``.
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.metering.asking import asked_number
+from gateway.metering.asking import asked_number, require_spelt
 from gateway.wire.jsondoc import Json, at, string
 
 TOOL_USES_MAX: Final = 10  # how often a tool is used in one answer where the request sets no limit
-_OWN: Final = frozenset({None, "custom", "function"})  # the client's own tools
+_OWN: Final = frozenset({"custom", "function"})  # the client's own tools
+# Members of which a client's own tool has one where it has no type.
+_OWN_SHAPES: Final = frozenset({"function", "custom", "name"})
+_DECISIVE: Final = ("type", "max_uses")
 _UNITS: Final = {"web_search": "web_search_requests", "web_fetch": "web_fetch_requests"}
 
 
 def hosted_tools(tools: Iterable[Json]) -> list[Json]:
-    """The tools among those offered that come with a type of the provider's."""
-    return [tool for tool in tools if string(tool, "type") not in _OWN]
+    """The tools among those offered that come with a type of the provider's, or with none and in no shape of a client's.
+
+    Raises MalformedBody where what decides it is spelt in another case.
+    """
+    offered = list(tools)
+    for tool in offered:
+        require_spelt(tool, "tools", _DECISIVE)
+    return [tool for tool in offered if not _is_own(tool)]
+
+
+def _is_own(tool: Json) -> bool:
+    kind = string(tool, "type")
+    if kind is None and isinstance(tool, dict):
+        return tool.get("type") is None and not _OWN_SHAPES.isdisjoint(tool)
+    return kind in _OWN
 
 
 def tool_units(hosted: Iterable[Json], uses_max: int | None = None) -> dict[str, int]:

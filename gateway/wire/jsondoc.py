@@ -14,6 +14,7 @@ import orjson
 
 from gateway.wire import jsonbounds
 from gateway.wire.spelling import spelling
+from gateway.wire.twins import twin
 
 Json: TypeAlias = Union[bool, int, float, str, list["Json"], dict[str, "Json"], None]
 
@@ -61,8 +62,9 @@ def parse_object(raw: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
     """Decode a request body that must be an object of at most DEPTH_MAX levels.
 
     ``sensitive`` names the top-level members that decide model, price or metering. Raises MalformedJson
-    where one of them occurs twice, in whatever spelling, or in another case: a provider's parser may
-    take the other one than ours does. So it does where the body is made of too many pieces.
+    where one of them is spelt in another case, and where any object at any depth has a name twice, in whatever
+    spelling: a provider's parser may take the other one than ours does. So it does where the body is made of
+    too many pieces.
     """
     if why := jsonbounds.swarm(raw):
         raise MalformedJson(why)
@@ -73,7 +75,8 @@ def parse_object(raw: bytes, sensitive: tuple[str, ...]) -> dict[str, Json]:
         raise MalformedJson(why)
     if right := spelling(sensitive).misspelt(document):
         raise MalformedJson(f'the body spells "{right}" in another case')
-    _refuse_duplicates(raw, sensitive)
+    if name := twin(raw, document):
+        raise MalformedJson(f'the body has "{name}" twice in one object: send it once')
     return document
 
 
@@ -115,48 +118,7 @@ def at(value: Json, *path: str | int) -> Json:
     return value
 
 
-def _refuse_duplicates(raw: bytes, sensitive: tuple[str, ...]) -> None:
-    if _is_filled(raw) or _distinct_spans(raw) is not None:
-        return
-    if (
-        len(raw) > jsonbounds.LIGHT_BYTES
-    ):  # to look member by member would take long, and no client writes so
-        raise MalformedJson("the body has a member twice: send each once")
-    seen: set[str] = set()
-    for name, _, _ in _members(raw):
-        if name in seen and name in sensitive:
-            raise MalformedJson(f'the body has "{name}" twice: send it once')
-        seen.add(name)
-
-
 # ── editing ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _is_filled(raw: bytes) -> bool:
-    """Whether an object's members, each name once, take up all its bytes: none is left for a second one.
-
-    Every member stands with at least two quotes, a colon and a comma or brace; a name's escapes and any
-    blank only add to that. So where the decoder's one value per name adds up to the whole, there is no more.
-    With a blank behind every colon and comma, as Python writes it, the whole is put together again to tell.
-    """
-    try:
-        values = _SHALLOW.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    names, written = "".join(values), b"".join(values.values())
-    size = len(written) + len(names.encode("utf-8", "surrogatepass")) + 4 * len(values)
-    if size + 1 == len(raw):
-        return True
-    return size + 2 * len(values) == len(raw) and raw == _spaced(values)
-
-
-def _spaced(values: dict[str, msgspec.Raw]) -> bytes:
-    """An object of these members as Python's own encoder writes it, where no name needs an escape."""
-    members = [
-        b'"%b": %b' % (name.encode("utf-8", "surrogatepass"), value)
-        for name, value in values.items()
-    ]
-    return b"{%b}" % b", ".join(members)
 
 
 def _distinct_spans(raw: bytes) -> dict[str, tuple[int, int]] | None:

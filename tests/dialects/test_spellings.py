@@ -144,23 +144,6 @@ def test_a_ceiling_beside_another_spelling_of_itself_is_refused(
         dialect.read_request(escaped_names(body, letters, blank).encode(), b"application/json")
 
 
-@settings(max_examples=100)
-@given(letters=letters, blank=blanks, is_first=st.booleans())
-def test_of_sealed_thoughts_and_lifetimes_that_stand_twice_both_count(
-    letters: set[int], blank: str, *, is_first: bool
-) -> None:
-    twins = ['"thoughtSignature":"xxxxxxxx"', '"thoughtSignature":"y"']
-    part = ",".join(twins if is_first else twins[::-1])
-    body = escaped_names(f'{{"contents":[{{"parts":[{{{part}}}]}}]}}', letters, blank)
-    assert gemini.GENERATE.read_request(body.encode(), b"").sealed == 9
-    lifetimes = ['"ttl":"5m"', '"ttl":"1h"']
-    mark = ",".join(lifetimes if is_first else lifetimes[::-1])
-    body = f'{{"model":"m","messages":[{{"content":[{{"cache_control":{{{mark}}}}}]}}]}}'
-    body = escaped_names(body, letters, blank)
-    writes = anthropic.MESSAGES.read_request(body.encode(), b"").writes
-    assert writes == ("cache_write_1h", "cache_write_5m")
-
-
 @given(letters=letters, blank=blanks)
 def test_an_opaque_profile_is_read_by_its_own_version_member(letters: set[int], blank: str) -> None:
     path = b"/bedrock/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aapplication-inference-profile%2Fx/invoke"

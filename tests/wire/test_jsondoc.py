@@ -166,7 +166,7 @@ def test_names_that_are_remembered_as_harmless_are_few_and_short() -> None:
     [
         b'{"model":"a","tools":[{"model":"b","stream":1}],"stream":true}',
         b'{"contents":[{"role":"model"},{"role":"model"}],"model":"a"}',
-        b'{"model":"mod\\u0065l","x":"\\u006dodel","temperature":1,"temperature":2}',
+        b'{"model":"mod\\u0065l","x":"\\u006dodel","temperature":1}',
         b'{"model":"a","text":"\\"model\\":\\"b\\""}',
     ],
 )
@@ -204,7 +204,7 @@ def test_any_list_of_members_is_judged_and_found_exactly(
     members = (encode(name) + blank + b":" + blank + encode(part) for name, part in pairs)
     raw = b"{" + blank + (b"," + blank).join(members) + blank + b"}" + blank
     names = [name for name, _ in pairs]
-    if any(names.count(name) > 1 for name in SENSITIVE):
+    if len(set(names)) < len(names):
         with pytest.raises(MalformedJson):
             parse_object(raw, SENSITIVE)
     else:

@@ -19,7 +19,7 @@ from gateway.metering.asking import (
     as_json,
     asked_number,
     read_object,
-    refuse_twins_inside,
+    require_spelt,
 )
 from gateway.metering.lowering import lower_inside, set_inside
 from gateway.metering.meter import Reading
@@ -44,7 +44,7 @@ CANDIDATES_MAX: Final = 256
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     for name in _CONFIGS:
-        refuse_twins_inside(body, asked, name, _DECISIVE)
+        require_spelt(asked.get(name), name, _DECISIVE)
     config = either(asked, "generationConfig")
     tier = either(asked, "serviceTier")
     hosted, units = hosted_of(either(asked, "tools"))

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.dialects.gemini.asked import either, listed
-from gateway.metering.asking import asked_number, read_object, refuse_twins_inside
+from gateway.metering.asking import asked_number, read_object, require_spelt
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Prompt, Turn
 from gateway.metering.reader import as_raw
@@ -26,7 +26,7 @@ _TEXTS: Final = ("content", "text", "prompt", "title")
 
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
-    refuse_twins_inside(body, asked, "parameters", ("sampleCount", "sample_count"))
+    require_spelt(asked.get("parameters"), "parameters", ("sampleCount", "sample_count"))
     instances = listed(asked.get("instances"))
     turns = tuple(Turn("user", text) for text in _texts(instances))
     images = sum(1 for each in instances if isinstance(each, dict) and "prompt" in each)
