@@ -23,12 +23,14 @@ from gateway.metering.meter import Filter
 from gateway.metering.plain_prompt import plain_prompt, texts_in
 from gateway.wire.jsondoc import Json, arr, member_span, replace_member, splice_member, string
 from gateway.wire.messages import Head
+from gateway.wire.sources import EMBEDDING
 from gateway.wire.withheld import WithheldEvents
 
 _OPTIONS: Final = "stream_options"
 _WISH: Final = "include_usage"
 _ASKED: Final = b'{"include_usage":true}'
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")
+_EMBEDDED: Final = "embedding_unmetered"
 _COMPLETED_DEFAULT: Final = 16  # what a text completion without a ceiling writes at most
 _SENSITIVE: Final = (
     "model", "stream", _OPTIONS, "n", "best_of", *_LIMITS, "service_tier", "data_sources", "store",
@@ -168,7 +170,8 @@ class _Opting(DocumentDialect, frozen=True):
 
 
 def _reader(request: Request, head: Head) -> ChoicesReader:
-    return ChoicesReader(stored=request.stored)
+    embeds = any(store.startswith(EMBEDDING) for store in request.stores)
+    return ChoicesReader(stored=request.stored, beside=(_EMBEDDED,) if embeds else ())
 
 
 def _thoughtful(request: Request, head: Head) -> ChoicesReader:

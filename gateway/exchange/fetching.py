@@ -12,6 +12,7 @@ from gateway.kernel.errors import MalformedBody, ObjectNotAllowed, StoreNotAllow
 from gateway.providers.contract import Provider, Upstream
 from gateway.wire.jsondoc import MalformedJson
 from gateway.wire.objects import lies_under, may_name_objects, object_uris
+from gateway.wire.sources import EMBEDDING
 from gateway.wire.stores import is_among, may_name_stores, store_names
 
 WALKED_INLINE_BYTES_MAX: Final = 64 * 1024
@@ -86,6 +87,12 @@ def _object_refused(upstream: Upstream, uri: str) -> Exception:
 
 
 def _source_refused(upstream: Upstream, source: str) -> Exception:
+    if source.startswith(EMBEDDING):
+        return StoreNotAllowed(
+            f"{source[:200]!r} would embed the question at the cost of upstream {upstream.name!r}, and no answer says "
+            f"how much: name it in upstreams.{upstream.name}.stores of the gateway's configuration to have it pass "
+            "unmetered, search without embedding_dependency, or have it embed at an endpoint with a key of its own"
+        )
     return StoreNotAllowed(
         f"{_store_refused(upstream, source)}; a data source may be authenticated with a key of its own instead"
     )

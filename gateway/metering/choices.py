@@ -70,9 +70,15 @@ _read_unnamed: Final = partial(read_inclusive, unnamed_thoughts=True)
 class ChoicesReader:
     """Takes the documents of one answer. The last usage that is not null counts, wherever it stands."""
 
-    def __init__(self, *, stored: bool = False, unnamed_thoughts: bool = False) -> None:
-        """``stored``: the answer is kept under its id; ``unnamed_thoughts``: see read_inclusive."""
+    def __init__(
+        self, *, stored: bool = False, unnamed_thoughts: bool = False, beside: tuple[str, ...] = ()
+    ) -> None:
+        """``stored``: the answer is kept under its id; ``unnamed_thoughts``: see read_inclusive.
+
+        ``beside``: flags for what the request has charged beside the answer.
+        """
         self._stored = stored
+        self._beside = beside
         self._read = _read_unnamed if unnamed_thoughts else read_inclusive
         self._id: str | None = None
         self._sounds: dict[str, None] = {}  # kept for an hour, to be named in a later request
@@ -124,7 +130,12 @@ class ChoicesReader:
             tier=self._tier or _traffic_type(usage),
             complete=seen.whole or (finished and usage is not None),
             observed=self._observed(),
-            flags=reading.flags + ("error_event",) * self._failed + (MISMATCH,) * self._shrank,
+            flags=(
+                *reading.flags,
+                *("error_event",) * self._failed,
+                *(MISMATCH,) * self._shrank,
+                *self._beside,
+            ),
             made=made if self._id is None else (self._id, *made),
         )
 

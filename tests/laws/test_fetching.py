@@ -139,6 +139,13 @@ def searching(**authentication: str) -> dict[str, Any]:
     return {"model": "gpt-4o", "messages": [], "data_sources": sources}
 
 
+def embedding(**authentication: str) -> dict[str, Any]:
+    asked = searching(**authentication)
+    dependency = {"type": "deployment_name", "deployment_name": "embed-1"}
+    asked["data_sources"][0]["parameters"]["embedding_dependency"] = dependency
+    return asked
+
+
 CONNECTED: Final = {
     "model": "gpt-4o",
     "input": "hi",
@@ -152,6 +159,22 @@ CONNECTED: Final = {
         ("chat/completions", searching(type="system_assigned_managed_identity"), (), 403),
         ("chat/completions", searching(type="system_assigned_managed_identity"), (SEARCHED,), 200),
         ("chat/completions", searching(type="api_key", key="k"), (), 200),
+        # What embeds is charged to the gateway's own resource, whatever key the source has.
+        ("chat/completions", embedding(type="api_key", key="k"), (), 403),
+        ("chat/completions", embedding(type="api_key", key="k"), (SEARCHED,), 403),
+        ("chat/completions", embedding(type="api_key", key="k"), ("embedding/embed-1",), 200),
+        (
+            "chat/completions",
+            embedding(type="system_assigned_managed_identity"),
+            ("embedding",),
+            403,
+        ),
+        (
+            "chat/completions",
+            embedding(type="system_assigned_managed_identity"),
+            ("embedding", SEARCHED),
+            200,
+        ),
         ("responses", CONNECTED, (), 403),
         ("responses", CONNECTED, ("c/1",), 200),
         ("responses", {**CONNECTED, "tools": [{"type": "web_search"}]}, (), 200),
@@ -175,3 +198,6 @@ def test_a_data_source_is_searched_as_the_gateway_only_where_the_owner_said(
     assert house.status() == status
     assert (b"upstreams.first.stores" in house.body()) == (status == 403)
     assert len(house.upstreams.consumed) == (status == 200)
+    flagged = [entry.flags for entry in house.spool.settled]
+    unmetered = status == 200 and "embedding" in json.dumps(body)
+    assert flagged == [] if status == 403 else ("embedding_unmetered" in flagged[0]) == unmetered

@@ -71,6 +71,39 @@ def test_of_twins_every_reading_counts(twins: str, found: set[str]) -> None:
     assert searched(body.encode()) == found
 
 
+@pytest.mark.parametrize(
+    ("parameters", "found"),
+    [
+        ({"embedding_dependency": {"type": "deployment_name", "deployment_name": "embed-1"}}, {"embedding/embed-1"}),
+        ({"embeddingDependency": {"type": "DeploymentName", "deploymentName": "embed-1"}}, {"embedding/embed-1"}),
+        ({"embeddingDeploymentName": "embed-1"}, {"embedding/embed-1"}),
+        ({"embedding_dependency": {"type": "integrated"}}, {"embedding/integrated"}),
+        ({"embedding_dependency": {"type": "model_id", "model_id": "elser"}}, {"embedding/elser"}),
+        (
+            {"embedding_dependency": {"type": "endpoint", "endpoint": f"{PLACE}/openai/x", "authentication": KEYED}},
+            set(),
+        ),
+        ({"embedding_dependency": {"type": "endpoint", "endpoint": f"{PLACE}/x"}}, {"embedding/search-1.example.net"}),
+        ({"embeddingEndpoint": PLACE}, {"embedding/search-1.example.net"}),
+        ({"embeddingEndpoint": PLACE, "embeddingKey": "k"}, set()),
+        ({"embedding_dependency": {"type": "of tomorrow", "deployment_name": "embed-1"}}, {"embedding/?"}),
+        ({"embedding_dependency": {"type": "deployment_name"}}, {"embedding/?"}),
+        ({"embedding_dependency": "embed-1"}, {"embedding/?"}),
+        ({"embedding_dependency": None}, set()),
+    ],
+)  # fmt: skip
+def test_what_embeds_for_a_source_is_named_whoevers_key_the_source_has(
+    parameters: dict[str, Any], found: set[str]
+) -> None:
+    keyed = source(authentication=KEYED, **parameters)
+    assert searched(json.dumps({"data_sources": [keyed]}).encode()) == found
+    ours = source(authentication=OURS, **parameters)
+    named = searched(json.dumps({"data_sources": [ours]}).encode())
+    assert named == {"search-1.example.net/handbook", *found}
+    assert not any(is_among(name, ("search-1.example.net",)) for name in found)
+    assert all(is_among(name, ("embedding",)) for name in found if not name.endswith("?"))
+
+
 def test_what_is_no_source_names_none_and_what_cannot_be_told_is_never_allowed() -> None:
     for held in (b"null", b"[]", b"7", b'"x"', b"[7]", b"{}", b"[{}]"):
         assert searched(b'{"data_sources":' + held + b"}") == frozenset()
