@@ -52,6 +52,7 @@ from gateway.reporting.focus_invoices import (
 )
 from gateway.reporting.focus_laws import broken
 from gateway.reporting.organisation import Organisation
+from gateway.reporting.tabular import inert
 from gateway.storage.engine import Database
 from gateway.storage.lines import Summed, summed
 
@@ -263,7 +264,11 @@ def _csv_gz(rows: Rows, columns: Sequence[str], out: Path) -> None:
 def _csv_into(rows: Rows, columns: Sequence[str], file: Any) -> None:
     writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _safe(name, value) for name, value in row.items()} for row in rows)
+
+
+def _safe(name: str, value: str) -> str:
+    return value if name in DECIMALS else inert(value)
 
 
 def _parquet(rows: Sequence[Mapping[str, str]], columns: Sequence[str], out: Path) -> None:

@@ -14,6 +14,7 @@ from gateway.commands.names import name_of
 from gateway.commands.output import CONSOLE, emit, stop, styled, table
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.errors import NotFound
+from gateway.reporting.organisation import ours
 from gateway.storage.directory import Directory, MadeKey, NewKey, StoredKey
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ def create(
         user=name_of(user, "--user"),
         team=name_of(team, "--team"),
         org=shipped.configured(config).org.name,
-        cost_centre=name_of(cost_centre, "--cost-centre"),
+        cost_centre=_payer(cost_centre),
         app=name_of(app, "--app"),
         models=tuple(glob.strip() for glob in models.split(",") if glob.strip()),
         allow_unpriced=allow_unpriced,
@@ -80,6 +81,12 @@ def create(
         tags=_tags(tag or []),
     )
     _show_made(_with_directory(config, lambda directory: directory.create(new)), json=json)
+
+
+def _payer(cost_centre: str | None) -> str | None:
+    if said := ours(cost_centre or ""):
+        stop(f"--cost-centre: {said}")
+    return name_of(cost_centre, "--cost-centre")
 
 
 @keys.command("list")

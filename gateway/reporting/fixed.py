@@ -17,6 +17,7 @@ from gateway.ledger.currencies import unlike
 from gateway.ledger.currency import USD, in_usd
 from gateway.metering.units import UNITS
 from gateway.reporting.allocation import LIST_COST, SharedCost
+from gateway.reporting.organisation import ours
 
 KINDS: Final = ("ptu", "gsu", "provisioned", "reserved", "seat", "cache_storage", "own")
 RULES: Final = ("direct", "even", "seat", "tokens", "list_cost")
@@ -73,6 +74,7 @@ class Used(msgspec.Struct, frozen=True):
 def check(cost: FixedCost) -> list[str]:
     """What is wrong with a cost, in the words of the command's options."""
     unknown = sorted(cost.pool.keys() - set(POOL_KEYS))
+    reserved = next(filter(None, map(ours, cost.shares)), "")
     ends_before = cost.last is not None and cost.last < cost.first
     wrong = {
         f"--kind: expected one of {', '.join(KINDS)}, found {cost.kind!r}": cost.kind not in KINDS,
@@ -92,6 +94,7 @@ def check(cost: FixedCost) -> list[str]:
             cost.shares.values(), default=0
         )
         > CAPACITY_MAX,
+        f"--cost-centre: {reserved}": bool(reserved),
         "--per-seat: only with --rule seat": cost.per_seat and cost.rule != "seat",
         "--source: expected where the figure is from: a contract, an invoice": not cost.source,
         "NAME: expected a name": not cost.name,

@@ -70,6 +70,7 @@ class Extra(msgspec.Struct, frozen=True):
     text: str
     pico: int
     category: str = "Adjustment"  # or Tax
+    detail: str = ""  # the end of its id in the invoice; '' for its text's
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
@@ -262,7 +263,7 @@ def _extra_row(book: Book, other: Extra) -> dict[str, str]:
         "ChargeFrequency": "One-Time",
         "ChargePeriodStart": start,
         "ChargePeriodEnd": end,
-        "InvoiceDetailId": f"{head}/{slug(other.text)}",
+        "InvoiceDetailId": f"{head}/{other.detail or slug(other.text)}",
         "Tags": _json(_tags(other.code, "", "")),
         "x_PriceStatus": "priced",
     }

@@ -3,7 +3,7 @@
 To add a line of a statement that is usage: the first word of its key in ``OF_USAGE``, so that it is not booked twice.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -26,6 +26,7 @@ from gateway.reporting.statement import Line, Statement
 # Lines of the walk that the usage rows are made of already.
 OF_USAGE: Final = frozenset({"metered", "discount", "correction"})
 _PICO_PER_CENT: Final = PICO_PER_USD // 100
+_OURS: Final = ("usage", "corrections")
 
 
 class Unlike(ValueError):
@@ -64,7 +65,20 @@ def extras(used: Iterable[Used], statements: Mapping[str, Statement]) -> list[Ex
             category = "Tax" if line.key == "tax" else "Adjustment"
             found.append(Extra(code, line.text, line.cents * _PICO_PER_CENT, category))
         found += [Extra(code, "Rounding to whole cents", rest)] if rest else []
-    return [one for one in found if one.pico]
+    return list(_told_apart([one for one in found if one.pico]))
+
+
+def _told_apart(found: Iterable[Extra]) -> Iterator[Extra]:
+    """The lines with ids of their own: two texts, or a text and one of ours, may come out alike."""
+    taken: dict[str, Counter[str]] = defaultdict(lambda: Counter(_OURS))
+    for one in found:
+        name, ids = slug(one.text) or "line", taken[one.code]
+        detail = name
+        while ids[detail]:
+            ids[name] += 1
+            detail = f"{name}-{ids[name]}"
+        ids[detail] += 1
+        yield msgspec.structs.replace(one, detail=detail)
 
 
 def _is_usage(line: Line) -> bool:
@@ -82,7 +96,7 @@ def invoices(
         sums[one.code][f"{head}/{what}", "Usage", f"Metered {what}"] += one.net_pico
     for other in others:
         head = invoice_id(book.period, other.code)
-        line = (f"{head}/{slug(other.text)}", other.category, other.text)
+        line = (f"{head}/{other.detail or slug(other.text)}", other.category, other.text)
         sums[other.code][line] += other.pico
     return [
         Invoice(

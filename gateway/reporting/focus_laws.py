@@ -1,10 +1,10 @@
-"""Three laws of a FOCUS bundle that no validator at hand checks; told in sentences where they are broken.
+"""Four laws of a FOCUS bundle that no validator at hand checks; told in sentences where they are broken.
 
 (a) a charge starts before it ends; (b) the billing period is one calendar month; (c) the rows of an invoice
-sum to its statement and to its Invoice Detail. To add a law: a generator of sentences, named in ``broken``.
+sum to its statement and to its Invoice Detail; (d) a line of Invoice Detail is there once and its rows sum to it. To add a law: a generator of sentences, named in ``broken``.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.kernel.money import parse_usd
@@ -21,7 +21,8 @@ def broken(
 ) -> list[str]:
     """What is wrong with a chargeback bundle; ``cents`` per invoice id are the statements' totals."""
     rows = list(rows)
-    return [*_times(rows, period), *_sums(rows, list(details), cents)]
+    details = list(details)
+    return [*_times(rows, period), *_sums(rows, details, cents), *_lines(rows, details)]
 
 
 def _times(rows: Iterable[Mapping[str, str]], period: int) -> Iterator[str]:
@@ -47,6 +48,18 @@ def _sums(
                     f"invoice {invoice}: {name} sum to {sums.get(invoice, 0)} pico-USD, "
                     f"the statement says {stated}"
                 )
+
+
+def _lines(
+    rows: Iterable[Mapping[str, str]], details: Iterable[Mapping[str, str]]
+) -> Iterator[str]:
+    counts = Counter(one["InvoiceDetailId"] for one in details)
+    found, stated = (_by(each, "InvoiceDetailId") for each in (rows, details))
+    for line in sorted(counts.keys() | found.keys()):
+        if counts[line] != 1:
+            yield f"line {line}: {counts[line]} times in Invoice Detail"
+        elif found.get(line, 0) != stated[line]:
+            yield f"line {line}: rows sum to {found.get(line, 0)} pico-USD, the detail says {stated[line]}"
 
 
 def _by(rows: Iterable[Mapping[str, str]], column: str) -> dict[str, int]:

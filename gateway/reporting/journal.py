@@ -12,10 +12,9 @@ import msgspec
 
 from gateway.reporting.amounts import days_of, month_name
 from gateway.reporting.statement import JournalLine, Statement
-from gateway.reporting.tabular import usd
+from gateway.reporting.tabular import inert, usd
 
 DRAFT: Final = "-draft"  # ends the number of an entry whose charge may still change
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _PLACE: Final = re.compile(r"\{(\w*)\}")
 Row: TypeAlias = dict[str, str]
 
@@ -113,10 +112,10 @@ def netsuite(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
             "Date": head.posting_date,
             "Currency": head.currency,
             "Memo": inert(entry.text),
-            "Line: Account": line.account,
+            "Line: Account": inert(line.account),
             "Line: Debit": usd(line.debit_cents) if line.debit_cents else "",
             "Line: Credit": usd(line.credit_cents) if line.credit_cents else "",
-            "Line: Department": line.centre,
+            "Line: Department": inert(line.centre),
             "Line: Memo": inert(line.text),
         }
 
@@ -125,16 +124,16 @@ def sap(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
     """SAP's general-ledger upload: amounts signed, debits positive, with the indicator beside them."""
     for entry, line in _lines(found):
         yield {
-            "Company Code": head.company_code,
-            "Document Type": head.document_type,
+            "Company Code": inert(head.company_code),
+            "Document Type": inert(head.document_type),
             "Posting Date": head.posting_date.replace("-", ""),
             "Document Date": head.posting_date.replace("-", ""),
             "Currency": head.currency,
             "Reference": entry.number,
-            "G/L Account": line.account,
+            "G/L Account": inert(line.account),
             "Debit/Credit": "S" if line.debit_cents else "H",
             "Amount": usd(line.debit_cents - line.credit_cents),
-            "Cost Centre": line.centre,
+            "Cost Centre": inert(line.centre),
             "Text": inert(line.text),
         }
 
@@ -146,8 +145,8 @@ def generic(head: Head, found: Iterable[Entry]) -> Iterator[Row]:
             "entry": entry.number,
             "posting_date": head.posting_date,
             "currency": head.currency,
-            "account": line.account,
-            "cost_centre": line.centre,
+            "account": inert(line.account),
+            "cost_centre": inert(line.centre),
             "debit": usd(line.debit_cents),
             "credit": usd(line.credit_cents),
             "amount": usd(line.debit_cents - line.credit_cents),
@@ -203,11 +202,6 @@ def templated(
     for row in generic(head, found):
         filled = [_PLACE.sub(lambda place, row=row: row[place[1]], cell) for cell in cells]  # type: ignore[misc]  # a default binds it
         yield dict(zip(columns, filled, strict=True))
-
-
-def inert(text: str) -> str:
-    """A text that no spreadsheet runs."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _lines(found: Iterable[Entry]) -> Iterator[tuple[Entry, JournalLine]]:

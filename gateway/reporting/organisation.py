@@ -10,8 +10,17 @@ from typing import Final
 import msgspec
 
 UNALLOCATED: Final = ""
+SUMMARY: Final = "*"  # the name of a kept month's summary; the others are cost centres' codes
+SAID_UNALLOCATED: Final = "unallocated"  # what reports call UNALLOCATED
 BEGINNING: Final = "0000-00-00"  # sorts before every day
 KINDS: Final = ("user", "app", "team")  # the first that is assigned on a day decides
+
+
+def ours(code: str) -> str:
+    """Why a text cannot be a cost centre's code: it means something else in reports; '' where it can."""
+    if code.casefold() in {SUMMARY, SAID_UNALLOCATED}:
+        return f"cost centre {code!r} is a word of the reports themselves: give it another code"
+    return ""
 
 
 class CostCentre(msgspec.Struct, frozen=True):

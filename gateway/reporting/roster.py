@@ -14,7 +14,7 @@ import msgspec
 from gateway.kernel.errors import BadRequest
 from gateway.ledger.currencies import unlike
 from gateway.ledger.currency import USD
-from gateway.reporting.organisation import BEGINNING, KINDS, Assignment, CostCentre, Person
+from gateway.reporting.organisation import BEGINNING, KINDS, Assignment, CostCentre, Person, ours
 
 ROWS_MAX: Final = 100_000
 _COLUMNS: Final = (
@@ -139,6 +139,7 @@ def _wrong(cells: Mapping[str, str]) -> str:
         (len(named) != 1, f"one of {', '.join(KINDS)} is named, found {' and '.join(named) or 'none'}"),
         (names_person and named != ["user"], "person and email are of a user"),
         (not cells["cost_centre"] and not names_person, "cost_centre is empty"),
+        (bool(ours(cells["cost_centre"])), ours(cells["cost_centre"])),
         (cells["post"].lower() not in _YES, f"post is yes or no, found {cells['post']!r}"),
         (bool(currency), f"currency: {currency}"),
     )  # fmt: skip

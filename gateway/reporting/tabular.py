@@ -5,6 +5,7 @@ To add a part: a generator of records with its own ``line``; CSV takes its colum
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -15,7 +16,8 @@ COLUMNS: Final = (
     "user", "name", "requests", "uncached_input", "cache_read", "cache_write", "output", "unpriced_requests", "usd",
     "debit_usd", "credit_usd", "account", "currency", "amount", "through",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet takes for a formula, full-width forms too; behind apostrophes, so that nothing escaped reads like it.
+_FORMULA: Final = re.compile("'*[=+\\-@\uff1d\uff0b\uff0d\uff20\t\r\n]")
 _MONEY: Final = frozenset({"usd", "debit_usd", "credit_usd", "amount"})
 Record = dict[str, object]
 NO_NAMES: Mapping[str, str] = {}
@@ -137,15 +139,20 @@ def as_csv(found: Iterable[Record]) -> str:
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\r\n", restval="")
     writer.writeheader()
     for record in found:
-        writer.writerow({name: inert(name, value) for name, value in record.items()})
+        writer.writerow({name: _cell(name, value) for name, value in record.items()})
     return written.getvalue()
 
 
-def inert(name: str, value: object) -> object:
-    """A cell that no spreadsheet takes for a formula."""
-    if name not in _MONEY and isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
+def inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: an apostrophe before it where it would be.
+
+    A reader that takes one apostrophe off what would be escaped without it has the text as it was.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _cell(name: str, value: object) -> object:
+    return inert(value) if isinstance(value, str) and name not in _MONEY else value
 
 
 def _counts(use: Use) -> Record:

@@ -28,6 +28,7 @@ from gateway.ledger.digest import COLUMNS as HASHED, VERSION, canonical_values
 from gateway.ledger.entry import Line
 from gateway.ledger.period import next_period, period_start_us
 from gateway.metering.units import UNITS
+from gateway.reporting.tabular import inert
 from gateway.storage.engine import Database
 from gateway.storage.tables import LEDGER
 
@@ -58,7 +59,6 @@ _HEX_DIGITS: Final = 32
 _TEXTS_AT: Final = (_AT["flags"], _AT["tags"])
 _LINES: Final = msgspec.json.Decoder(list[Line])
 _LIST: Final = msgspec.json.Decoder(list[str])
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _US_PER_MS: Final = 1000
 Progress = Callable[[int], None]  # rows read by now
 
@@ -267,7 +267,7 @@ def _cells(row: Sequence[Any], lines: list[Line]) -> list[object]:
         if name is not None:
             counts[name] += line.quantity
     texts = [row[at] for at in _PLAIN_AT]
-    texts = ["'" + text if text and text.startswith(_FORMULA) else text for text in texts]
+    texts = [inert(text) if text else text for text in texts]
     at = _AT
     return [
         row[at["id"]], row[at["request_id"]], row[at["attempt"]], row[at["kind"]], row[at["ref_id"]],

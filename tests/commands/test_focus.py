@@ -132,8 +132,11 @@ def test_a_dollar_moved_between_rows_and_invoice_is_told(made: Bundle) -> None:
     stated = {invoice_id(PERIOD, code): cents for code, cents in made.cents.items()}
     assert broken(rows, details, stated, PERIOD) == []
     details[0]["BilledCost"] = format_usd(parse_usd(details[0]["BilledCost"]) + 10**12)
-    (said,) = broken(rows, details, stated, PERIOD)
-    assert "details sum to" in said
+    of_invoice, of_line = broken(rows, details, stated, PERIOD)
+    assert "details sum to" in of_invoice
+    assert "the detail says" in of_line
+    details[1]["InvoiceDetailId"] = details[0]["InvoiceDetailId"]
+    assert any("2 times in Invoice Detail" in one for one in broken(rows, details, stated, PERIOD))
 
 
 Mutation = Callable[[Row], object]

@@ -17,7 +17,7 @@ from gateway.commands.authors import author_of
 from gateway.commands.close.words import drawn, record
 from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
-from gateway.commands.statement.asked import SUMMARY, Asked, live
+from gateway.commands.statement.asked import Asked, live
 from gateway.config import Config
 from gateway.identity.signing import BadKey, signed
 from gateway.kernel.clock import SystemClock, instant
@@ -25,6 +25,7 @@ from gateway.ledger.closing import FROZEN, STATES, Refused, Sealed, State, signe
 from gateway.ledger.digest import VERSION
 from gateway.ledger.period import next_period, period_start_us
 from gateway.reporting.compose import Closing
+from gateway.reporting.organisation import SUMMARY, ours
 from gateway.reporting.statement import Seal, Statement, Summary
 from gateway.storage.closing import ClosingStore, Standing, Step
 from gateway.storage.engine import Database
@@ -224,6 +225,8 @@ async def _documents(
     month = await live(database, config, asked)
     made: dict[str, bytes] = {SUMMARY: encode(month.summary(closing))}
     for code in month.codes:
+        if said := ours(code):  # of a key that was made before such codes were refused
+            raise Refused(f"{said}, with `weighbridge people import` for its teams")
         made[code] = encode(month.statement(code, closing))
     return made
 

@@ -21,7 +21,7 @@ from gateway.pricing.contract import Contracts
 from gateway.quota.budget import MONEY, Budget, Scope
 from gateway.reporting.compose import Books, Closing, Facts, composed, summarised
 from gateway.reporting.fold import Ledgered, Terms
-from gateway.reporting.organisation import UNALLOCATED, Organisation
+from gateway.reporting.organisation import SAID_UNALLOCATED, SUMMARY, UNALLOCATED, Organisation
 from gateway.reporting.statement import Budgeted, Statement, Summary
 from gateway.reporting.tabular import month
 from gateway.storage import reporting
@@ -31,7 +31,6 @@ from gateway.storage.costs import CostStore
 from gateway.storage.engine import Database
 
 EARLIER_MONTHS: Final = 11
-SUMMARY: Final = "*"  # the name of the kept summary; others are cost centres' codes
 _MONTHS: Final = 12
 
 
@@ -281,7 +280,7 @@ def budgets_by_centre(found: Sequence[Budget]) -> dict[str, Budgeted]:
 
 def code_of(month_found: Month, cost_centre: str) -> str:
     """The code of a cost centre as people write it; ends with status 2 where there is none such."""
-    code = UNALLOCATED if cost_centre == "unallocated" else cost_centre
+    code = UNALLOCATED if cost_centre == SAID_UNALLOCATED else cost_centre
     if code not in month_found.codes:
         there = ", ".join(one or "unallocated" for one in month_found.codes) or "none"
         period = month(month_found.period)

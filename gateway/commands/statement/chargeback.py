@@ -115,7 +115,7 @@ def _users(found: Month, wanted: Wanted) -> list[str]:
 
 def _one(made: Statement, wanted: Wanted, names: dict[str, str]) -> None:
     if wanted.to is not None:
-        to = wanted.to if wanted.to.suffix else wanted.to / f"{made.number}.pdf"
+        to = wanted.to if wanted.to.suffix else wanted.to / f"{file_name(made.number)}.pdf"
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_bytes(WRITERS[to.suffix](made, names))
         CONSOLE.print(f"{made.number}: {in_words(made.cents)} → {to}", highlight=False)
