@@ -10,7 +10,7 @@ from gateway import app as composition, shipped
 from gateway.commands.output import CONSOLE, emit, styled
 from gateway.kernel.clock import SystemClock
 from gateway.storage.migrate import revision_of, upgrade
-from gateway.storage.partitions import Partitions
+from gateway.storage.partitions import MONTHS_AHEAD_OF_ROLE, Partitions
 from gateway.storage.roles import grant
 
 
@@ -32,9 +32,9 @@ def migrate(
 
     async def granted(name: str) -> None:
         async with composition.opened(configured) as database:
-            await grant(database, name)
             # The role makes no tables: its months are made here, by the owner.
-            await Partitions(database).ensure(SystemClock().wall_us())
+            await Partitions(database).ensure(SystemClock().wall_us(), MONTHS_AHEAD_OF_ROLE)
+            await grant(database, name)
 
     if role is not None:
         asyncio.run(granted(role))

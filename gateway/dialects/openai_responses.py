@@ -71,7 +71,7 @@ def _read_request(body: bytes) -> Request:
     if asked.get("background") not in (None, False):
         # Its usage would only show in a later retrieval, which is free: it would pass the meter unweighed.
         raise OperationRefused(
-            "background responses do not pass this gateway yet: leave out background, or send stream=true"
+            "background responses do not pass this gateway, with stream=true neither: leave out background"
         )
     return Request(
         model=model,

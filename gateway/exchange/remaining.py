@@ -9,7 +9,16 @@ from typing import Final
 
 from gateway.kernel.clock import US_PER_SECOND, instant
 from gateway.kernel.money import PICO_PER_NANO, format_usd
-from gateway.quota.budget import CONCURRENT, MONEY, REQUESTS, UNIT, Budget
+from gateway.metering.hosted import TOOL_UNITS
+from gateway.quota.budget import (
+    CONCURRENT,
+    INPUT_TOKENS,
+    MONEY,
+    OUTPUT_TOKENS,
+    REQUESTS,
+    UNIT,
+    Budget,
+)
 from gateway.quota.demand import limit_at
 from gateway.quota.hold import Balance
 from gateway.wire.messages import Headers
@@ -52,15 +61,28 @@ def refusal(
         f"budget {budget.name!r} has {left} of {limit} {unit} left for this {budget.window} "
         f"({details['spent']} spent, {details['held']} held by running requests), {asks}"
     )
-    return f"{words}: {_cure(balance, asked, frees)}", details
+    return f"{words}: {_cure(budget, balance, asked, frees)}", details
 
 
-def _cure(balance: Balance, asked: int, frees: str | None) -> str:
+def _cure(budget: Budget, balance: Balance, asked: int, frees: str | None) -> str:
     """What helps: waiting does not, where the request is larger than the whole budget."""
-    cures = ["lower its output ceiling (max tokens)"] if balance.left else []
+    cures = [_less(budget.measure)] if balance.left else []
     if frees is not None and asked <= balance.limit:
         cures.append(f"wait until {frees}")
     return ", ".join([*cures, "or ask the owner of the budget for a raise"]).removeprefix("or ")
+
+
+def _less(measure: str) -> str:
+    """How a client asks for less of what is measured, in the words of its SDK."""
+    if measure == INPUT_TOKENS:
+        return "shorten its prompt"
+    if measure == OUTPUT_TOKENS:
+        return "lower its output ceiling (max tokens)"
+    if measure.removeprefix(UNIT) in TOOL_UNITS:
+        return "let its tools be used less often (max_tool_calls, or max_uses of the tool)"
+    if measure.startswith(UNIT):
+        return "ask for less of it"
+    return "lower its output ceiling (max tokens) or shorten its prompt"
 
 
 def headers(

@@ -15,6 +15,7 @@ _OWN: Final = frozenset({"custom", "function"})  # the client's own tools
 _OWN_SHAPES: Final = frozenset({"function", "custom", "name"})
 _DECISIVE: Final = ("type", "max_uses")
 _UNITS: Final = {"web_search": "web_search_requests", "web_fetch": "web_fetch_requests"}
+TOOL_UNITS: Final = frozenset(_UNITS.values())  # how often such tools were used
 
 
 def hosted_tools(tools: Iterable[Json]) -> list[Json]:

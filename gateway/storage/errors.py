@@ -88,7 +88,9 @@ def _unavailable(cause: BaseException, file: Path | None) -> StoreUnavailable:
             f"{file or 'the database'} is no sound SQLite database: {cause}; {cure}"
         )
     if _sqlstate(cause) == _NOT_GRANTED:
-        return StoreUnavailable("the role may not do this: run `weighbridge migrate --role NAME`")
+        return StoreUnavailable(
+            "the role may not do this; run `weighbridge migrate --role NAME` as the owner of the tables"
+        )
     if _sqlstate(cause).startswith("42") or "no such table" in reason or "no such column" in reason:
         return StoreUnavailable("the schema is missing or too old: run `weighbridge migrate`")
     cure = _cure(cause)

@@ -14,9 +14,10 @@ from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused
 
 MONTHS_AHEAD: Final = 3
+MONTHS_AHEAD_OF_ROLE: Final = 24  # for a role that makes no tables: the owner makes its months
 _US_PER_MS: Final = 1000
 _ADVISORY_KEY: Final = 0x5745_4947_4850
-_DEFAULT: Final = "usage_ledger_default"
+CATCH_ALL: Final = "usage_ledger_default"
 _LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(:key)")
 _EXISTS: Final = sa.text("SELECT to_regclass(:name) IS NOT NULL")
 # TRUNCATE of a partition does not fire the parent's trigger.
@@ -32,11 +33,15 @@ class Partitions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ensure(self, now_us: int) -> tuple[str, ...]:
-        """Make what is missing; the names made. Safe in every process at once. Raises StoreUnavailable."""
+    async def ensure(self, now_us: int, ahead: int = MONTHS_AHEAD) -> tuple[str, ...]:
+        """Make what is missing up to ``ahead`` months after this one; the names made.
+
+        Safe in every process at once. Raises StoreUnavailable.
+        """
         if not self._database.is_postgres:
             return ()
-        return tuple([name for name, bounds in _wanted(now_us) if await self._make(name, bounds)])
+        wanted = _wanted(now_us, ahead)
+        return tuple([name for name, bounds in wanted if await self._make(name, bounds)])
 
     async def _make(self, name: str, bounds: str) -> bool:
         try:
@@ -57,7 +62,7 @@ class Partitions:
         if not self._database.is_postgres:
             return 0
         async with self._database.read() as connection:
-            count = await connection.scalar(sa.text(f"SELECT count(*) FROM {_DEFAULT}"))  # noqa: S608 - a constant of ours
+            count = await connection.scalar(sa.text(f"SELECT count(*) FROM {CATCH_ALL}"))  # noqa: S608 - a constant of ours
         return int(count or 0)
 
 
@@ -66,10 +71,10 @@ def first_id(period: int) -> UUID:
     return UUID(int=(period_start_us(period) // _US_PER_MS) << 80)
 
 
-def _wanted(now_us: int) -> Iterator[tuple[str, str]]:
-    yield _DEFAULT, "DEFAULT"
+def _wanted(now_us: int, ahead: int) -> Iterator[tuple[str, str]]:
+    yield CATCH_ALL, "DEFAULT"
     _, period = day_and_period(now_us)
-    for _ in range(MONTHS_AHEAD + 1):
+    for _ in range(ahead + 1):
         after = next_period(period)
         yield (
             f"usage_ledger_{period}",

@@ -1,7 +1,8 @@
 """The application role on Postgres: what the gateway may do to the tables, and nothing beside it.
 
-History is appended and read: no UPDATE, DELETE or TRUNCATE, on no partition either (those are made by the
-owner and granted to nobody). A new table needs a line here.
+History is appended and read: no UPDATE, DELETE or TRUNCATE, on no partition either: those are made by the
+owner and granted to nobody, but that the one which catches what fits none may be counted. A new table needs
+a line here.
 """
 
 from typing import Final
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from gateway.kernel.errors import ConfigurationError
 from gateway.storage.engine import Database
+from gateway.storage.partitions import CATCH_ALL
 
 _APPENDED: Final = "SELECT, INSERT"
 _EDITED: Final = "SELECT, INSERT, UPDATE"
@@ -52,7 +54,7 @@ GRANTS: Final = {
 async def grant(database: Database, role: str) -> None:
     """Give a role exactly what the gateway needs, and take what it had beside it; repeat after a migration.
 
-    Raises ConfigurationError on SQLite and on a role that does not exist.
+    The ledger's partitions are there already (Partitions.ensure). Raises ConfigurationError on SQLite and on a role that does not exist.
     """
     if not database.is_postgres:
         raise ConfigurationError(("--role: SQLite knows no roles; it is for Postgres",))
@@ -66,3 +68,4 @@ async def grant(database: Database, role: str) -> None:
         await connection.exec_driver_sql(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {named}")
         for table, rights in GRANTS.items():
             await connection.exec_driver_sql(f"GRANT {rights} ON {table} TO {named}")
+        await connection.exec_driver_sql(f"GRANT SELECT ON {CATCH_ALL} TO {named}")

@@ -150,6 +150,19 @@ def test_no_machine_path_and_no_index_host_is_written_anywhere() -> None:
 # ── reference pages ──────────────────────────────────────────────────────────────────────────────
 
 
+def test_every_step_that_may_fail_is_described_and_no_other() -> None:
+    """A job's name, what is given to ``failed``, and the names of those that say STEP."""
+    told = set()
+    for path in files(".py"):
+        if path.is_relative_to(ROOT / "gateway"):
+            text = path.read_text(encoding="utf-8")
+            told |= set(re.findall(r'(?:forever|attempted|\.failed)\(\s*"([a-z._]+)"', text))
+            told |= set(re.findall(r'^STEP: Final = "([a-z.]+)"', text, re.MULTILINE))
+    _, _, steps = section(OPERATE, "Metrics").partition("Steps of `weighbridge_failures_total`")
+    lines = re.findall(r"^- (`.*?): ", steps.partition("### ")[0], re.MULTILINE)
+    assert {one for line in lines for one in re.findall(r"`([a-z._]+)`", line)} == told
+
+
 def test_every_metric_is_described_and_no_other() -> None:
     described = rows(section(OPERATE, "Metrics"))
     assert described.keys() == METRICS.keys()

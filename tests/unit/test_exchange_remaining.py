@@ -1,10 +1,20 @@
 """What is left of budgets, in words, figures and headers."""
 
 import msgspec
+import pytest
 from hypothesis import given, strategies as st
 
 from gateway.exchange import remaining
-from gateway.quota.budget import CONCURRENT, REQUESTS, TOKENS, USD_NET, Budget, Scope
+from gateway.quota.budget import (
+    CONCURRENT,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    REQUESTS,
+    TOKENS,
+    USD_NET,
+    Budget,
+    Scope,
+)
 from gateway.quota.hold import Balance, CounterKey
 
 NOW = 1_795_000_000_000_000
@@ -56,8 +66,23 @@ def test_a_budget_with_nothing_left_does_not_suggest_to_ask_for_less() -> None:
 def test_waiting_is_no_cure_for_what_is_larger_than_the_whole_budget() -> None:
     words, _ = remaining.refusal(budget(), balance(0, 0), 501 * 10**9, END)
     assert words.endswith(
-        "lower its output ceiling (max tokens), or ask the owner of the budget for a raise"
+        "lower its output ceiling (max tokens) or shorten its prompt, or ask the owner of the budget for a raise"
     )
+
+
+@pytest.mark.parametrize(
+    ("measure", "cure"),
+    [
+        (TOKENS, "lower its output ceiling (max tokens) or shorten its prompt"),
+        (INPUT_TOKENS, "shorten its prompt"),
+        (OUTPUT_TOKENS, "lower its output ceiling (max tokens)"),
+        ("unit:web_search_requests", "max_tool_calls"),
+        ("unit:input_audio", "ask for less of it"),
+    ],
+)
+def test_what_is_measured_decides_how_to_ask_for_less(measure: str, cure: str) -> None:
+    words, _ = remaining.refusal(budget(measure), balance(0, 0, 3), 10, END)
+    assert cure in words.partition(", or ask the owner")[0]
 
 
 def test_a_rolling_minute_is_refused_with_its_rate_and_what_may_be_used_at_once() -> None:
