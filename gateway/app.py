@@ -17,6 +17,7 @@ from gateway.edge.proxy import Proxy
 from gateway.exchange.admission import Admission
 from gateway.exchange.breaker import Bounds as Trips
 from gateway.exchange.counting import Counting
+from gateway.exchange.ending import within
 from gateway.exchange.exchange import Exchanges
 from gateway.exchange.failover import Failover
 from gateway.exchange.following import Follower
@@ -85,7 +86,8 @@ __all__ = [
 ]
 
 Scope = MutableMapping[str, Any]
-SETTLE_SECONDS_MAX = 10  # counting the longest text that was seen takes a second or two
+SETTLE_SECONDS_MAX = 5  # counting the longest text that was seen takes a second or two
+BOOK_SECONDS_MAX = 6  # both, and closing the stores, are within edge.server.REST_SECONDS
 SETTLE_LOOK_S = 0.01
 NS_PER_SECOND = 1_000_000_000
 
@@ -159,7 +161,7 @@ class Gateway:
                         task.cancel()
             finally:
                 self._proxy = None
-                await parts.close()
+                await parts.close(self.observer)
 
     async def _settled(self) -> None:
         """Requests that the server cut at the end of its drain still settle: the journal waits for them."""
@@ -386,13 +388,13 @@ class _Parts:
     counting: ThreadPoolExecutor
     alerter: Alerter
 
-    async def close(self) -> None:
-        """In this order: what is settled is booked, the journal ends, connections close."""
-        await self.engine.quotas.drain()
-        await self.resources.drain()
-        await self.flusher.drain()
+    async def close(self, observer: Telemetry) -> None:
+        """What is settled is booked, or stays for the next start; the journal ends, connections close."""
+        drains = (self.engine.quotas.drain(), self.resources.drain(), self.flusher.drain())
+        if not await within(BOOK_SECONDS_MAX, *drains):
+            observer.failed("ending", TimeoutError())
         self.spool.close()
         await self.engine.close()
         await self.pool.aclose()
         await self.tokens.aclose()
-        self.counting.shutdown()
+        self.counting.shutdown(wait=False)

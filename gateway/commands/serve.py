@@ -73,10 +73,14 @@ def _serve(
         drain_seconds=configured.server.drain_seconds,
         http2=configured.server.http2,
     )
+
+    def late() -> None:
+        gateway.observer.failed("ending", TimeoutError())
+
     # uvicorn ends in order and then raises the signal once more: what is left to do is to say so.
     signal.signal(signal.SIGTERM, _ended_in_order)
     try:
-        Server(settings, listens).run(sockets=[listening(at.host, at.port)])
+        Server(settings, listens, late).run(sockets=[listening(at.host, at.port)])
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
         raise Unavailable(

@@ -4,10 +4,15 @@ To serve another listener (control plane, probes) call ``server_config`` again w
 """
 
 import logging
+import os
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -19,6 +24,10 @@ from gateway.edge.limits import Limits
 
 # Streams that are still running when a worker is asked to stop get this long, then they are cut.
 DRAIN_SECONDS: Final = 60
+# Beyond that, whatever hangs around us (a database, a disk, a token service): what is settled is in the journal.
+REST_SECONDS: Final = 15
+# Once all is booked and closed: for threads of libraries that wait for a server, which nobody can cancel.
+LAST_SECONDS: Final = 1
 # Connections the kernel may hold for us between two accepts.
 BACKLOG: Final = 2048
 DEFAULT_LIMITS: Final = Limits()
@@ -97,13 +106,35 @@ class _Starting:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, but what stops a start is raised by ``run`` as it is, and ``listens`` is called once it serves."""
+    """uvicorn's, but what stops a start is raised by ``run`` as it is, and ``listens`` is called once it serves.
 
-    def __init__(self, config: uvicorn.Config, listens: Callable[[], None]) -> None:
+    Told to end by a signal, the process is gone in the time of the drain and REST_SECONDS, for certain; ``late`` is
+    called, in another thread, where that took force. Nothing is lost by it that kill -9 would not lose.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, listens: Callable[[], None], late: Callable[[], None]
+    ) -> None:
         self._starting = _Starting(config.app)  # type: ignore[arg-type]  # server_config gave it an app, not a name
         config.app = self._starting
         super().__init__(config)
         self._listens = listens
+        self._late = late
+        self._is_told = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """At a signal: end in order, and in time. What has not begun to serve has nothing to drain."""
+        super().handle_exit(sig, frame)
+        if not self._is_told:
+            self._is_told = True
+            drain = (self.config.timeout_graceful_shutdown or 0) if self.started else 0
+            _gone_in(drain + REST_SECONDS, self._late)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, book, close."""
+        await super().shutdown(sockets)
+        if self._is_told:
+            _gone_in(LAST_SECONDS, _nothing)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app, then listen. Raises what stopped it."""
@@ -116,6 +147,25 @@ class Server(uvicorn.Server):
         finally:
             said.disabled = False
         self._listens()
+
+
+def _gone_in(seconds: float, late: Callable[[], None]) -> None:
+    """End the process then, where it has not ended by itself: no task and no thread can hold that up."""
+
+    def end() -> None:
+        late()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(0)
+
+    timer = Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _nothing() -> None:
+    """All is booked and closed: there is nothing to say."""
 
 
 def server_config(

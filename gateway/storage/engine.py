@@ -18,6 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from gateway.exchange.ending import within
 from gateway.kernel.errors import ConfigurationError
 from gateway.storage.errors import translated
 from gateway.storage.kinds import DRIVERS, EXPECTED
@@ -25,6 +26,7 @@ from gateway.storage.kinds import DRIVERS, EXPECTED
 BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 5
 COMMAND_TIMEOUT_S: Final = 60
+CLOSE_S_MAX: Final = 2
 CONNECTIONS_MAX: Final = 5
 ROWS_AT_A_TIME: Final = 64
 _WRITES: Final = "weighbridge_writes"
@@ -107,8 +109,11 @@ class Database:
                 return await driver._execute(_transacted, driver._conn, steps)  # type: ignore[no-any-return]  # noqa: SLF001
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self.engine.dispose()
+        """Close every connection; those whose server does not answer in time are left to the end of the loop."""
+        if not await within(CLOSE_S_MAX, self.engine.dispose()):
+            # Each of them would be told with a traceback: that the server does not answer is known.
+            said: Any = self.engine.sync_engine.pool.logger
+            said.disabled = True
 
 
 def driver_url(url: str) -> URL:

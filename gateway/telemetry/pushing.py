@@ -81,10 +81,17 @@ class Pusher:
             return
         loop, now_us = asyncio.get_running_loop(), self._clock.wall_us()
         pushed = loop.run_in_executor(thread, collector.push, readings, now_us)
+        pushed.add_done_callback(_heard)
         await asyncio.wait([pushed], timeout=WAIT_S)
         failure = pushed.exception() if pushed.done() else TimeoutError()
         if failure is not None:
             self._observer.failed(STEP, failure)
+
+
+def _heard(pushed: "asyncio.Future[None]") -> None:
+    """At the end nobody waits for it any more, and what it failed with is not to be reported as forgotten."""
+    if not pushed.cancelled():
+        pushed.exception()
 
 
 def _otlp() -> Any:

@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.commands.output import CONSOLE, plain, styled, table
-from tests.prove import ambiguous, full, kills, leaving, memory, outage
+from gateway.edge.server import REST_SECONDS
+from tests.prove import ambiguous, ending, full, kills, leaving, memory, outage
 from tests.prove.books import Verdict
 from tests.prove.launch import POINTS
 from tests.sim.runs import ran, replay
@@ -162,6 +163,24 @@ def drained(bounds: Bounds) -> Result:
     return Result(figures, breaches)
 
 
+def ends(bounds: Bounds) -> Result:
+    """SIGTERM with something around it slow, absent or full."""
+    breaches: list[str] = []
+    slowest, told = 0.0, 0
+    for engine, state, loaded in ending.STATES:
+        for workers in (1,) if bounds.is_quick else (1, 3):
+            found = ending.ended(engine, state, loaded=loaded, workers=workers)
+            breaches += _broken(found.verdict)
+            if found.code or found.code is None or found.exit_s > ending.DRAIN_S + REST_SECONDS + 1:
+                breaches.append(f"{engine}, {state}, {workers}: {found.exit_s:.1f} s, {found.code}")
+            breaches += [f"{engine}, {state}: stderr has {line}" for line in found.noise]
+            slowest, told = max(slowest, found.exit_s), told + 1
+    figures = (
+        f"{told} ends, the slowest gone {slowest:.1f} s after SIGTERM (drain {ending.DRAIN_S} s)"
+    )
+    return Result(figures, breaches)
+
+
 def respawned(bounds: Bounds) -> Result:
     """kill -9 of one of two workers."""
     found = leaving.respawned()
@@ -197,6 +216,7 @@ PROOFS: Final[dict[str, Callable[[Bounds], Result]]] = {
     "commit-answers": commit_answers,
     "disk-full": disk_full,
     "drain": drained,
+    "ending": ends,
     "respawn": respawned,
     "quota-race": races,
 }

@@ -1,8 +1,10 @@
 """A real Postgres that can be crashed, kept away and started again where it was."""
 
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from tests.storage.conftest import SMALL, STOP_S_MAX, Server, binaries, on_server
 
@@ -34,6 +36,21 @@ class Postgres(Server):
         assert self._child is not None
         self._child.send_signal(signal.SIGINT)
         self._child.wait(STOP_S_MAX)
+
+    def pause(self) -> None:
+        """SIGSTOP to all of it: connections are taken by the kernel, and nobody answers."""
+        self._tell(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._tell(signal.SIGCONT)
+
+    def _tell(self, number: signal.Signals) -> None:
+        assert self._child is not None
+        pid = self._child.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for one in (pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(one, number)
 
     def url(self, name: str = NAME) -> str:
         return super().url(name)

@@ -85,12 +85,12 @@ class Place(NamedTuple):
 def place(engine: str, *, tight: int = 0) -> Iterator[Place]:
     """A provider, a store and a configured gateway that nobody serves yet.
 
-    ``engine``: "sqlite", "postgres", or "valkey" over SQLite. ``tight``: how many requests to Gemini a hard budget has room for; 0: it has none.
+    ``engine``: "sqlite", "postgres", "valkey" over SQLite, or "both": Valkey over Postgres. ``tight``: how many requests to Gemini a hard budget has room for; 0: it has none.
     """
     with (
         tempfile.TemporaryDirectory(prefix="wb-prove-") as name,
-        postgres("postgres" if engine == "postgres" else "sqlite") as store,
-        valkey() if engine == "valkey" else nullcontext() as beside,
+        postgres("postgres" if engine in {"postgres", "both"} else "sqlite") as store,
+        valkey() if engine in {"valkey", "both"} else nullcontext() as beside,
     ):
         folder, port = Path(name), free_port()
         with standing(lambda: Origin(answer).running()) as origin:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.prove import kills, leaving, losing, memory
+from gateway.edge.server import REST_SECONDS
+from tests.prove import ending, kills, leaving, losing, memory
 
 
 def test_kills_lose_nothing_double_nothing_and_forward_nothing_without_a_row() -> None:
@@ -45,4 +46,22 @@ def test_a_rolling_restart_books_what_the_provider_bills(engine: str) -> None:
     assert found.gone == losing.WORKERS
     assert found.verdict.forwarded > 100
     assert found.verdict.rows - found.verdict.adjusted == found.verdict.forwarded
+    assert found.verdict.breaches == 0, found.verdict
+
+
+@pytest.mark.parametrize(
+    ("engine", "state"),
+    [
+        ("postgres", "database paused"),
+        pytest.param("sqlite", "entra hangs", marks=pytest.mark.slow),
+    ],
+)
+def test_it_is_gone_in_time_and_loses_nothing_whatever_hangs_around_it(
+    engine: str, state: str
+) -> None:
+    found = ending.ended(engine, state, loaded=state.startswith("database"))
+    print(found)
+    assert found.code == 0
+    assert found.exit_s < ending.DRAIN_S + REST_SECONDS
+    assert found.noise == ()
     assert found.verdict.breaches == 0, found.verdict

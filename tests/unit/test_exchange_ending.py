@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.exchange.ending import end_if_cancelled
+from gateway.exchange.ending import end_if_cancelled, within
 from gateway.jobs.supervise import forever
 from gateway.ledger.entry import Entry
 
@@ -58,3 +58,29 @@ async def test_a_task_that_nobody_cancelled_goes_on_also_after_a_time_limit_insi
         async with asyncio.timeout(0):
             await asyncio.sleep(60)
     end_if_cancelled()
+
+
+async def test_what_hangs_and_will_not_be_cancelled_is_left_behind_in_time() -> None:
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    async def hanging() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            asked.set()
+            await released.wait()
+
+    began = asyncio.get_running_loop().time()
+    assert not await within(0.05, hanging(), asyncio.sleep(0))
+    assert asyncio.get_running_loop().time() - began < 5
+    await asked.wait()
+    released.set()
+
+
+async def test_what_ends_in_time_has_ended_and_what_it_raises_is_raised() -> None:
+    async def failing() -> None:
+        raise ValueError("its own")
+
+    assert await within(5, asyncio.sleep(0))
+    with pytest.raises(ValueError, match="its own"):
+        await within(5, failing())
