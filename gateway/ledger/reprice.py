@@ -53,6 +53,8 @@ def repriced(
     """
     if any(one.kind is EntryKind.REVERSAL for one in corrections):
         return ()
+    # The newest is the last word, also where a clock stepped back since: it is booked behind all of them.
+    now_us = max([now_us, *(one.booked_us + 1 for one in (row, *corrections))])
     ordered = sorted(corrections, key=lambda one: (one.booked_us, one.id))
     facts = facts_of(row, corrections)
     bargain = tariff.contracts.of(row.org, row.team, row.occurred_us)

@@ -55,7 +55,7 @@ class ClosingStore:
     async def standing(self, period: int) -> Standing:
         """How far a month is."""
         async with self._database.read() as connection:
-            return await _standing(connection, period)
+            return await standing_in(connection, period)
 
     async def standings(self) -> dict[int, Standing]:
         """Every month that is not simply open."""
@@ -71,8 +71,8 @@ class ClosingStore:
         A step that was begun and never kept is taken up where ``to`` is its state.
         """
         async with self._database.write() as connection:
-            await _locked(connection)
-            was = await _standing(connection, period)
+            await still(connection)
+            was = await standing_in(connection, period)
             if not was.is_kept:
                 if was.state != to:
                     raise Refused(f"the step to {was.state} is not finished: take it up with --to {was.state}")  # fmt: skip
@@ -85,8 +85,8 @@ class ClosingStore:
     async def keep(self, step: Step, documents: Mapping[str, bytes]) -> None:
         """Write what a step begun as ``step.revision`` keeps. Raises Refused where somebody else did."""
         async with self._database.write() as connection:
-            await _locked(connection)
-            now = await _standing(connection, step.period)
+            await still(connection)
+            now = await standing_in(connection, step.period)
             if now.is_kept or (now.state, now.revision) != (step.state, step.revision):
                 raise Refused(f"revision {step.revision} was finished by somebody else")
             await connection.execute(sa.insert(PERIOD_CHANGE), _step_row(step))
@@ -151,13 +151,17 @@ class Frozen:
         return self._periods
 
 
-async def _locked(connection: AsyncConnection) -> None:
-    """Flushes that read the states before have committed, later ones wait: raising the version locks its row."""
+async def still(connection: AsyncConnection) -> None:
+    """Hold every month where it is until the transaction ends; who else holds or moves one waits, flushes too.
+
+    Flushes that read the states before have committed, later ones wait: raising the version locks its row.
+    """
     raised = sa.update(VERSION).where(VERSION.c.name == PERIODS)
     await connection.execute(raised.values(version=VERSION.c.version + 1))
 
 
-async def _standing(connection: AsyncConnection, period: int) -> Standing:
+async def standing_in(connection: AsyncConnection, period: int) -> Standing:
+    """How far a month is, in a transaction that goes on."""
     query = sa.select(PERIOD).where(PERIOD.c.period == period)
     row = (await connection.execute(query)).mappings().one_or_none()
     return Standing() if row is None else _read(row)

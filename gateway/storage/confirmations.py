@@ -49,17 +49,22 @@ class ConfirmationStore:
 
     async def confirm(self, texts: list[str], author: str) -> list[Confirmation]:
         """Keep statements, all or none. Raises BadRequest naming the first that is none."""
-        made = [confirmation_of(text, author, self._clock.wall_us()) for text in texts]
-        rows = [{"id": new_id(), **msgspec.structs.asdict(one)} for one in made]
-        if rows:
-            async with self._database.write() as connection:
-                await connection.execute(sa.insert(CONFIRMATION), rows)
+        made = [confirmation_of(text, author, 0) for text in texts]
+        if not made:
+            return made
+        async with self._database.write() as connection:
+            newest = await connection.scalar(sa.select(sa.func.max(CONFIRMATION.c.at_us)))
+            # Behind all that is kept, where a clock stepped back since; and each behind the one before.
+            first_us = max(self._clock.wall_us(), (newest or 0) + 1)
+            made = [msgspec.structs.replace(one, at_us=first_us + n) for n, one in enumerate(made)]
+            rows = [{"id": new_id(), **msgspec.structs.asdict(one)} for one in made]
+            await connection.execute(sa.insert(CONFIRMATION), rows)
         return made
 
     async def standing(self) -> dict[tuple[str, str], Confirmation]:
         """The newest of every kind and subject, without those taken back."""
         c = CONFIRMATION.c
-        query = sa.select(c.kind, c.subject, c.value, c.author, c.at_us).order_by(c.id)
+        query = sa.select(c.kind, c.subject, c.value, c.author, c.at_us).order_by(c.at_us, c.id)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         found = {(row.kind, row.subject): Confirmation(*row) for row in rows}

@@ -16,7 +16,7 @@ from gateway.ledger.closing import FROZEN
 from gateway.ledger.currency import Rate, checked, standing
 from gateway.ledger.period import previous_period
 from gateway.reporting.fixed import FixedCost
-from gateway.storage.closing import ClosingStore
+from gateway.storage.closing import standing_in, still
 from gateway.storage.engine import Database
 from gateway.storage.tables_costs import FIXED_COST, FX, SEAT
 
@@ -40,27 +40,36 @@ class CostStore:
     ) -> Rate:
         """Set the rate of a month. Raises BadRequest on what is no rate, and once the month's close has frozen it."""
         pico = checked(currency, rate)
-        state = (await ClosingStore(self._database).standing(period)).state
-        if state in FROZEN:
-            raise BadRequest(f"{period // 100}-{period % 100:02} is {state}: its rates are frozen")
-        made = Rate(
-            period=period,
-            currency=currency,
-            pico=pico,
-            source=source,
-            author=author,
-            at_us=self._clock.wall_us(),
-        )
-        row = msgspec.structs.asdict(made) | {"id": new_id(), "rate": format_usd(pico)}
-        row.pop("pico")
         async with self._database.write() as connection:
+            await still(connection)
+            state = (await standing_in(connection, period)).state
+            if state in FROZEN:
+                month = f"{period // 100}-{period % 100:02}"
+                raise BadRequest(f"{month} is {state}: its rates are frozen")
+            made = Rate(
+                period=period,
+                currency=currency,
+                pico=pico,
+                source=source,
+                author=author,
+                at_us=await self._behind(connection, FX.c.at_us),
+            )
+            row = msgspec.structs.asdict(made) | {"id": new_id(), "rate": format_usd(pico)}
+            row.pop("pico")
             await connection.execute(sa.insert(FX), row)
         return made
+
+    async def _behind(self, connection: AsyncConnection, column: sa.Column[int]) -> int:
+        """Now, or an instant behind all that is kept where a clock stepped back since: the newest holds."""
+        newest = await connection.scalar(sa.select(sa.func.max(column)))
+        return max(self._clock.wall_us(), (newest or 0) + 1)
 
     async def rates(self) -> list[Rate]:
         """Every rate that was ever set, the oldest first."""
         async with self._database.read() as connection:
-            rows = (await connection.execute(sa.select(FX).order_by(FX.c.id))).mappings()
+            rows = (
+                await connection.execute(sa.select(FX).order_by(FX.c.at_us, FX.c.id))
+            ).mappings()
             return [_rate(row) for row in rows]
 
     async def rate(self, period: int, currency: str) -> int | None:
@@ -75,9 +84,10 @@ class CostStore:
 
         Raises BadRequest where a name has a cost in a month already, and where a month's close has frozen it.
         """
-        for cost in costs:
-            await self._require_open(cost.first)
         async with self._database.write() as connection:
+            await still(connection)  # of two who add a name one finds the other's
+            for cost in costs:
+                await _require_open(connection, cost.first)
             known = list(await _costs(connection))
             for cost in costs:
                 clash = [one for one in known if one.name == cost.name and _meets(one, cost)]
@@ -97,8 +107,9 @@ class CostStore:
 
         Raises NotFound where none goes on till then, BadRequest where that month's close has frozen it.
         """
-        await self._require_open(first)
         async with self._database.write() as connection:
+            await still(connection)
+            await _require_open(connection, first)
             ended = [
                 cost
                 for cost in await _costs(connection)
@@ -117,11 +128,6 @@ class CostStore:
                 await connection.execute(sa.insert(FIXED_COST), row)
         return ended
 
-    async def _require_open(self, period: int) -> None:
-        state = (await ClosingStore(self._database).standing(period)).state
-        if state in FROZEN:
-            raise BadRequest(f"{period // 100}-{period % 100:02} is {state}: its costs are frozen, begin with a later month")  # fmt: skip
-
     async def costs(self) -> list[FixedCost]:
         """The costs as they stand, each ended where it was removed; those removed from their start are left out."""
         async with self._database.read() as connection:
@@ -132,6 +138,12 @@ class CostStore:
         query = sa.select(SEAT.c.seat, SEAT.c.team).where(SEAT.c.cost == UUID(cost.id))
         async with self._database.read() as connection:
             return {row.seat: row.team for row in await connection.execute(query)}
+
+
+async def _require_open(connection: AsyncConnection, period: int) -> None:
+    state = (await standing_in(connection, period)).state
+    if state in FROZEN:
+        raise BadRequest(f"{period // 100}-{period % 100:02} is {state}: its costs are frozen, begin with a later month")  # fmt: skip
 
 
 async def _costs(connection: AsyncConnection) -> list[FixedCost]:

@@ -1,16 +1,20 @@
 """Rates and fixed costs in the database: the newest holds, a close freezes, nothing is edited."""
 
+import asyncio
+
 import msgspec
 import pytest
 
 from gateway.kernel.errors import BadRequest, NotFound
 from gateway.kernel.ids import new_id
+from gateway.kernel.money import parse_usd
 from gateway.ledger.closing import State
 from gateway.reporting.fixed import FixedCost
 from gateway.storage.closing import ClosingStore, Step
 from gateway.storage.costs import CostStore
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused
+from tests.storage.conftest import Hands
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +53,47 @@ async def test_a_rate_holds_until_a_newer_one_and_is_frozen_by_the_close(
     await store.add([cost("next", first=202612)])
     with pytest.raises(BadRequest, match="its costs are frozen"):
         await store.remove("next", 202611, "user-0001")
+
+
+async def test_the_rate_that_was_set_last_holds_though_the_clock_stepped_back(
+    database: Database, clock: Hands
+) -> None:
+    store = CostStore(database, clock)
+    for rate, moved_us in (("0.91", 0), ("0.92", -3_600_000_000), ("0.93", 0), ("0.94", -1)):
+        clock.us += moved_us
+        await store.set_rate(202611, "EUR", rate, "the central bank", "user-0001")
+        assert await store.rate(202611, "EUR") == parse_usd(rate)
+    assert [one.pico for one in await store.rates()] == sorted(one.pico for one in await store.rates())  # fmt: skip
+
+
+async def test_of_many_who_add_a_name_at_once_one_does(database: Database) -> None:
+    stores = [CostStore(database) for _ in range(5)]
+    await asyncio.gather(*(store.costs() for store in stores))  # connected: from here on they race
+    done = await asyncio.gather(*(store.add([cost("a")]) for store in stores), return_exceptions=True)  # fmt: skip
+    assert done.count(None) == 1
+    assert {type(one) for one in done if one is not None} == {BadRequest}
+    assert [one.name for one in await stores[0].costs()] == ["a"]
+
+
+async def test_no_rate_and_no_cost_enters_a_month_that_is_being_frozen(
+    database: Database,
+) -> None:
+    """Whatever the order, each is refused or was there before the step."""
+    closing, store = ClosingStore(database), CostStore(database)
+    await asyncio.gather(*(store.costs() for _ in range(5)))
+    now = await closing.begin(202611, "provisional", "x")
+    await closing.keep(Step(period=202611, revision=now.revision, at_us=1, author="a", state=now.state), {})  # fmt: skip
+
+    async def frozen() -> list[str]:
+        await closing.begin(202611, "reconciled", "x")
+        return [one.name for one in await store.costs()]
+
+    seen, *told = await asyncio.gather(
+        frozen(), *(store.add([cost(f"c{n}")]) for n in range(6)), return_exceptions=True
+    )
+    assert isinstance(seen, list)
+    added = [f"c{n}" for n, one in enumerate(told) if one is None]
+    assert sorted(seen) == added == sorted(one.name for one in await store.costs())
 
 
 async def test_a_cost_is_kept_as_it_was_said(database: Database) -> None:

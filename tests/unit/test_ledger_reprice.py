@@ -114,19 +114,23 @@ tariffs = st.builds(
 
 
 @settings(max_examples=200, deadline=None)
-@given(parts, st.lists(tariffs, min_size=2, max_size=5))
-def test_row_and_corrections_are_what_the_last_tariff_says(
-    used: list[Component], history: list[Tariff]
+@given(
+    parts,
+    st.lists(tariffs, min_size=2, max_size=5),
+    st.lists(st.integers(-3, 3), min_size=4, max_size=4),
+)
+def test_row_and_corrections_are_what_the_last_tariff_says_whatever_the_clock_shows(
+    used: list[Component], history: list[Tariff], clock: list[int]
 ) -> None:
     first, *later = history
     base = booked(first, used)
     corrections: list[Entry] = []
-    for n, tariff in enumerate(later):
-        made = repriced(base, corrections, tariff, NOW_US + n)
+    for now_us, tariff in zip((NOW_US + moved for moved in clock), later, strict=False):
+        made = repriced(base, corrections, tariff, now_us)
         assert all(problem(one) is None for one in made)
         assert len({one.id for one in (*made, *corrections, base)}) == len(made) + len(corrections) + 1  # fmt: skip
         corrections += made
-        assert repriced(base, corrections, tariff, NOW_US + n) == ()
+        assert repriced(base, corrections, tariff, now_us) == ()
         wanted = booked(tariff, components(base, base))
         assert sums([base, *corrections]) == sums([wanted])
         gaps = Gaps(tariff.book)
