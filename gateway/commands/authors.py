@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.names import name_of
+
 Author = Annotated[str | None, typer.Option(help="who does it; else the system's user")]
 
 
 def author_of(given: str | None) -> str:
-    """Who is written into the history."""
-    if given:
-        return given
+    """Who is written into the history. Stops at what is no name."""
+    if given is not None:
+        return name_of(given, "--author")
     try:
         return getpass.getuser()
     except (OSError, KeyError):

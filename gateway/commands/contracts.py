@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import shipped
+from gateway.commands.names import instead
 from gateway.commands.output import CONSOLE, emit, stop, styled, table
 from gateway.commands.prices.records import dated, per_words
 from gateway.kernel.clock import SystemClock
@@ -58,7 +59,7 @@ def show_contract(
     there = {one.name: one for one in shipped.configured(config).contracts}
     contract = there.get(name)
     if contract is None:
-        stop(f"there is no contract {name!r}: the configuration has {', '.join(there) or 'none'}")
+        stop(f"there is no contract {name!r}{instead(name, there, 'weighbridge contracts list')}")
     if json:
         emit(_record(contract))
         return

@@ -41,8 +41,9 @@ def count(
     """Count the input tokens of the request body on standard input (one JSON document, or one per line)."""
     speaker = shipped.provider_named(provider)
     model = model_of(model)
+    dialect = _dialect(speaker, operation)  # before the body is waited for
     body = sys.stdin.buffer.read()
-    dialect = _dialect(speaker, operation, model, body)
+    dialect = _of_vendor(speaker, operation, model, body) or dialect
     counter = shipped.counter()
     for document in _documents(body):
         counted = _count(counter, dialect, document, model)
@@ -56,17 +57,26 @@ def count(
             )
 
 
-def _dialect(provider: Provider, operation: str, model: str, body: bytes) -> Dialect:
-    spoken = {_plain(name): dialect for name, dialect in provider.operations().items()}
-    wanted = _plain(operation)
+def _spoken(provider: Provider) -> dict[str, Dialect]:
+    return {_plain(name): dialect for name, dialect in provider.operations().items()}
+
+
+def _dialect(provider: Provider, operation: str) -> Dialect:
+    spoken, wanted = _spoken(provider), _plain(operation)
     found = spoken.get(_SYNONYMS.get(wanted, wanted)) or spoken.get(wanted)
     if found is None:
         stop(
             f"{provider.name} has no metered operation {operation!r}: {', '.join(provider.operations())}"
         )
-    if wanted in _BY_VENDOR and (b'"anthropic_version"' in body or "claude" in model.lower()):
-        return spoken.get(f"{_BY_VENDOR[wanted]}anthropic", found)
     return found
+
+
+def _of_vendor(provider: Provider, operation: str, model: str, body: bytes) -> Dialect | None:
+    """The dialect of the model's vendor, where an operation has several."""
+    wanted = _BY_VENDOR.get(_plain(operation))
+    if wanted is None or not (b'"anthropic_version"' in body or "claude" in model.lower()):
+        return None
+    return _spoken(provider).get(f"{wanted}anthropic")
 
 
 def _plain(name: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.known import tell_unknown
 from gateway.commands.output import CONSOLE, Table, emit, stop, styled, table, usd
 from gateway.commands.payers import organisation_of
 from gateway.kernel.clock import SystemClock, instant
@@ -22,6 +23,7 @@ from gateway.reporting.amounts import in_cents, in_words, percent, tokens
 from gateway.reporting.organisation import KINDS, Organisation
 from gateway.reporting.outlook import Cell, Totals, grouped
 from gateway.storage import outlook
+from gateway.storage.known import Kind
 
 NAMES: Final = ("day", "week", "month", "org", "cost-centre", "team", "user", "app", "provider", "model")  # fmt: skip
 TOP: Final = 20
@@ -64,6 +66,7 @@ def explore(
 
     async def run() -> Found:
         async with composition.opened(configured) as database:
+            await tell_unknown(database, Kind.TEAM, team or ())
             known = await organisation_of(database)
             cells = await outlook.cells(database, f"{first}", f"{last}", _keys(names, known), team or ())  # fmt: skip
             return folded(cells, names, known, top)

@@ -11,7 +11,9 @@ import typer
 from gateway import premises, shipped
 from gateway.commands.authors import Author, author_of
 from gateway.commands.fx import Json, Path_, with_costs
+from gateway.commands.known import tell_scope
 from gateway.commands.moments import month_of, period_of
+from gateway.commands.names import instead
 from gateway.commands.output import CONSOLE, emit, stop, stop_all, styled, table, usd
 from gateway.commands.payers import organisation_of, shared_costs
 from gateway.config import Config
@@ -23,6 +25,7 @@ from gateway.reporting.allocation import Allocation, allocate
 from gateway.reporting.amounts import in_cents
 from gateway.reporting.fixed import AMOUNT_MAX, KINDS, POOL_KEYS, RULES, FixedCost, check
 from gateway.storage.costs import CostStore
+from gateway.storage.known import Kind
 
 COLUMNS: Final = ("name", "kind", "amount", "currency", "from", "to", "pool", "rule", "capacity", "cost_centres", "source")  # fmt: skip
 SEAT_COLUMNS: Final = ("seat", "team")
@@ -66,14 +69,11 @@ def add_cost(
         "to": last or "", "pool": pool, "rule": rule, "capacity": "" if capacity is None else str(capacity),
         "cost_centres": cost_centre, "source": source,
     }  # fmt: skip
-    cost = _cost(row, author_of(author), per_seat=per_seat)
+    cost, configured = _cost(row, author_of(author), per_seat=per_seat), shipped.configured(config)
     whose = _seats(seats) if seats else {}
     _refuse(check(cost), rule, whose)
-
-    async def add(store: CostStore) -> None:
-        await store.add([cost], whose)
-
-    with_costs(shipped.configured(config), add)
+    with_costs(configured, lambda store: store.add([cost], whose))
+    tell_scope(configured, [(Kind.COST_CENTRE, code) for code in cost.shares])
     CONSOLE.print(styled("[green]✓[/] {}: {} a month from {}", name, _amount(cost), first))
 
 
@@ -114,6 +114,9 @@ def remove_cost(
     period = period_of(first, "--from")
 
     async def remove(store: CostStore) -> list[FixedCost]:
+        there = {cost.name for cost in await store.costs()}
+        if name not in there:
+            stop(f"no fixed cost {name!r}{instead(name, there, 'weighbridge fixed-costs list')}")
         return await store.remove(name, period, author_of(author))
 
     with_costs(shipped.configured(config), remove)

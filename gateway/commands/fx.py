@@ -10,6 +10,7 @@ import typer
 from gateway import premises, shipped
 from gateway.commands.authors import Author, author_of
 from gateway.commands.moments import month_of, period_of
+from gateway.commands.names import name_of
 from gateway.commands.output import CONSOLE, emit, styled, table
 from gateway.config import Config
 from gateway.kernel.clock import instant
@@ -48,6 +49,7 @@ def set_rate(
 ) -> None:
     """Set the rate of a month, until its close freezes it; the newest holds."""
     period = period_of(month)
+    name_of(source, "--source")
 
     async def put(store: CostStore) -> Rate:
         return await store.set_rate(period, currency, rate, source, author_of(author))
@@ -82,6 +84,9 @@ def list_rates(
     if json:
         for one in rates:
             emit(_record(one))
+        return
+    if newest and not rates:
+        CONSOLE.print(styled("no rate of {} yet: weighbridge fx set {} EUR 0.9215 --source …", month, month))  # fmt: skip
         return
     shown = table(
         "Rates for one USD",

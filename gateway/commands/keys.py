@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -10,8 +10,11 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.moments import instant_of
-from gateway.commands.names import name_of
+from gateway.commands.names import instead, name_of
 from gateway.commands.output import CONSOLE, emit, stop, styled, table
+from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.undecided import tell_unfit
+from gateway.config import Config as Configuration
 from gateway.kernel.clock import SystemClock, instant
 from gateway.kernel.errors import NotFound
 from gateway.reporting.organisation import ours
@@ -26,18 +29,24 @@ _TAG = re.compile(r"[A-Za-z0-9._:/-]{1,64}=[A-Za-z0-9._:/-]{1,64}")
 keys = typer.Typer(help="Gateway keys: who may call, and who pays.", no_args_is_help=True)
 
 
-def _with_directory(config: Path | None, work: Callable[[Directory], Awaitable[T]]) -> T:
+def _with_directory(
+    config: Path | None, work: Callable[[Directory], Awaitable[T]], key_id: str = ""
+) -> T:
     configured = shipped.configured(config)
     composition.ready_store(configured)
 
     async def run() -> T:
         async with composition.opened(configured) as database:
-            return await work(composition.directory(configured, database, SystemClock()))
+            there = composition.directory(configured, database, SystemClock())
+            try:
+                return await work(there)
+            except NotFound as error:
+                known = [key.key_id for key in await there.list()]
+                if key_id in known:
+                    stop(error.message)
+                stop(f"there is no key {key_id!r}{instead(key_id, known, 'weighbridge keys list')}")
 
-    try:
-        return asyncio.run(run())
-    except NotFound as error:
-        stop(error.message)
+    return asyncio.run(run())
 
 
 @keys.command()
@@ -47,14 +56,12 @@ def create(
     team: Annotated[str, typer.Option(help="who pays")],
     cost_centre: Annotated[str | None, typer.Option(help="cost centre, e.g. 4100")] = None,
     app: Annotated[str | None, typer.Option(help="application")] = None,
-    models: Annotated[
-        str, typer.Option(help="globs, comma-separated; empty: every priced model")
-    ] = "",
+    models: Annotated[str, typer.Option(help="globs: 'gpt-*,o3'; else every priced one")] = "",
     allow_unpriced: Annotated[
         bool, typer.Option("--allow-unpriced", help="pass what has no price, flagged")
     ] = False,
     allow_batches: Annotated[
-        bool, typer.Option("--allow-batches", help="may create batches")
+        bool, typer.Option("--allow-batches", help="may make batches")
     ] = False,
     allow_shared: Annotated[
         bool, typer.Option("--allow-shared", help="may touch files and batches of other teams")
@@ -67,10 +74,11 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a key and its AWS pair; the secrets are shown once and stored nowhere."""
+    configured = shipped.configured(config)
     new = NewKey(
         user=name_of(user, "--user"),
         team=name_of(team, "--team"),
-        org=shipped.configured(config).org.name,
+        org=configured.org.name,
         cost_centre=_payer(cost_centre),
         app=name_of(app, "--app"),
         models=tuple(glob.strip() for glob in models.split(",") if glob.strip()),
@@ -81,6 +89,7 @@ def create(
         tags=_tags(tag or []),
     )
     _show_made(_with_directory(config, lambda directory: directory.create(new)), json=json)
+    _tell_models(configured, new.models)
 
 
 def _payer(cost_centre: str | None) -> str | None:
@@ -127,7 +136,7 @@ def rotate(
     """A new key for the same purpose; the old one ends, now or after an overlap."""
     overlap_us = overlap_hours * 3600 * US_PER_SECOND
     made = _with_directory(
-        config, lambda directory: directory.rotate(key_id, overlap_us=overlap_us)
+        config, lambda directory: directory.rotate(key_id, overlap_us=overlap_us), key_id
     )
     _show_made(made, json=json)
 
@@ -135,13 +144,20 @@ def rotate(
 @keys.command()
 def revoke(key_id: str, *, config: Config = None, json: Json = False) -> None:
     """End a key; every worker refuses it within five seconds."""
-    _with_directory(config, lambda directory: directory.revoke(key_id))
+    _with_directory(config, lambda directory: directory.revoke(key_id), key_id)
     if json:
         emit({"key_id": key_id, "revoked": True})
     else:
         CONSOLE.print(
             styled("[green]✓[/] {} is revoked; every worker refuses it within 5 s", key_id)
         )
+
+
+def _tell_models(configured: Configuration, globs: Sequence[str]) -> None:
+    """Say of each glob that fits no model: a key of none but such may call nothing."""
+    wires = {name for one in configured.deployments for name in (one.wire, one.named or one.wire)}
+    for glob in globs:
+        tell_unfit(current_book(configured), wires, model=glob)
 
 
 def _ends(expires: str | None) -> int | None:

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from gateway import premises, shipped
 from gateway.commands.contracts import idle_terms, pays, selector
 from gateway.commands.prices.imports import imported
+from gateway.commands.prices.undecided import models_of
 from gateway.config import Config
 from gateway.exchange.remedy import remedy
 from gateway.exchange.routing import named_at
@@ -21,7 +22,6 @@ from gateway.pricing.contract import Contract
 from gateway.pricing.cover import covers
 from gateway.pricing.dimensions import PROVISIONED, SCOPES, Circumstances
 from gateway.pricing.rate import Status
-from gateway.providers import installed
 from gateway.providers.contract import Deployment
 from gateway.quota.budget import Budget
 from gateway.reporting.fixed import FixedCost
@@ -64,7 +64,7 @@ def unmatched(configured: Config) -> list[Said]:
     keys, budgets, costs = asyncio.run(ask())
     now = SystemClock().wall_us()
     active = [key for key in keys if key.revoked_us is None and now < (key.expires_us or now + 1)]
-    models = frozenset[str]().union(*(book.models(provider.name) for provider in installed()))
+    models = models_of(book)
     wires = {name for one in _places(configured) for name in (one.wire, one.named or one.wire)}
     day = instant(now)
     due = [cost for cost in costs if cost.last is None or cost.last >= day.year * 100 + day.month]

@@ -18,12 +18,11 @@ from rich.segment import Segment
 from rich.text import Text
 
 from gateway.kernel.money import format_usd
+from gateway.kernel.names import HIDDEN, hidden
 
 PIPED_COLUMNS = 150  # tables keep their shape in files and logs
 WIDE_COLUMNS = 118  # narrower terminals get fewer columns rather than cut words
 
-# Control, format (bidi overrides, zero width, tags), line and paragraph separators, lone surrogates.
-_HIDDEN: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _PICTURES: Final = 0x2400  # U+2400 to U+241F show the control characters 0 to 31
 _PARTS: Final = re.compile(r"\[(/|[a-z ]+|\{\})\]|\{([^{}]*)\}")
 
@@ -31,13 +30,13 @@ _PARTS: Final = re.compile(r"\[(/|[a-z ]+|\{\})\]|\{([^{}]*)\}")
 def visible(value: object) -> str:
     r"""A value as one line that a terminal only shows: ESC as ␛, a newline as ␊, an override as ``\u202e``."""
     said = str(value)
-    if said.isprintable():
+    if not hidden(said):
         return said
     return "".join(_shown(character) for character in said)
 
 
 def _shown(character: str) -> str:
-    if unicodedata.category(character) not in _HIDDEN:
+    if unicodedata.category(character) not in HIDDEN:
         return character
     code = ord(character)
     if code < ord(" "):
@@ -125,7 +124,7 @@ def emit(record: Mapping[str, object]) -> None:
 
 
 def _escaped(character: str) -> str:
-    if unicodedata.category(character) not in _HIDDEN:
+    if unicodedata.category(character) not in HIDDEN:
         return character
     units = character.encode("utf-16-be")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from gateway import app as composition, shipped
 from gateway.commands.authors import Author, author_of
+from gateway.commands.known import tell
+from gateway.commands.names import instead
 from gateway.commands.output import CONSOLE, Table, emit, stop, styled, table
 from gateway.commands.rosters import roster_in
 from gateway.kernel.clock import instant
@@ -87,6 +89,11 @@ def list_all(
 ) -> None:
     """Cost centres, and who belongs to them when. Names of people only for the owner who is named."""
     found = with_organisation(config, lambda store: store.roster())
+    owners = {one.owner for one in found.centres.values() if one.owner}
+    if owner is not None and owner not in owners:
+        tell(
+            f"no cost centre has an owner {owner!r}{instead(owner, owners, 'weighbridge people list')}"
+        )
     if json:
         for record in _records(found, owner):
             emit(record)
@@ -104,7 +111,15 @@ def erase(
 ) -> None:
     """Forget who a user id is. Rows, statements and history keep the id; nothing else is left."""
     who = author_of(author)
-    with_organisation(config, lambda store: store.erase(user, who))
+
+    async def forget(store: OrganisationStore) -> None:
+        try:
+            await store.erase(user, who)
+        except NotFound:
+            there = instead(user, (await store.roster()).people, "weighbridge people list")
+            stop(f"nobody is known under the user id {user!r}{there}")
+
+    with_organisation(config, forget)
     if json:
         emit({"erased": user})
     else:

@@ -9,10 +9,11 @@ import msgspec
 import typer
 
 from gateway import shipped
+from gateway.commands.known import tell_no_team
 from gateway.commands.moments import instant_of
 from gateway.commands.names import model_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
-from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.imports import current_book, has_store
 from gateway.commands.prices.undecided import check_place, tell_undecided
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -70,6 +71,7 @@ def _bargain(configured: Config, team: str | None, at_us: int) -> Bargain | None
     """The contract of a team at an instant; None: at list."""
     if team is None:
         return None
+    tell_no_team(configured, team, has_store=has_store(configured))
     return Contracts(configured.contracts).of(configured.org.name, team, at_us)
 
 
@@ -104,7 +106,7 @@ def _scope(scope: str | None, provider: Provider) -> str | None:
             f"the name does not say its scope: give --scope ({', '.join(known)})", highlight=False
         )
     elif scope not in known:
-        stop(f"--scope is one of {', '.join(known)}")
+        stop(f"--scope is one of {', '.join(known)}, found {scope!r}")
     return scope
 
 

@@ -9,9 +9,12 @@ import typer
 from rich.text import Text
 
 from gateway import app as composition, shipped
-from gateway.commands.known import tell_unknown
+from gateway.commands.known import tell_filters
 from gateway.commands.moments import span_of
 from gateway.commands.output import CONSOLE, Table, emit, plain, shown_usd, styled, table, usd, wide
+from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.undecided import models_of
+from gateway.config import Config
 from gateway.kernel.clock import instant
 from gateway.ledger.entry import Entry
 from gateway.metering.units import UNITS
@@ -38,7 +41,7 @@ def usage(
     composition.ready_store(configured)
     bound = limit if json or limit is not None else SHOWN_MAX
 
-    async def run() -> list[Entry]:
+    async def run() -> tuple[list[Entry], bool]:
         async with composition.opened(configured) as database:
             found = Ledger(database).usage(
                 since_us=first, until_us=end, team=team, user=user, model=model, limit=bound,
@@ -51,16 +54,21 @@ def usage(
                     emit(record(entry))
                 else:
                     rows.append(entry)
-            if is_empty:
-                await tell_unknown(configured, database, team=team, user=user)
-            return rows
+            return rows[::-1], is_empty
 
-    rows = asyncio.run(run())[::-1]
+    rows, is_empty = asyncio.run(run())
+    if is_empty:
+        _tell(configured, team, user, model)
     if json:
         for entry in rows:
             emit(record(entry))
     else:
         CONSOLE.print(drawn(rows))
+
+
+def _tell(configured: Config, team: str | None, user: str | None, model: str | None) -> None:
+    models = () if model is None else models_of(current_book(configured))
+    tell_filters(configured, team=team, user=user, model=model, models=models)
 
 
 def record(entry: Entry) -> dict[str, object]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from gateway.kernel.names import nearest
 from gateway.metering.units import UNITS
 from gateway.quota.budget import (
     CONCURRENT,
@@ -110,7 +111,9 @@ def _measure(fields: Fields) -> tuple[str, int]:
         unit, given = _unit(given)
         measure = UNIT + unit
         if unit not in UNITS:
-            fields.problem("unit", f"expected one unit and its limit, e.g. web_search_requests=100; known are {', '.join(UNITS)}")  # fmt: skip
+            near = nearest(unit, UNITS)
+            there = f"did you mean {near}?" if near else f"known are {', '.join(UNITS)}"
+            fields.problem("unit", f"expected one unit and its limit, e.g. web_search_requests=100, found {unit!r}; {there}")  # fmt: skip
             return measure, 1
     try:
         return measure, parse_amount(measure, given)

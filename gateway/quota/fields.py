@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gateway.kernel.clock import epoch_us
+from gateway.kernel.names import hidden
 
 Table = Mapping[str, object]
 CHARS_MAX: Final = 200
@@ -55,7 +56,7 @@ class Fields:
         given = self._table.get(key)
         if given in (None, ""):
             return ""
-        if not isinstance(given, str) or not given.isprintable() or len(given) > CHARS_MAX:
+        if not isinstance(given, str) or hidden(given) or len(given) > CHARS_MAX:
             self.problem(
                 key, f"expected text of at most {CHARS_MAX} printable characters, {found(given)}"
             )

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.kernel.errors import BadRequest
 from gateway.kernel.money import PICO_PER_USD
+from gateway.kernel.names import CODE_CHARS_MAX, NAME_CHARS_MAX, unfit
 from gateway.ledger.currencies import unlike
 from gateway.ledger.currency import USD, in_usd
 from gateway.metering.units import UNITS
@@ -97,9 +98,19 @@ def check(cost: FixedCost) -> list[str]:
         f"--cost-centre: {reserved}": bool(reserved),
         "--per-seat: only with --rule seat": cost.per_seat and cost.rule != "seat",
         "--source: expected where the figure is from: a contract, an invoice": not cost.source,
-        "NAME: expected a name": not cost.name,
     }
-    return [text for text, is_wrong in wrong.items() if is_wrong]
+    return [*(text for text, is_wrong in wrong.items() if is_wrong), *_unfit(cost)]
+
+
+def _unfit(cost: FixedCost) -> list[str]:
+    """What is wrong with the names of a cost."""
+    named = [
+        ("NAME", cost.name, NAME_CHARS_MAX),
+        ("--source", cost.source or "none", NAME_CHARS_MAX),
+        *(("--cost-centre", code, CODE_CHARS_MAX) for code in cost.shares),
+        *(("--pool", glob, NAME_CHARS_MAX) for glob in cost.pool.values()),
+    ]
+    return [f"{option}: {wrong}" for option, text, most in named if (wrong := unfit(text, most))]
 
 
 def shared(

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from gateway.kernel.errors import BadRequest
+from gateway.kernel.names import CODE_CHARS_MAX, unfit
 from gateway.ledger.currencies import unlike
 from gateway.ledger.currency import USD
 from gateway.reporting.organisation import BEGINNING, KINDS, Assignment, CostCentre, Person, ours
@@ -26,7 +27,6 @@ CENTRE: Final = "cost centre"
 ASSIGNMENT: Final = "assignment"
 PERSON: Final = "person"
 _TEXT_CHARS_MAX: Final = 120  # what a page has room for
-_CODE_CHARS_MAX: Final = 40
 _BEYOND: Final = ""  # a row's cells behind the last column
 
 
@@ -149,11 +149,9 @@ def _wrong(cells: Mapping[str, str]) -> str:
 
 def _wrong_texts(cells: Mapping[str, str]) -> str:
     for name, text in cells.items():
-        most = _CODE_CHARS_MAX if name == "cost_centre" else _TEXT_CHARS_MAX
-        if len(text) > most:
-            return f"{name} has {len(text)} characters, at most {most} fit a statement"
-        if not text.isprintable():
-            return f"{name} holds a character that cannot be printed"
+        most = CODE_CHARS_MAX if name == "cost_centre" else _TEXT_CHARS_MAX
+        if wrong := unfit(text or name, most):
+            return f"{name} {wrong}"
     return ""
 
 

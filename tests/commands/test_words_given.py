@@ -1,6 +1,7 @@
 """What is given on the command line: every spelling that the gateway takes, and no word taken silently that means nothing."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_only_a_count_by_a_proven_formula_is_called_exact(
     ("words", "said"),
     [
         (("--model", "gpt-5.4", "--scope", "data_zone"), "--geo would decide: apac, eu, us"),
-        (("--model", "gpt-55.4", "--scope", "global"), "no model 'gpt-55.4' of azure; nearest: gpt-5.4"),
+        (("--model", "gpt-55.4", "--scope", "global"), "no model 'gpt-55.4' of azure; did you mean gpt-5.4"),
         (("--model", "gpt-5.4", "--scope", "global", "--tier", "nope"), "no price under global nope; there are: data_zone batch"),
         (("--model", "gpt-5.4", "--scope", "data_zone", "--region", "swedncentral"), "no region 'swedncentral' of azure; did you mean swedencentral"),
     ],
@@ -76,9 +77,9 @@ def test_the_title_of_an_unknown_model_is_the_name_that_was_asked(run: Run) -> N
         (("keys", "create", "--user", "", "--team", "core"), "--user is empty"),
         (("keys", "create", "--user", "u", "--team", "  "), "--team is empty"),
         (("keys", "create", "--user", "a\nb", "--team", "core"), "found 'a\\nb'"),
-        (("keys", "create", "--user", "u", "--team", "core", "--app", "a\u202eb"), "--app is a name"),
+        (("keys", "create", "--user", "u", "--team", "core", "--app", "a\u202eb"), "--app holds the invisible character U+202E: type it again without, found 'a\\u202eb'"),
         (("keys", "create", "--user", "u", "--team", "core", "--expires", "2020-01-01"), "is past"),
-        (("budgets", "set", "--team", "a\nb", "--usd", "5", "--window", "month"), "--team is a name"),
+        (("budgets", "set", "--team", "a\nb", "--usd", "5", "--window", "month"), "--team holds the invisible character U+000A"),
         (("budgets", "set", "--team", "", "--usd", "5", "--window", "month"), "--team is empty"),
         (("keys", "rotate", "key_1", "--overlap-hours", "-1"), "greater than or equal to 0"),
         (("usage", "--limit", "-1"), "greater than or equal to 1"),
@@ -108,6 +109,75 @@ def test_a_price_is_not_asked_for_what_cannot_be(
     found = run("price", "--provider", "azure", "--model", "gpt-5.4", "--scope", "global", *words)
     assert (found.status, found.out) == (2, "")
     assert said in found.err
+
+
+Words = tuple[str, ...]
+UNREADABLE = ("", "   ", "a\u202eb", "a\x9bb", "a\x1bb", "\u3164", "x" * 201)
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_nothing_unreadable_is_written_anywhere(
+    run: Run, config: str, tmp_path: Path, name: str
+) -> None:
+    cost = ("fixed-costs", "add", "--kind", "own", "--amount", "1", "--from", "2025-01")
+    file = tmp_path / "people.csv"
+    file.write_text(
+        f'user,cost_centre,person\nu,4100,"{name.strip() or chr(0)}"\n', encoding="utf-8"
+    )
+    budget = ("budgets", "set", "--usd", "5", "--window", "month")
+    for words in (
+        (*cost, name, "--source", "s"),
+        (*cost, "c", "--source", name),
+        (*cost, "c", "--source", "s", "--author", name),
+        (*cost, "c", "--source", "s", "--rule", "direct", "--cost-centre", f"{name or ' '}=1,{'4' * 41}=1"),
+        ("fx", "set", "2025-01", "EUR", "0.9", "--source", name),
+        ("fx", "set", "2025-01", "EUR", "0.9", "--source", "s", "--author", name),
+        ("people", "import", str(file)),
+        ("people", "erase", "u", "--author", name),
+        ("keys", "create", "--user", "u", "--team", name),
+        ("keys", "create", "--user", "u", "--team", "t", "--cost-centre", name),
+        (*budget, "--team", name),
+        (*budget, "--name", name),
+        (*budget, "--name", "b", "--rename", name),
+        ("prices", "rerate", "--reason", name or " "),
+    ):  # fmt: skip
+        found = run(*words, "--config", config)
+        assert (found.status, found.out) == (2, ""), words
+        assert found.err.isprintable() or found.err.replace("\n", "").isprintable()
+    for listed in (
+        ("fixed-costs", "list"),
+        ("fx", "list"),
+        ("people", "list"),
+        ("keys", "list"),
+        ("budgets", "list"),
+    ):
+        assert run(*listed, "--json", "--config", config).out == ""  # fmt: skip
+
+
+def test_a_family_is_a_name_wherever_one_is_written(run: Run, config: str, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"user,cost_centre,name,person\nu,4100,{FAMILY},{FAMILY}\n", encoding="utf-8")
+    written: tuple[Words, ...] = (
+        ("people", "import", str(file)),
+        ("keys", "create", "--user", FAMILY, "--team", f"Team {FAMILY}"),
+        ("budgets", "set", "--team", f"Team {FAMILY}", "--usd", "5", "--window", "month"),
+        ("fixed-costs", "add", FAMILY, "--kind", "own", "--amount", "1", "--from", "2025-01", "--source", FAMILY),
+        ("fx", "set", "2025-01", "EUR", "0.9", "--source", FAMILY, "--author", FAMILY),
+    )  # fmt: skip
+    for words in written:
+        made = run(*words, "--config", config)
+        assert (made.status, made.err) == (0, ""), words
+    for words in (
+        ("keys", "list"),
+        ("people", "list"),
+        ("fx", "list"),
+        ("fixed-costs", "list"),
+        ("budgets", "list"),
+    ):
+        assert FAMILY in run(*words, "--config", config).out  # fmt: skip
+    (rate,) = run("fx", "list", "--json", "--config", config).out.splitlines()
+    assert json.loads(rate)["source"] == FAMILY
 
 
 def test_every_mistake_on_the_command_line_is_one_line_with_its_help(run: Run) -> None:

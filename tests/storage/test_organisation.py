@@ -155,7 +155,10 @@ def test_a_later_row_of_the_same_file_ends_an_earlier_one_without_end() -> None:
         ("team;cost_centre\na;1\n", "separated by semicolons: separate them by commas"),
         (f"team,cost_centre,name\na,1,{'x' * 121}\n", "line 2: name has 121 characters"),
         (f"team,cost_centre\na,{'4' * 41}\n", "line 2: cost_centre has 41 characters"),
-        ("team,cost_centre,name\na,1,Le\0gal\n", "line 2: name holds a character"),
+        (
+            "team,cost_centre,name\na,1,Le\0gal\n",
+            "line 2: name holds the invisible character U.0000",
+        ),
     ],
 )
 def test_a_file_whose_cells_could_be_read_differently_is_refused(text: str, said: str) -> None:

@@ -134,7 +134,7 @@ def test_the_first_and_the_last_month_are_paid() -> None:
         ({"capacity": 0}, "--capacity: expected a figure from 1"),
         ({"per_seat": True}, "--per-seat: only with --rule seat"),
         ({"source": ""}, "--source: expected where"),
-        ({"name": ""}, "NAME: expected a name"),
+        ({"name": ""}, "NAME: is empty: give a name"),
     ],
 )
 def test_one_mistake_is_one_problem(changes: dict[str, object], said: str) -> None:

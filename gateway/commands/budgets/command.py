@@ -11,8 +11,11 @@ import typer
 from gateway import app as composition, shipped
 from gateway.commands.authors import Author, author_of
 from gateway.commands.budgets import changes, pictures, records
-from gateway.commands.names import name_of
+from gateway.commands.known import SCOPED, tell, tell_scope
+from gateway.commands.names import instead, name_of
 from gateway.commands.output import CONSOLE, emit, stop, stop_all
+from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.undecided import tell_unfit
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import NotFound, Unavailable
@@ -36,8 +39,10 @@ budgets = typer.Typer(
 )
 
 
-def with_store(configured: Config, work: Callable[[BudgetStore], Awaitable[T]]) -> T:
-    """Do something with the budgets of a configuration. What is not there ends with status 2."""
+def with_store(
+    configured: Config, work: Callable[[BudgetStore], Awaitable[T]], name: str | None = None
+) -> T:
+    """Do something with the budgets of a configuration; with the one of a ``name``, which ends with status 2 if none has it."""
     composition.ready_store(configured)
 
     async def run() -> T:
@@ -45,12 +50,14 @@ def with_store(configured: Config, work: Callable[[BudgetStore], Awaitable[T]]) 
             composition.opened(configured) as database,
             composition.budget_store(configured, database) as store,
         ):
-            return await work(store)
+            try:
+                return await work(store)
+            except NotFound:
+                there = [budget.name for budget in await store.list()]
+                shown = instead(name or "", there, "weighbridge budgets list")
+                stop(f"there is no budget {name!r}{shown}")
 
-    try:
-        return asyncio.run(run())
-    except NotFound as error:
-        stop(error.message)
+    return asyncio.run(run())
 
 
 @budgets.command("set")
@@ -104,12 +111,16 @@ def set_budget(
     given["stop"] = given.pop("stop_")
     asked = {key: given[key] for key in KEYS if given.get(key) is not None}
     problems = _listed(asked)
+    name_of(rename, "--rename")
     if len(modes) > 1:
         problems.append(Problem("mode", f"expected one of --hard, --soft, --shadow, found {len(modes)}"))  # fmt: skip
     asked |= {"mode": modes[0]} if modes else {}
     configured = shipped.configured(config)
     plan = _setting(configured, asked, rename, problems)
     (edit,) = with_store(configured, lambda store: store.revise(plan, author_of(author))) or (None,)
+    tell_scope(configured, [(kind, given[kind.replace(" ", "_")]) for kind in SCOPED])
+    if model is not None:
+        tell_unfit(current_book(configured), model=model)
     if json:
         emit(records.edit(edit) if edit else {"action": "none"})
     else:
@@ -118,7 +129,7 @@ def set_budget(
 
 def _listed(asked: dict[str, object]) -> list[Problem]:
     """'50,80' as a list, in place; none, or an empty text, for no alerts."""
-    for key in ("team", "cost_centre", "user", "app", "name"):
+    for key in ("org", "team", "cost_centre", "user", "app", "key", "name"):
         name_of(cast("str | None", asked.get(key)), f"--{key.replace('_', '-')}")
     problems = []
     for key in ("alert", "alert_forecast"):
@@ -147,7 +158,8 @@ def _setting(
         name = asked.get("name") or _default_name(asked, read)
         before = next((one for one in current if name in {one.name, one.id}), None)
         if before is None and rename:
-            stop(f"--rename: there is no budget {name!r} to rename: `weighbridge budgets list` shows them")  # fmt: skip
+            there = instead(str(name), [one.name for one in current], "weighbridge budgets list")
+            stop(f"--rename: there is no budget {name!r} to rename{there}")
         table = dict(written(before)) if before else {}
         if any(key in asked for key in MEASURE_KEYS):
             table = {key: value for key, value in table.items() if key not in MEASURE_KEYS}
@@ -206,7 +218,7 @@ def show(
         alerts = await store.alerts(found[0].id) if name else []
         return pictures.Shown(await store.stand(found, top), alerts)
 
-    shown = _shown(shipped.configured(config), ask)
+    shown = _shown(shipped.configured(config), ask, name)
     if json:
         for one in shown.stands:
             for standing in one.fullest:
@@ -218,17 +230,17 @@ def show(
 
 
 def _shown(
-    configured: Config, ask: Callable[[BudgetStore], Awaitable[pictures.Shown]]
+    configured: Config, ask: Callable[[BudgetStore], Awaitable[pictures.Shown]], name: str | None
 ) -> pictures.Shown:
     """With what is held; where only the engine beside the database is away, without it, and said so."""
     try:
-        return with_store(configured, ask)
+        return with_store(configured, ask, name)
     except Unavailable as error:
         if configured.quotas.engine == "storage":
             raise
         storage = msgspec.structs.replace(configured.quotas, engine="storage")
-        shown = with_store(msgspec.structs.replace(configured, quotas=storage), ask)
-        typer.echo(f"what running requests hold is not shown: {error.message}", err=True)
+        shown = with_store(msgspec.structs.replace(configured, quotas=storage), ask, name)
+        tell(f"what running requests hold is not shown: {error.message}")
         return shown
 
 
@@ -254,7 +266,9 @@ def raise_limit(
         raised = _raised(before, table, now_us)
         return [Edit(before, msgspec.structs.replace(before, raises=(*before.raises, raised)))]
 
-    (edit,) = with_store(shipped.configured(config), lambda store: store.revise(plan, who, "raise"))
+    (edit,) = with_store(
+        shipped.configured(config), lambda store: store.revise(plan, who, "raise"), name
+    )
     if json:
         emit(records.edit(edit))
     else:
@@ -284,7 +298,7 @@ def remove(name: Name, *, author: Author = None, config: Path_ = None, json: Jso
         return [Edit(_named(current, name), None)]
 
     configured = shipped.configured(config)
-    (edit,) = with_store(configured, lambda store: store.revise(plan, author_of(author)))
+    (edit,) = with_store(configured, lambda store: store.revise(plan, author_of(author)), name)
     if json:
         emit(records.edit(edit))
     else:
@@ -294,7 +308,7 @@ def remove(name: Name, *, author: Author = None, config: Path_ = None, json: Jso
 def _named(current: Sequence[Budget], name: str) -> Budget:
     found = [one for one in current if name in {one.name, one.id}]
     if not found:
-        raise NotFound(f"there is no budget {name!r}: `weighbridge budgets list` shows them")
+        raise NotFound(f"there is no budget {name!r}")
     return found[0]
 
 
@@ -312,7 +326,7 @@ def history(name: Name, *, config: Path_ = None, json: Json = False) -> None:
             return records.told(found)
         return records.told(await store.history(budget_id))
 
-    told = with_store(shipped.configured(config), ask)
+    told = with_store(shipped.configured(config), ask, name)
     if json:
         for one in told:
             emit(records.change(one))
@@ -334,7 +348,7 @@ def alerts(
         raised = [(budget, one) for budget in found for one in await store.alerts(budget.id)]
         return sorted(raised, key=lambda pair: pair[1].at_us)
 
-    raised = with_store(shipped.configured(config), ask)
+    raised = with_store(shipped.configured(config), ask, name)
     if json:
         for budget, one in raised:
             emit(records.alert(budget, one))

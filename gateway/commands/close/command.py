@@ -16,6 +16,7 @@ from gateway import app as composition, shipped
 from gateway.commands.authors import author_of
 from gateway.commands.close.words import drawn, record
 from gateway.commands.moments import period_of
+from gateway.commands.names import name_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
 from gateway.commands.statement.asked import Asked, live
 from gateway.config import Config
@@ -33,6 +34,7 @@ from gateway.storage.evidence import Rows, read_rows
 from gateway.storage.evidence_parquet import file_digest, parquet
 from gateway.storage.reporting import chain_head, requests_of
 
+_NOTE_CHARS_MAX: Final = 1_000  # printed on every statement
 _STEPS: Final = STATES[1:]
 
 
@@ -74,6 +76,8 @@ def close(
             period=period, to=_step(to), author=author_of(author), note=note, journal=journal, evidence=evidence
         )  # fmt: skip
         _check(configured, wanted)
+        for text, option in ((note, "--note"), (journal, "--journal")):
+            name_of(text or None, option, _NOTE_CHARS_MAX)
         try:
             take(configured, wanted)
         except Refused as refused:

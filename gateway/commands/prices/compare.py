@@ -10,9 +10,12 @@ import msgspec
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.known import tell_unfit, tell_unknown
 from gateway.commands.moments import period_of
+from gateway.commands.names import instead
 from gateway.commands.output import CONSOLE, emit, stop, styled, table, usd
 from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.undecided import check_place, check_words, models_of
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.money import round_cents
@@ -25,6 +28,7 @@ from gateway.pricing.dimensions import GLOBAL, STANDARD, Dimension, position
 from gateway.pricing.rate import Status
 from gateway.reporting.amounts import in_words
 from gateway.reporting.whatif import Pace, Repriced, Source, Target, WhatIf
+from gateway.storage.known import Kind
 from gateway.storage.ledger import Ledger
 
 _SAME: Final = "same token counts: another model's tokenizer counts the same text differently"
@@ -56,6 +60,7 @@ def compare_prices(
 ) -> None:
     """Price a month's exact tokens again on another model, with latency and errors of both beside it."""
     period = period_of(month)
+    check_words(scope=scope, tier=tier)
     configured = shipped.configured(config)
     book = current_book(configured)
     found = _found(book, to, provider)
@@ -63,6 +68,7 @@ def compare_prices(
     target = Target(
         found.provider, found.model, scope, geo, region, tier, now_us if today else None
     )
+    check_place(book, found.provider, geo, region)
     _sold(book, target, now_us)
     composition.ready_store(configured)
     made = asyncio.run(_folded(configured, book, target, period, (model, team)))
@@ -83,7 +89,8 @@ def _found(book: Book, name: str, provider: str | None) -> Source:
         if (model := book.canonical(one, (name,))) is not None
     ]
     if not sold:
-        stop(f"--to: no price for a model {name!r}: weighbridge prices list --model 'part*'")
+        there = instead(name, models_of(book), "weighbridge prices list")
+        stop(f"--to: the price book has no model {name!r}{there}")
     if len(sold) > 1:
         stop(f"--provider: {name} is sold by {', '.join(one.provider for one in sold)}: name one")
     return sold[0]
@@ -113,6 +120,8 @@ async def _folded(
     zone = configured.org.timezone
     made, (pattern, team) = WhatIf(book, target), of
     async with composition.opened(configured) as database:
+        await tell_unknown(database, Kind.TEAM, [team])
+        await tell_unfit(database, Kind.MODEL, pattern, models_of(book))
         rows = Ledger(database).families(
             since_us=period_start_us(period, zone),
             until_us=period_start_us(next_period(period), zone),

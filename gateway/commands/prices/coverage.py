@@ -12,6 +12,7 @@ from gateway.catalog.coverage import CLASSES, Covered, coverage
 from gateway.commands.moments import instant_of
 from gateway.commands.output import CONSOLE, emit, table
 from gateway.commands.prices.imports import current_book
+from gateway.commands.prices.undecided import tell_unfit
 from gateway.kernel.clock import SystemClock
 
 
@@ -25,6 +26,9 @@ def prices_coverage(
 ) -> None:
     """By provider and family: how many models have a price in each scope, tier and class of usage."""
     book = current_book(shipped.configured(config))
+    if provider is not None:
+        shipped.provider_named(provider)
+    tell_unfit(book, model=model)
     asked = instant_of(at, "--at")
     at_us = SystemClock().wall_us() if asked is None else asked
     found = {

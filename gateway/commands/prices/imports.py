@@ -9,6 +9,7 @@ import typer
 
 from gateway import premises, shipped
 from gateway.commands.authors import author_of
+from gateway.commands.names import name_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop_all, styled, table
 from gateway.commands.prices.records import dated, figure, row_record, where
 from gateway.config import Config
@@ -39,9 +40,14 @@ def with_prices(configured: Config, work: Callable[[PriceStore], Awaitable[T]]) 
     return asyncio.run(run())
 
 
+def has_store(configured: Config) -> bool:
+    """Whether there is a database to ask: a SQLite file is made by the first start only."""
+    return bool(configured.storage.url) or (configured.folder() / "weighbridge.db").is_file()
+
+
 def imported(configured: Config) -> tuple[Row, ...]:
     """The imported rows as the database has them now; () where no database was made yet. Raises Unavailable."""
-    if not configured.storage.url and not (configured.folder() / "weighbridge.db").is_file():
+    if not has_store(configured):
         return ()
 
     async def rows(store: PriceStore) -> tuple[Row, ...]:
@@ -73,6 +79,7 @@ def import_prices(
     json: Json = False,
 ) -> None:
     """Bring the rows of a file into the database; every worker charges by them within five seconds."""
+    name_of(reason or None, "--reason")
     configured = shipped.configured(config)
     listing = shipped.price_files(configured)
     rows = _read(file)

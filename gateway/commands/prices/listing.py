@@ -9,6 +9,7 @@ import typer
 
 from gateway import shipped
 from gateway.commands.moments import instant_of
+from gateway.commands.names import instead
 from gateway.commands.output import CONSOLE, emit, stop, table, wide
 from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.records import (
@@ -23,11 +24,12 @@ from gateway.commands.prices.records import (
     row_record,
     where,
 )
+from gateway.commands.prices.undecided import check_words, models_of, tell_unfit
 from gateway.kernel.clock import SystemClock
 from gateway.pricing.book import Book
 from gateway.pricing.dimensions import Dimension
 from gateway.pricing.importing import slot_of
-from gateway.pricing.row import Layer, Row
+from gateway.pricing.row import Row
 
 _SHOWN: Final = 60
 Text = Annotated[str | None, typer.Option()]
@@ -50,10 +52,10 @@ def list_prices(
     json: Json = False,
 ) -> None:
     """The prices that are valid at an instant, by model, scope, place, tier and unit."""
-    if layer is not None and layer not in set(Layer):
-        stop(f"--layer: expected one of {', '.join(Layer)}, found {layer!r}")
+    check_words(scope=scope, tier=tier, layer=layer)
     asked = Asked(provider, model, unit, scope, tier, layer)
     book = _book(config)
+    tell_unfit(book, provider=provider, model=model, unit=unit)
     found = quoted(book, asked, _at(at))
     if json:
         for one in found:
@@ -92,7 +94,8 @@ def show_price(
         return
     found = quoted(book, Asked(model=name), _at(at))
     if not found:
-        stop(f"the book has no model and no price {name!r} then: weighbridge prices list --model")
+        there = instead(name, models_of(book), "weighbridge prices list")
+        stop(f"the book has no model and no price {name!r} then{there}")
     for one in found if json else ():
         emit(record(one))
     if not json:

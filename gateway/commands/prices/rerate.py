@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway import premises, shipped
 from gateway.commands.authors import author_of
 from gateway.commands.moments import span_of
+from gateway.commands.names import name_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, styled, table, usd
 from gateway.commands.prices.imports import imported
 from gateway.config import Config
@@ -66,6 +67,7 @@ def rerate_prices(
     json: Annotated[bool, typer.Option("--json", help="one object per line")] = False,
 ) -> None:
     """Charge booked rows again by the book of now; differences are booked as `reprice` rows, once."""
+    name_of(reason or None, "--reason")
     configured = shipped.configured(config)
     span = span_of(since, until)
     book = shipped.price_book(configured, imported(configured))

@@ -1,14 +1,47 @@
 """Why a price was not found, and what would decide it: the values there are, from the book itself."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
 from typing import Final
 
-from gateway.commands.names import nearest
+from gateway.commands.names import instead
 from gateway.commands.output import ERRORS, stop
+from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
-from gateway.pricing.dimensions import Circumstances, Dimension
+from gateway.pricing.dimensions import SCOPES, TIERS, Circumstances, Dimension
+from gateway.pricing.row import Layer
+from gateway.shipped import provider_names
 
 _SHOWN: Final = 12
+_WORDS: Final = {"scope": sorted(SCOPES), "tier": sorted(TIERS), "layer": tuple(map(str, Layer))}
+
+
+def models_of(book: Book) -> frozenset[str]:
+    """Every provider's models, as the book names them."""
+    return frozenset[str]().union(*map(book.models, provider_names()))
+
+
+def check_words(**asked: str | None) -> None:
+    """Stop at a scope, tier or layer that the program does not have; None asks for any."""
+    for option, word in asked.items():
+        if word is not None and word not in _WORDS[option]:
+            stop(f"--{option}: expected one of {', '.join(_WORDS[option])}, found {word!r}")
+
+
+def tell_unfit(book: Book, wires: Collection[str] = (), **globs: str | None) -> None:
+    """Say on stderr of each glob (provider, model, unit) that fits nothing in the book which names are nearest.
+
+    ``wires``: names of deployments, which are models too.
+    """
+    there = {
+        "provider": {*provider_names()},
+        "model": {*models_of(book), *wires},
+        "unit": {*UNITS},
+    }
+    for what, glob in globs.items():
+        if glob is not None and not any(fnmatchcase(name, glob) for name in there[what]):
+            also = instead(glob, there[what], "weighbridge prices list")
+            ERRORS.print(f"the price book has no {what} {glob!r}{also}", highlight=False, soft_wrap=True)  # fmt: skip
 
 
 def check_place(book: Book, provider: str, geo: str | None, region: str | None) -> None:
@@ -21,8 +54,7 @@ def check_place(book: Book, provider: str, geo: str | None, region: str | None) 
     if geo is not None and geo not in geos:
         stop(f"--geo: the price book has no {geo!r} of {provider}; there are {', '.join(sorted(geos))}")  # fmt: skip
     if region is not None and region not in regions:
-        near = nearest(region, regions)
-        there = f"; did you mean {near}?" if near else f"; e.g. {_few(regions)}" if regions else ""
+        there = instead(region, regions, f"weighbridge prices list --provider {provider}")
         ERRORS.print(f"the price book knows no region {region!r} of {provider}{there}", highlight=False, soft_wrap=True)  # fmt: skip
 
 
@@ -35,9 +67,8 @@ def tell_undecided(book: Book, under: Circumstances, status: str, asked: str) ->
 def _hints(book: Book, under: Circumstances, status: str, asked: str) -> Iterator[str]:
     """Sentences that say what to give; none where everything has its price."""
     if under.model is None:
-        near = nearest(asked, book.models(under.provider))
-        also = f"; nearest: {near}" if near else ""
-        yield f"the price book has no model {asked!r} of {under.provider}{also} (weighbridge prices list)"
+        also = instead(asked, book.models(under.provider), "weighbridge prices list")
+        yield f"the price book has no model {asked!r} of {under.provider}{also}"
         return
     if status not in {"ambiguous", "unpriced", "partial"}:
         return

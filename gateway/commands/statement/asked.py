@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from gateway.commands.names import instead
 from gateway.commands.output import stop
 from gateway.commands.payers import organisation_of, terms_for
 from gateway.commands.rosters import roster_in
@@ -282,9 +283,10 @@ def code_of(month_found: Month, cost_centre: str) -> str:
     """The code of a cost centre as people write it; ends with status 2 where there is none such."""
     code = UNALLOCATED if cost_centre == SAID_UNALLOCATED else cost_centre
     if code not in month_found.codes:
-        there = ", ".join(one or "unallocated" for one in month_found.codes) or "none"
         period = month(month_found.period)
-        stop(f"cost centre {cost_centre!r} has nothing in {period}; there are: {there}")
+        there = {one or "unallocated" for one in month_found.codes}
+        shown = instead(cost_centre, there, f"weighbridge chargeback {period}")
+        stop(f"cost centre {cost_centre!r} has nothing in {period}{shown}")
     return code
 
 

@@ -14,6 +14,7 @@ from gateway.commands.statement.asked import Asked, through_of, unbegun
 from gateway.commands.statement.chargeback import Wanted, show
 from gateway.ledger.statement import Row, Statement
 from gateway.metering.units import UNITS
+from gateway.storage.known import Kind
 from gateway.storage.ledger import Ledger
 
 
@@ -46,7 +47,7 @@ def statement(
         async with composition.opened(configured) as database:
             made = await Ledger(database).statement(period, team=team)
             if not made.total.requests:
-                await tell_unknown(configured, database, team=team)
+                await tell_unknown(database, Kind.TEAM, [team])
             return made
 
     made, zone = asyncio.run(run()), configured.org.timezone

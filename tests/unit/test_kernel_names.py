@@ -1,0 +1,63 @@
+"""What a name is: every script and emoji, nothing that cannot be seen, and nothing that reorders what is read."""
+
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given, strategies as st
+
+from gateway.kernel.names import HIDDEN, NAME_CHARS_MAX, hidden, nearest, unfit
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
+REFUSED = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) in HIDDEN]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "search", "Ünïted Ångström", "東京 チーム", "فريق البحث", "צוות", "[prod] a/b", "a [/] b", "4100", "x", "!",
+        FAMILY, f"Team {FAMILY}", "\U0001f469\U0001f3fd\u200d\U0001f680", "\u2764\ufe0f\u200d\U0001f525",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "\U0001f1e9\U0001f1ea",
+        "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "क्\u200dष", "e\u0301quipe", "x" * NAME_CHARS_MAX,
+    ],
+)  # fmt: skip
+def test_what_people_and_teams_are_called_is_a_name(name: str) -> None:
+    assert unfit(name) == ""
+    assert hidden(name) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "is empty"), ("   ", "is empty"), ("\u3000", "is empty"), ("\u3164", "shows nothing"),
+        ("\u2800", "shows nothing"), ("\u0301", "shows nothing"), (" a", "spaces around"), ("a ", "spaces around"),
+        ("a\x1b[31mb", "U+001B"), ("a\x9bb", "U+009B"), ("a\u202eb", "U+202E"), ("a\u2066b", "U+2066"),
+        ("a\u200bb", "U+200B"), ("a\nb", "U+000A"), ("a\0", "U+0000"), ("\ud800", "U+D800"),
+        ("te\u200dam", "U+200D"), ("\u200d", "U+200D"), (f"{FAMILY}\u200d", "U+200D"), ("a\U000e0061", "U+E0061"),
+        ("a\u2028b", "U+2028"), ("x" * (NAME_CHARS_MAX + 1), "has 201 characters: at most 200"),
+    ],
+)  # fmt: skip
+def test_what_nobody_could_read_or_type_again_is_refused_with_what_to_do(
+    name: str, said: str
+) -> None:
+    assert said in unfit(name)
+
+
+@given(st.sampled_from(REFUSED), st.text(st.characters(categories=("Lu", "Ll", "Nd")), max_size=5))
+def test_no_hidden_character_stands_between_letters_that_are_not_joined(
+    character: str, letters: str
+) -> None:
+    assert hidden(f"a{character}{letters}b") == character
+    assert unfit(f"a{character}{letters}b")
+
+
+@given(st.text(max_size=30))
+def test_a_name_is_judged_whatever_it_is(text: str) -> None:
+    said = unfit(text)
+    assert said == "" or ":" in said
+    assert not any(unicodedata.category(one) in HIDDEN for one in said)
+
+
+def test_the_nearest_are_few_and_there() -> None:
+    assert nearest("serch", ["search", "support", "research"]).split(", ")[0] == "search"
+    assert nearest("zzz", ["search"]) == ""
