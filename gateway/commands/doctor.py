@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from gateway.commands.budgets.health import budget_health
 from gateway.commands.drift import newest
 from gateway.commands.listening import place_of, unservable
 from gateway.commands.matching import contracts_unmatched, deployments_unpriced, unmatched
-from gateway.commands.output import CONSOLE, emit, plain, table
+from gateway.commands.output import CONSOLE, Table, emit, plain, table
 from gateway.commands.prices.imports import imported
 from gateway.commands.prices.missing import missing
 from gateway.commands.valkey_health import valkey_health
@@ -67,16 +67,23 @@ def doctor(
     for finding in findings if json else ():
         emit(msgspec.structs.asdict(finding))
     if not json:
-        shown = table(
-            "Weighbridge doctor",
-            (("", "left"), ("check", "left"), ("found", "left"), ("cure", "left")),
-        )
-        marks = {"ok": plain("✓", "green"), "warn": plain("!", "yellow"), "fail": plain("✗", "red")}
-        for finding in findings:
-            shown.add_row(marks[finding.state], finding.check, finding.found, finding.cure)
-        CONSOLE.print(shown)
+        CONSOLE.print(_drawn(findings))
     if any(finding.state == "fail" for finding in findings):
         raise SystemExit(1)
+
+
+def _drawn(findings: Sequence[Finding]) -> Table:
+    """A line per finding; a cure stands below what it mends where there is no room beside it."""
+    marks = {"ok": plain("✓", "green"), "warn": plain("!", "yellow"), "fail": plain("✗", "red")}
+    has_cure = any(finding.cure for finding in findings)
+    heads = (("", "left"), ("check", "left"), ("found", "left"), *((("cure", "left"),) if has_cure else ()))  # fmt: skip
+    shown = table("Weighbridge doctor", heads)
+    for column in shown.columns[:2]:
+        column.no_wrap = True
+    for finding in findings:
+        cells = (finding.check, finding.found, finding.cure)
+        shown.add_row(marks[finding.state], *cells[: len(heads) - 1])
+    return shown
 
 
 def _findings(path: Path | None) -> list[Finding]:
@@ -336,7 +343,7 @@ async def _fetched(configured: Config) -> list[Finding]:
             )
         else:
             findings.append(
-                Finding("credential", "ok", f"{upstream.name}: {type(setting).__name__}")
+                Finding("credential", "ok", f"{upstream.name}: {setting.__struct_config__.tag}")
             )
     return findings
 

@@ -22,7 +22,7 @@ from gateway.kernel.ids import new_id
 from gateway.kernel.money import PICO_PER_USD, format_usd, parse_usd, round_cents
 from gateway.ledger.period import day_and_period
 from gateway.reporting.allocation import Allocation, allocate
-from gateway.reporting.amounts import in_cents
+from gateway.reporting.amounts import in_cents, in_words
 from gateway.reporting.fixed import AMOUNT_MAX, KINDS, POOL_KEYS, RULES, FixedCost, check
 from gateway.storage.costs import CostStore
 from gateway.storage.known import Kind
@@ -162,11 +162,14 @@ def show_costs(
     configured = shipped.configured(config)
     _, today = day_and_period(SystemClock().wall_us(), configured.org.timezone)
     period = today if month is None else period_of(month)
-    for made in _allocated(configured, period):
+    found = _allocated(configured, period)
+    for made in found:
         if json:
             emit(_allocation(made, period))
         else:
             _show(made, period)
+    if not found and not json:
+        CONSOLE.print(f"no fixed costs in {month_of(period)}: weighbridge fixed-costs list has those of every month")  # fmt: skip
 
 
 def _allocated(configured: Config, period: int) -> list[Allocation]:
@@ -320,4 +323,4 @@ def _show(made: Allocation, period: int) -> None:
 
 
 def _dollars(cents: int) -> str:
-    return f"{cents // 100:,}.{cents % 100:02}"
+    return in_words(cents, "")

@@ -7,13 +7,15 @@ Nothing that is printed is read as markup, and no control character of a name re
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 import orjson
 from rich import table as rich_table
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.containers import Lines
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.segment import Segment
 from rich.text import Text
 
@@ -24,6 +26,8 @@ PIPED_COLUMNS = 150  # tables keep their shape in files and logs
 WIDE_COLUMNS = 118  # narrower terminals get fewer columns rather than cut words
 
 _PICTURES: Final = 0x2400  # U+2400 to U+241F show the control characters 0 to 31
+_UNBOUNDED: Final = 10_000  # columns: what a table would take if it could
+_DECIMAL: Final = re.compile(r"\D*\d[\d,]*(\.\d+)?…?")
 _PARTS: Final = re.compile(r"\[(/|[a-z ]+|\{\})\]|\{([^{}]*)\}")
 
 
@@ -83,13 +87,110 @@ def _append(drawn: Text, value: object, form: str, style: str) -> None:
         drawn.append(visible(format(value, form)), style)
 
 
+class Listed(Text):
+    """Several things in a row that is broken between them, never within one: ``cache read, image``."""
+
+    def __init__(self, *parts: str | Text, between: str = ", ") -> None:
+        super().__init__()
+        self._starts: list[int] = []
+        for at, part in enumerate(parts):
+            if at:
+                self.append(between)
+            self._starts.append(len(self))
+            _append(self, part, "", "")
+
+    def wrap(self, console: Console, width: int, *how: Any, **other: Any) -> Lines:
+        """Fill lines with whole parts; where one is wider than the column the words of all are broken."""
+        if max(self._lengths(), default=0) > width:
+            return super().wrap(console, width, *how, **other)
+        breaks, begun = [], 0
+        for at, end in self._parts()[1:]:
+            if Text(self.plain[begun:end].rstrip()).cell_len > width:
+                breaks.append(at)
+                begun = at
+        lines = self.divide(breaks)
+        for line in lines:
+            line.rstrip()
+        return lines
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """At least the longest part."""
+        return Measurement(max(self._lengths(), default=0), self.cell_len)
+
+    def _lengths(self) -> Iterator[int]:
+        return (Text(self.plain[start:end].rstrip()).cell_len for start, end in self._parts())
+
+    def _parts(self) -> list[tuple[int, int]]:
+        return list(zip(self._starts, [*self._starts[1:], len(self)], strict=False))
+
+
 class Table(rich_table.Table):
-    """A table whose headings, title and cells are shown and never read; a cell is one line unless it is a Text."""
+    """A table whose headings, title and cells are shown and never read; a cell is one line unless it is a Text.
+
+    Decimal points of a right-justified column of bare numbers stand under each other.
+    """
 
     def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
         """Add a row."""
         shown = (plain(cell) if isinstance(cell, str) else cell for cell in cells)
         super().add_row(*shown, **how)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        """Draw."""
+        self._line_up()
+        yield from super().__rich_console__(console, options)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Measure what will be drawn."""
+        self._line_up()
+        return super().__rich_measure__(console, options)
+
+    def _line_up(self) -> None:
+        for column in self.columns:
+            cells = column._cells  # noqa: SLF001  # rich has no public way to a column's cells
+            if column.justify != "right" or not all(isinstance(cell, Text) for cell in cells):
+                continue
+            tails = [_tail(cell) for cell in cells if isinstance(cell, Text)]
+            longest = max((tail for tail in tails if tail is not None), default=0)
+            if longest == 0 or -1 in tails:
+                continue
+            column._cells[:] = [  # noqa: SLF001
+                cell
+                if tail is None or not isinstance(cell, Text)
+                else _Pointed(cell, longest - tail)
+                for cell, tail in zip(cells, tails, strict=True)
+            ]
+
+
+class _Pointed(Text):
+    """A number that leaves room behind it, so that its point stands under the others'."""
+
+    def __init__(self, number: Text, room: int) -> None:
+        super().__init__(style=number.style, no_wrap=True)
+        self.append_text(number)
+        self.rstrip()
+        self._room = room
+
+    def wrap(self, console: Console, width: int, *_: Any, **__: Any) -> Lines:
+        """One line: the number, then its room, at the right."""
+        line = self.copy()
+        line.truncate(max(width - self._room, 0), overflow="ellipsis")
+        line.pad_left(width - self._room - line.cell_len)
+        line.pad_right(self._room)
+        return Lines((line,))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """The number with its room: never cut."""
+        return Measurement(self.cell_len + self._room, self.cell_len + self._room)
+
+
+def _tail(cell: Text) -> int | None:
+    """How many columns follow the units' digit: None where there is no digit, -1 where it is not a bare number."""
+    said = cell.plain.rstrip()
+    if not any(character.isdigit() for character in said):
+        return None
+    found = _DECIMAL.fullmatch(said)
+    return -1 if found is None else len(found[1] or "") + said.endswith("…")
 
 
 class Screen(Console):
@@ -170,6 +271,18 @@ def table(title: str | Text, columns: Iterable[tuple[str, str]]) -> Table:
         drawn.add_column(
             heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right"
         )
+    return drawn
+
+
+def fitting(*layouts: Callable[[], Table], width: int | None = None) -> Table:
+    """Choose the first layout that the terminal has room for without a cut or a second line; else the last."""
+    room = CONSOLE.width if width is None else width
+    options = CONSOLE.options.update(width=_UNBOUNDED)
+    drawn = layouts[0]()
+    for layout in layouts[1:]:
+        if Measurement.get(CONSOLE, options, drawn).maximum <= room:
+            break
+        drawn = layout()
     return drawn
 
 

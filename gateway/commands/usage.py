@@ -1,8 +1,9 @@
 """weighbridge usage: the ledger's rows, as a table or one JSON object per line."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -11,7 +12,17 @@ from rich.text import Text
 from gateway import app as composition, shipped
 from gateway.commands.known import tell_filters
 from gateway.commands.moments import span_of
-from gateway.commands.output import CONSOLE, Table, emit, plain, shown_usd, styled, table, usd, wide
+from gateway.commands.output import (
+    CONSOLE,
+    Listed,
+    Table,
+    emit,
+    fitting,
+    shown_usd,
+    styled,
+    table,
+    usd,
+)
 from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.undecided import models_of
 from gateway.config import Config
@@ -62,8 +73,8 @@ def usage(
     if json:
         for entry in rows:
             emit(record(entry))
-    else:
-        CONSOLE.print(drawn(rows))
+        return
+    CONSOLE.print(drawn(rows) if rows else "no rows: nothing was booked that fits")
 
 
 def _tell(configured: Config, team: str | None, user: str | None, model: str | None) -> None:
@@ -133,31 +144,44 @@ def record(entry: Entry) -> dict[str, object]:
 
 def drawn(rows: list[Entry], title: str = "Usage, newest last") -> Table:
     """Rows for people: who, what, how many tokens by direction, what it costs, how we know."""
-    everything = wide()
-    first = (
-        (("time", "left"), ("team", "left"), ("user", "left"), ("provider", "left"))
-        if everything
-        else (("team", "left"),)
-    )
-    counts = (("input", "right"), ("cached", "right"), ("output", "right"), ("net USD", "right"))
-    shown = table(title, (*first, ("model", "left"), *counts, ("how known", "left")))
+    days = sorted({instant(entry.occurred_us).strftime("%Y-%m-%d") for entry in rows})
+    when = f", {days[0]}" if len(days) == 1 else ""
+    heading = f"{title}{when}"
+    form = "%H:%M:%S" if when else "%m-%d %H:%M:%S"
+    return fitting(*(partial(_laid_out, rows, heading, form, left_out) for left_out in _LEFT_OUT))
+
+
+# What stays away on a narrower terminal, in the order of how little it is missed: names are never cut for it.
+_LEFT_OUT: Final = (
+    frozenset[str](),
+    frozenset({"provider"}),
+    frozenset({"provider", "team"}),
+    frozenset({"provider", "team", "time UTC", "cached"}),
+)
+
+
+def _laid_out(rows: list[Entry], title: str, form: str, left_out: frozenset[str]) -> Table:
+    columns = [column for column in _COLUMNS if column not in left_out]
+    counted = ("input", "cached", "output", "net USD")
+    shown = table(title, ((name, "right" if name in counted else "left") for name in columns))
     for entry in rows:
-        who = (
-            instant(entry.occurred_us).strftime("%H:%M:%S"),
-            entry.team,
-            entry.user,
-            entry.provider,
-        )
-        shown.add_row(
-            *(who if everything else (entry.team,)),
-            entry.model or entry.deployment or "",
-            f"{_sum(entry, 'input', ''):,}",
-            f"{_sum(entry, 'input', 'read'):,}",
-            f"{_sum(entry, 'output', ''):,}",
-            shown_usd(entry.net_pico, 9),
-            _known(entry),
-        )
+        cells: dict[str, str | Text] = {
+            "time UTC": instant(entry.occurred_us).strftime(form),
+            "team": entry.team,
+            "user": entry.user,
+            "provider": entry.provider,
+            "model": entry.model or entry.deployment or "unknown",
+            "input": f"{_sum(entry, 'input', ''):,}",
+            "cached": f"{_sum(entry, 'input', 'read'):,}",
+            "output": f"{_sum(entry, 'output', ''):,}",
+            "net USD": shown_usd(entry.net_pico, 9),
+            "how known": _known(entry),
+        }
+        shown.add_row(*(cells[column] for column in columns))
     return shown
+
+
+_COLUMNS: Final = ("time UTC", "team", "user", "provider", "model", "input", "cached", "output", "net USD", "how known")  # fmt: skip
 
 
 def _known(entry: Entry) -> Text:
@@ -168,7 +192,7 @@ def _known(entry: Entry) -> Text:
         parts.append(str(entry.status))
     if entry.price_status not in ("priced", "free"):
         parts.append(styled("[yellow]{}[/]", entry.price_status))
-    return plain(" · ").join(plain(part) if isinstance(part, str) else part for part in parts)
+    return Listed(*parts, between=" · ")
 
 
 def _sum(entry: Entry, direction: str, cache: str) -> int:

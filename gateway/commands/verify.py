@@ -62,7 +62,7 @@ def _proof_words(proof: Proof) -> Iterator[str]:
 
 def told(what: str, count: int) -> None:
     """Long work says where it is."""
-    if count % _TOLD_EVERY == 0:
+    if count and count % _TOLD_EVERY == 0:
         ERRORS.print(f"{count:,} {what} …", style="dim", highlight=False)
 
 

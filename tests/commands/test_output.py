@@ -10,7 +10,16 @@ from hypothesis import given, settings, strategies as st
 from rich.text import Text
 
 from gateway.commands import output
-from gateway.commands.output import Screen, Table, plain, styled, table, visible
+from gateway.commands.output import (
+    Listed,
+    Screen,
+    Table,
+    fitting,
+    plain,
+    styled,
+    table,
+    visible,
+)
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -92,3 +101,66 @@ def test_a_table_of_a_subclass_keeps_its_colours() -> None:
     shown.add_row("[red]a[/]", styled("[red]b[/]"))
     assert "[red]a[/]" in printed(shown)
     assert "\x1b[31mb" in printed(shown)
+
+
+def drawn_in(width: int, shown: Table) -> list[str]:
+    file = io.StringIO()
+    Screen(file=file, width=width).print(shown)
+    return file.getvalue().rstrip("\n").split("\n")
+
+
+amounts = st.decimals(min_value=0, max_value=10**6, places=9).map(
+    lambda one: f"{one.normalize():f}"
+)
+
+
+@given(st.lists(amounts, min_size=1, max_size=6), st.sampled_from([[], ["b"]]))
+def test_decimal_points_of_a_column_stand_under_each_other(
+    found: list[str], after: list[str]
+) -> None:
+    columns = [("what", "left"), ("USD", "right"), ("after", "left")]
+    shown = table("", columns[: 2 + len(after)])
+    for amount in [*found, "n/a"]:
+        shown.add_row("a", amount, *after)
+    lines = drawn_in(80, shown)[-len(found) - 1 :]
+    ends = {
+        line.index(one) + len(one.partition(".")[0])
+        for line, one in zip(lines, found, strict=False)
+    }
+    assert len(ends) == 1
+    assert "n/a" in lines[-1]
+
+
+def test_a_column_of_words_with_numbers_in_them_stays_as_it_is() -> None:
+    shown = table("", (("what", "left"), ("size", "right")))
+    for size in ("1.25 MiB", "3 MiB", "7"):
+        shown.add_row("a", size)
+    assert [line[-1] for line in drawn_in(40, shown)[-3:]] == ["B", "B", "7"]
+
+
+def test_things_in_a_row_are_broken_between_them_and_never_within_one() -> None:
+    shown = table("", (("classes", "left"),))
+    shown.add_row(Listed("text", "cache read", "cache write", "image 1"))
+    assert [line.strip() for line in drawn_in(18, shown)[-3:]] == [
+        "text, cache read,",
+        "cache write,",
+        "image 1",
+    ]
+    shown = table("", (("how known", "left"),))
+    shown.add_row(Listed("estimated", styled("[yellow]{}[/]", "unpriced"), between=" · "))
+    assert drawn_in(40, shown)[-1].strip() == "estimated · unpriced"
+
+
+def test_the_first_layout_that_fits_is_taken_and_the_last_where_none_does() -> None:
+    def of(columns: int) -> Table:
+        shown = table("", ((f"column {at}", "left") for at in range(columns)))
+        shown.add_row(*(["x" * 20] * columns))
+        return shown
+
+    layouts = [lambda: of(4), lambda: of(3), lambda: of(2)]
+    assert [len(fitting(*layouts, width=width).columns) for width in (100, 70, 45, 10)] == [
+        4,
+        3,
+        2,
+        2,
+    ]

@@ -141,7 +141,7 @@ def _rows(config: Config, wanted: Wanted, expected: int) -> tuple[Rows, dict[str
         task = bar.add_task("reading rows", total=expected or None)
         rows = read_rows(
             url, wanted.period, zone=zone, expected=expected, to=packed,
-            progress=lambda count: bar.update(task, completed=count),
+            progress=lambda count: bar.update(task, completed=count, total=max(expected, count)),
         )  # fmt: skip
     if folder is None or packed is None:
         return rows, {}

@@ -21,7 +21,6 @@ from typing import Annotated, Any
 import orjson
 import typer
 import uvicorn
-from rich.panel import Panel
 from rich.text import Text
 
 from gateway import app as composition, shipped
@@ -178,17 +177,11 @@ def _run_clients(url: str, keys: dict[str, dict[str, str]]) -> None:
             call = orjson.loads(line)
             mark = styled("[green]✓[/]") if call["ok"] else styled("[red]✗[/]")
             failed += not call["ok"]
-            CONSOLE.print(
-                styled(
-                    "{} {:<10} {:<30} {:<38} [dim]{}[/]",
-                    mark,
-                    call["user"],
-                    call["sdk"],
-                    call["what"],
-                    call["said"],
-                ),
-                highlight=False,
-            )
+            said = styled(
+                "{} {:<10} {:<29} {:<37} [dim]{}[/]",
+                mark, call["user"], call["sdk"], call["what"], call["said"],
+            )  # fmt: skip
+            CONSOLE.print(said, highlight=False, no_wrap=True, overflow="ellipsis" if call["ok"] else "fold")  # fmt: skip
             status.update("calling …")
     if process.wait() != 0 or failed:
         stop(f"{failed or 'some'} calls did not go through")
@@ -235,21 +228,26 @@ def _show(
 
 def _try_next(folder: Path, month: str, closed: Closed, seconds: float) -> None:
     config = folder / "demo.toml"
-    CONSOLE.print(
-        Panel(
-            f"export WEIGHBRIDGE_DEMO_CREDENTIAL={CREDENTIAL}\n"
-            f"weighbridge usage --config {config} --json\n"
-            f"weighbridge statement {month} --config {config}\n"
-            f"weighbridge keys list --config {config}\n"
-            "weighbridge price --provider azure --model gpt-5.4 --scope global --usage '{\"input_text\": 12000}'\n"
-            f"weighbridge statement {closed.month} --cost-centre 4100 --to 4100.xlsx --config {closed.config}\n"
-            f"weighbridge spend {closed.month} --models --config {closed.config}\n"
-            f"weighbridge verify --period {closed.month} --config {closed.config}\n"
-            "docs/sdk/ says how to point each SDK at your own gateway",
-            title=plain(f"done in {seconds:.0f} s · try next (.venv/bin on your PATH)"),
-            title_align="left",
-        )
+    commands = (
+        f"export WEIGHBRIDGE_DEMO_CREDENTIAL={CREDENTIAL}",
+        f"weighbridge usage --config {config} --json",
+        f"weighbridge statement {month} --config {config}",
+        f"weighbridge keys list --config {config}",
+        "weighbridge price --provider azure --model gpt-5.4 --scope global --usage '{\"input_text\": 12000}'",
+        f"weighbridge statement {closed.month} --cost-centre 4100 --to 4100.xlsx --config {closed.config}",
+        f"weighbridge spend {closed.month} --models --config {closed.config}",
+        f"weighbridge verify --period {closed.month} --config {closed.config}",
     )
+    CONSOLE.print(
+        styled(
+            "\n[bold]Try next[/] [dim]with .venv/bin on your PATH; done in {:.0f} s[/]", seconds
+        ),
+        highlight=False,
+    )
+    for command in commands:
+        # Unbroken, whatever the width: a line that is copied has to run.
+        CONSOLE.print(plain(f"  {command}"), highlight=False, soft_wrap=True)
+    CONSOLE.print(styled("[dim]docs/sdk/ says how to point each SDK at your own gateway[/]"))
 
 
 def _ties(rows: list[Entry], statement: Statement) -> Text:

@@ -26,7 +26,7 @@ from gateway.pricing.book import Book
 from gateway.pricing.cover import covers
 from gateway.pricing.dimensions import GLOBAL, STANDARD, Dimension, position
 from gateway.pricing.rate import Status
-from gateway.reporting.amounts import in_words
+from gateway.reporting.amounts import in_cents, in_words, percent
 from gateway.reporting.whatif import Pace, Repriced, Source, Target, WhatIf
 from gateway.storage.known import Kind
 from gateway.storage.ledger import Ledger
@@ -182,33 +182,35 @@ def _show(made: WhatIf, target: Target, month: str) -> None:
         f"{month} on {there}: {_SAME.split(':')[0]}",
         (
             ("model", "left"), ("rows", "right"), ("input", "right"), ("output", "right"),
-            ("list USD", "right"), ("there USD", "right"), ("difference", "right"), ("left out", "right"),
+            ("list USD", "right"), ("there USD", "right"), ("difference", "right"), ("change", "right"),
+            ("left out", "right"),
         ),
     )  # fmt: skip
     found = _ordered(made)
-    for source, one in found:
-        shown.add_row(f"{source.provider}/{source.model}", *_amounts(one))
+    whole = _total(one for _, one in found)
+    was, there_cents = round_cents(whole.was_pico), round_cents(whole.is_pico)
+    before = in_cents([one.was_pico for _, one in found], was)
+    after = in_cents([one.is_pico for _, one in found], there_cents)
+    for (source, one), old, new in zip(found, before, after, strict=True):
+        shown.add_row(f"{source.provider}/{source.model}", *_amounts(one, old, new))
     if len(found) > 1:
         shown.add_section()
-        shown.add_row("all", *_amounts(_total(one for _, one in found)))
+        shown.add_row("total", *_amounts(whole, was, there_cents))
     CONSOLE.print(shown)
     _show_pace(found, made.target_pace, there)
     _show_notes([one for _, one in found])
 
 
-def _amounts(one: Repriced) -> Sequence[str]:
-    change = one.is_pico - one.was_pico
-    percent = f" ({change * 100 // one.was_pico:+d} %)" if one.was_pico else ""
+def _amounts(one: Repriced, was: int, there: int) -> Sequence[str]:
+    """A line in cents, which sum to the total's; the change is of the exact amounts."""
+    share = percent(one.is_pico - one.was_pico, one.was_pico, 0)
+    sign = "+" if one.is_pico > one.was_pico else ""
     return (
         f"{one.rows:,}", f"{one.input_tokens:,}", f"{one.output_tokens:,}",
-        _cents(one.was_pico), _cents(one.is_pico),
-        f"{'' if change < 0 else '+'}{_cents(change)}{percent}",
-        str(one.left_out.total() or ""),
+        in_words(was, ""), in_words(there, ""), f"{sign}{in_words(there - was, '')}",
+        f"{sign}{share}" if share else "n/a",
+        f"{one.left_out.total():,}" if one.left_out else "",
     )  # fmt: skip
-
-
-def _cents(pico: int) -> str:
-    return in_words(round_cents(pico), "")
 
 
 def _total(found: Iterable[Repriced]) -> Repriced:
@@ -225,10 +227,11 @@ def _total(found: Iterable[Repriced]) -> Repriced:
 
 def _show_pace(found: Iterable[tuple[Source, Repriced]], target: Pace, there: str) -> None:
     shown = table(
-        "speed and errors, measured here in that month",
+        "\nSpeed and errors, measured here in that month",
         (
-            ("model", "left"), ("calls", "right"), ("errors", "right"), ("first byte p50", "right"),
-            ("p95", "right"), ("whole p50", "right"), ("p95", "right"), ("tokens/s", "right"),
+            ("model", "left"), ("requests", "right"), ("errors", "right"), ("%", "right"),
+            ("first byte p50 ms", "right"), ("p95 ms", "right"), ("whole p50 ms", "right"), ("p95 ms", "right"),
+            ("tokens/s", "right"),
         ),
     )  # fmt: skip
     for source, one in found:
@@ -239,14 +242,14 @@ def _show_pace(found: Iterable[tuple[Source, Repriced]], target: Pace, there: st
 
 
 def _pace_cells(pace: Pace) -> Sequence[str]:
-    share = f" ({pace.errors * 1000 // pace.requests / 10} %)" if pace.errors else ""
+    share = percent(pace.errors, pace.requests).removesuffix(" %")
     times = (
         pace.first_byte_ms(50), pace.first_byte_ms(95), pace.total_ms(50), pace.total_ms(95),
     )  # fmt: skip
     speed = pace.tokens_per_second(50)
     return (
-        f"{pace.requests:,}", f"{pace.errors:,}{share}",
-        *("n/a" if ms is None else f"{ms:,} ms" for ms in times),
+        f"{pace.requests:,}", f"{pace.errors:,}", share or "n/a",
+        *("n/a" if ms is None else f"{ms:,}" for ms in times),
         "n/a" if speed is None else f"{speed:,}",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import typer
 from gateway import shipped
 from gateway.catalog.coverage import CLASSES, Covered, coverage
 from gateway.commands.moments import instant_of
-from gateway.commands.output import CONSOLE, emit, table
+from gateway.commands.output import CONSOLE, Listed, emit, table
 from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.undecided import tell_unfit
 from gateway.kernel.clock import SystemClock
@@ -93,10 +93,13 @@ def _show(found: Mapping[tuple[str, str], Covered], what: str) -> None:
     )  # fmt: skip
 
 
-def _words(words: Mapping[str, set[str]], covered: Covered) -> str:
+def _words(words: Mapping[str, set[str]], covered: Covered) -> Listed:
     whole = len(covered.models)
-    return ", ".join(
-        word if len(models) == whole else f"{word} {len(models)}" for word, models in words.items()
+    return Listed(
+        *(
+            word if len(models) == whole else f"{word} {len(models)}"
+            for word, models in words.items()
+        )
     )
 
 

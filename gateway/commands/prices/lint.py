@@ -15,6 +15,7 @@ from gateway.kernel.clock import SystemClock
 from gateway.pricing import load
 from gateway.pricing.row import Row
 
+_BESIDE: Final = 24  # columns that what was found needs at least
 _SHOWN_PER_RULE: Final = 12
 _STYLE: Final = {"refused": "bold red", "implausible": "yellow", "notice": "dim"}
 
@@ -102,6 +103,10 @@ def _show_rule(rule: str, found: Sequence[Finding]) -> None:
         styled("[{}]{}[/] · {} · {}", style, RULES[rule], rule.replace("_", " "), len(found)),
         (("where", "left"), ("row", "left"), ("found", "left")),
     )
+    longest = max(len(one.origin) + len(one.price_id) for one in found[:_SHOWN_PER_RULE])
+    # What is searched for in the file is never cut: on one line where it can be.
+    for column in shown.columns[:2]:
+        column.no_wrap, column.overflow = longest < CONSOLE.width - _BESIDE, "fold"
     for finding in found[:_SHOWN_PER_RULE]:
         shown.add_row(finding.origin, finding.price_id, finding.text)
     CONSOLE.print(shown)

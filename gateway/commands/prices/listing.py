@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +11,7 @@ import typer
 from gateway import shipped
 from gateway.commands.moments import instant_of
 from gateway.commands.names import instead
-from gateway.commands.output import CONSOLE, emit, stop, table, wide
+from gateway.commands.output import CONSOLE, Table, emit, fitting, stop, table
 from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.records import (
     Asked,
@@ -18,6 +19,7 @@ from gateway.commands.prices.records import (
     dated,
     figure,
     from_word,
+    per_words,
     place,
     quoted,
     record,
@@ -26,6 +28,7 @@ from gateway.commands.prices.records import (
 )
 from gateway.commands.prices.undecided import check_words, models_of, tell_unfit
 from gateway.kernel.clock import SystemClock
+from gateway.kernel.money import format_usd
 from gateway.pricing.book import Book
 from gateway.pricing.dimensions import Dimension
 from gateway.pricing.importing import slot_of
@@ -61,20 +64,11 @@ def list_prices(
         for one in found:
             emit(record(one))
         return
-    shown = table(
-        f"Prices, catalog {book.catalog}",
-        (
-            ("provider", "left"), ("model", "left"), ("scope", "left"), ("place", "left"),
-            ("tier", "left"), *_COLUMNS,
-        ),
-    )  # fmt: skip
-    for one in found[: limit or None]:
-        named = one.named
-        shown.add_row(
-            named[Dimension.PROVIDER], named[Dimension.MODEL], named[Dimension.SCOPE],
-            place(one.place), named[Dimension.TIER], *_cells(one),
-        )  # fmt: skip
-    CONSOLE.print(shown if found else "no price fits: fewer conditions, or another --at")
+    CONSOLE.print(
+        _drawn(found[: limit or None], "Prices", f"catalog {book.catalog}")
+        if found
+        else "no price fits: fewer conditions, or another --at"
+    )
     if limit and len(found) > limit:
         CONSOLE.print(f"… and {len(found) - limit:,} more (--limit 0 for all)", highlight=False)
 
@@ -102,20 +96,53 @@ def show_price(
         _show_model(found)
 
 
-_COLUMNS: Final = (
-    ("unit", "left"), ("context", "right"), ("USD", "right"), ("from", "left"), ("to", "left"),
-    ("source", "left"),
-)  # fmt: skip
+_RIGHT: Final = ("context", "USD")
+_LEFT_OUT: Final = (frozenset[str](), frozenset({"source"}), frozenset({"source", "layer", "from", "to"}))  # fmt: skip
 
 
-def _cells(one: Quoted) -> tuple[str, ...]:
-    above = one.price.context_gt
-    reference = f" (as {one.row.unit})" if one.unit != one.row.unit else ""
-    return (
-        one.unit + reference, f"> {above:,}" if above else "", figure(one.price),
-        dated(one.price.since_us) or "", dated(one.price.until_us) or "",
-        from_word(one.row) if wide() else str(one.row.layer),
-    )  # fmt: skip
+def _drawn(found: Sequence[Quoted], what: str, *said: str) -> Table:
+    """What is the same on every line stands in the title, what is on none stays away; then by the room there is."""
+    lines = [_cells(one) for one in found]
+    values = {name: {line[name] for line in lines} for name in lines[0]}
+    same = [
+        next(iter(values[name]))
+        for name in _NAMES
+        if len(values[name]) == 1 and "·" not in values[name]
+    ]
+    title = " · ".join([*filter(None, same), *said])
+    names = [name for name in values if any(values[name]) and not (name in _NAMES and len(values[name]) == 1)]  # fmt: skip
+
+    def laid_out(left_out: frozenset[str]) -> Table:
+        columns = [name for name in names if name not in left_out]
+        shown = table(f"{what} {title}".strip(), ((name, "right" if name in _RIGHT else "left") for name in columns))  # fmt: skip
+        for line in lines:
+            shown.add_row(*(line[name] for name in columns))
+        return shown
+
+    return fitting(*(partial(laid_out, left_out) for left_out in _LEFT_OUT))
+
+
+_NAMES: Final = ("provider", "model", "scope", "place", "tier")
+
+
+def _cells(one: Quoted) -> dict[str, str]:
+    named, above = one.named, one.price.context_gt
+    return {
+        "provider": named[Dimension.PROVIDER],
+        "model": named[Dimension.MODEL],
+        "scope": named[Dimension.SCOPE],
+        "place": place(one.place),
+        "tier": named[Dimension.TIER],
+        "unit": one.unit,
+        "context": f"> {above:,}" if above else "",
+        "USD": format_usd(one.price.pico),
+        "per": per_words(one.price.per).removeprefix(" / ") or "1",
+        "by the row of": one.row.unit if one.unit != one.row.unit else "",
+        "from": dated(one.price.since_us) or "",
+        "to": dated(one.price.until_us) or "",
+        "layer": str(one.row.layer),
+        "source": from_word(one.row),
+    }
 
 
 def _show_model(found: Sequence[Quoted]) -> None:
@@ -126,12 +153,8 @@ def _show_model(found: Sequence[Quoted]) -> None:
             named[Dimension.PROVIDER], named[Dimension.MODEL],
             named[Dimension.SCOPE], place(one.place), named[Dimension.TIER],
         ].append(one)  # fmt: skip
-    for (provider, model, scope, spot, tier), prices in groups.items():
-        somewhere = "" if spot == "·" else f" · {spot}"
-        shown = table(f"{provider} · {model} · {scope}{somewhere} · {tier}", _COLUMNS)
-        for one in prices:
-            shown.add_row(*_cells(one))
-        CONSOLE.print(shown)
+    for prices in groups.values():
+        CONSOLE.print(_drawn(prices, ""))
         CONSOLE.print()
 
 

@@ -77,7 +77,7 @@ def _parts(found: Outlook, width: int, *, models: bool, changes: bool) -> Iterat
     if models:
         yield models_table(found, width)
     if changes:
-        yield changes_table(found)
+        yield changes_table(found, width)
 
 
 def _today(month: str | None, until: str | None, now: datetime) -> date:

@@ -6,13 +6,14 @@ To add a column: in ``_centres``; the width of 104 is what a terminal beside an 
 import re
 from calendar import month_abbr
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gateway.commands.output import Table, plain, styled, table
+from gateway.commands.output import Table, fitting, plain, styled, table
 from gateway.commands.spend.asked import Centre, Outlook
 from gateway.kernel.money import apportion, round_cents
 from gateway.ledger.period import previous_period
@@ -24,6 +25,7 @@ from gateway.reporting.outlook import Pace
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 BAR: Final = 10
+_GAP: Final = 3  # columns between two figures
 _NAME_MAX: Final = 22  # at the least width that has room; wider ones give a name more
 _NAME_WIDEST: Final = 40
 _NAME_NARROW: Final = 14
@@ -37,8 +39,13 @@ _CENTS_SHOWN_TO: Final = 100_00
 
 def drawn(found: Outlook, width: int) -> Group:
     """The screen: title, figures, cost centres, what is unusual, how the forecast was made."""
-    centres = _centres(found, width)
-    parts: list[RenderableType] = [_title(found), "", _figures(found), centres]
+    parts: list[RenderableType] = [_title(found), "", _figures(found, width), ""]
+    if not found.centres:
+        said = (
+            "No complete day of this month has spend yet: weighbridge usage shows today's requests."
+        )
+        return Group(*parts, plain(said))
+    parts.append(_centres(found, width))
     parts += [_sentence(one, why) for one, why in found.unusual[:_SHOWN_UNUSUAL]]
     return Group(*parts, _method(found))
 
@@ -59,7 +66,7 @@ def _title(found: Outlook) -> Text:
     return text + plain("  SIMULATED", style="bold yellow") if found.simulated else text
 
 
-def _figures(found: Outlook) -> Table:
+def _figures(found: Outlook, width: int) -> Table:
     """The five figures a controller asks for, each with what it is compared with."""
     totals, seen = found.totals, found.forecast
     range_80 = (
@@ -77,12 +84,18 @@ def _figures(found: Outlook) -> Table:
         ("Per 1,000 requests", _amount(totals.per_thousand), f"{totals.requests:,} requests, {found.people:,} people"),
         ("Saved by caches", _dollars(saved), "" if share is None else f"{share} % of input from cache"),
     )  # fmt: skip
-    grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
-    for _ in cells:
-        grid.add_column(max_width=24)
-    for row, style in ((0, "dim"), (1, "bold"), (2, "dim")):
-        grid.add_row(*(plain(cell[row], style=style) for cell in cells))
-    return grid
+    styles = ("dim", "bold", "dim")
+    shown = Table(box=None, show_header=False, pad_edge=False, padding=(0, _GAP, 0, 0))
+    if sum(max(map(len, cell)) + _GAP for cell in cells) <= width + _GAP:
+        for row, style in enumerate(styles):
+            shown.add_row(*(plain(cell[row], style=style) for cell in cells))
+        return shown
+    # Where there is no room side by side: a line each.
+    shown.add_column()
+    shown.add_column(justify="right")
+    for cell in cells:
+        shown.add_row(*(plain(one, style=style) for one, style in zip(cell, styles, strict=True)))
+    return shown
 
 
 def _centres(found: Outlook, width: int) -> Table:
@@ -90,12 +103,19 @@ def _centres(found: Outlook, width: int) -> Table:
     has_room = width >= ROOMY
     room = min(_NAME_MAX + width - ROOMY, _NAME_WIDEST) if has_room else _NAME_NARROW
     month = month_abbr[previous_period(found.period) % 100]
-    heads = (("Spend", "right"), ("Share", "right"), (f"vs {month}", "right"))
-    pictures = (("12 months", "left"), ("Budget", "left")) if has_room else ()
-    columns = (("Cost centre", "left"), *heads, *pictures, ("Forecast", "right"), ("", "left"))
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading, justify in columns:
-        shown.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
+    heads = (("spend", "right"), ("share", "right"), (f"vs {month}", "right"))
+    pictures = (("12 months", "left"), ("budget", "left")) if has_room else ()
+    columns = (
+        ("cost centre", "left"),
+        *heads,
+        *pictures,
+        ("forecast", "right"),
+        ("status", "left"),
+    )
+    shown = table("", columns)
+    shown.title, shown.box, shown.show_edge = None, SIMPLE_HEAD, False
+    for column in shown.columns:
+        column.no_wrap = True
     cents = in_cents([one.pico for one in found.centres], round_cents(sum(one.pico for one in found.centres)))  # fmt: skip
     whole = sum(one.pico for one in found.centres)
     ends = whole_dollars([one.forecast_pico for one in found.centres])
@@ -107,16 +127,16 @@ def _centres(found: Outlook, width: int) -> Table:
             percent(one.pico, whole) or "0.0 %",
             _vs(one.pico, one.before_pico),
             *((plain(blocks(one.months)), _bar(one, hue)) if has_room else ()),
-            f"{end:,}",
+            in_words(end * 100)[:-3],
             plain(word, style=hue),
         )
-    shown.add_row()
+    shown.add_section()
     total = (
         in_words(sum(cents)),
         "100.0 %" if whole else "",
         _vs(found.totals.pico, found.before.pico),
     )
-    shown.add_row(*(plain(cell, style="bold") for cell in ("Total", *map(str, total), *(("", "") if has_room else ()), f"{sum(ends):,}", "")))  # fmt: skip
+    shown.add_row(*(plain(cell, style="bold") for cell in ("Total", *map(str, total), *(("", "") if has_room else ()), in_words(sum(ends) * 100)[:-3], "")))  # fmt: skip
     return shown
 
 
@@ -199,27 +219,41 @@ def _method(found: Outlook) -> Text:
 
 def models_table(found: Outlook, width: int) -> Table:
     """Price, speed and reliability of every model in one table; token counts where there is room."""
-    has_room = width >= MODELS_ROOMY
-    counts = ("input", "cached", "output") if has_room else ()
-    heads = ("requests", *counts, "spend", "per 1,000", "first token p50/p95", "tokens/s", "errors", "available")  # fmt: skip
-    shown = table("\nModels: price, speed, reliability", (("model", "left"), *((head, "right") for head in heads)))  # fmt: skip
-    for (provider, model), totals in found.models.items():
-        tokens_said = (tokens(totals.input), _share(totals.cached_share), tokens(totals.output))
-        shown.add_row(
-            plain(_short(model), no_wrap=True),
-            f"{totals.requests:,}",
-            *(tokens_said if has_room else ()),
-            _amount(totals.pico),
-            _amount(totals.per_thousand),
-            *_pace(found.paces.get((provider, model))),
-        )
-    return shown
+
+    def laid_out(*left_out: str) -> Table:
+        heads = [head for head in _MODEL_HEADS if head not in left_out]
+        shown = table("\nModels: price, speed, reliability", (("model", "left"), *((head, "right") for head in heads)))  # fmt: skip
+        for (provider, model), totals in found.models.items():
+            cells = (
+                f"{totals.requests:,}",
+                tokens(totals.input),
+                _share(totals.cached_share),
+                tokens(totals.output),
+                _amount(totals.pico),
+                _amount(totals.per_thousand),
+                *_pace(found.paces.get((provider, model))),
+            )
+            said = dict(zip(_MODEL_HEADS, cells, strict=True))
+            shown.add_row(plain(_short(model), no_wrap=True), *(said[head] for head in heads))
+        return shown
+
+    counts, slow = ("input", "cached", "output"), ("tokens/s", "available")
+    return fitting(
+        laid_out,
+        partial(laid_out, *counts),
+        partial(laid_out, *counts, *slow),
+        partial(laid_out, *counts, *slow, "first token p50/p95 s"),
+        width=width,
+    )
+
+
+_MODEL_HEADS: Final = ("requests", "input", "cached", "output", "spend", "per 1,000", "first token p50/p95 s", "tokens/s", "errors", "available")  # fmt: skip
 
 
 def _pace(pace: Pace | None) -> tuple[str, ...]:
     if pace is None:
         return ("n/a",) * 4
-    times = " / ".join(map(_seconds, (pace.first_p50_ms, pace.first_p95_ms))) + " s"
+    times = " / ".join(map(_seconds, (pace.first_p50_ms, pace.first_p95_ms)))
     tokens_per_s = "n/a" if pace.tokens_per_s is None else str(pace.tokens_per_s)
     return times, tokens_per_s, _hundredths(pace.errors_bp), _hundredths(pace.available_bp)
 
@@ -233,11 +267,19 @@ def _short(model: str) -> str:
     return re.sub(r"^[a-z]+\.", "", model) or "unknown"
 
 
-def changes_table(found: Outlook) -> Table:
+def changes_table(found: Outlook, width: int) -> Table:
     """What moved most against the same days of last month, and by what: the three parts sum to the change."""
+    return fitting(
+        lambda: _changes(found, has_parts=True),
+        lambda: _changes(found, has_parts=False),
+        width=width,
+    )
+
+
+def _changes(found: Outlook, *, has_parts: bool) -> Table:
     columns = (("application", "left"), ("cost centre", "left"), ("change", "right"))
-    parts = (("volume", "right"), ("mix", "right"), ("price", "right"), ("before", "right"), ("now", "right"))  # fmt: skip
-    shown = table("\nLargest changes against last month's days", (*columns, *parts))
+    parts = (("volume", "right"), ("mix", "right"), ("price", "right")) if has_parts else ()
+    shown = table("\nLargest changes against last month's days", (*columns, *parts, ("before", "right"), ("now", "right")))  # fmt: skip
     names = {one.code: one.name for one in found.centres}
     for one in found.changes:
         hue = "red" if one.before and one.change * 100 > one.before * _STEEP else "default"
@@ -247,7 +289,7 @@ def changes_table(found: Outlook) -> Table:
             one.names[0],
             names.get(one.names[1], "unallocated"),
             styled("[{}]{}[/]", hue, _signed(change)),
-            *(_signed(part) for part in split),
+            *(_signed(part) for part in split[: len(parts)]),
             _amount(one.before),
             _amount(one.after),
         )

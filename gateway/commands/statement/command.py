@@ -9,7 +9,17 @@ import typer
 from gateway import app as composition, shipped
 from gateway.commands.known import tell_unknown
 from gateway.commands.moments import period_of
-from gateway.commands.output import CONSOLE, Table, emit, shown_usd, stop, styled, table, usd, wide
+from gateway.commands.output import (
+    CONSOLE,
+    Table,
+    emit,
+    fitting,
+    plain,
+    shown_usd,
+    stop,
+    table,
+    usd,
+)
 from gateway.commands.statement.asked import Asked, through_of, unbegun
 from gateway.commands.statement.chargeback import Wanted, show
 from gateway.ledger.statement import Row, Statement
@@ -56,8 +66,8 @@ def statement(
     through = through_of(period, zone)
     if json:
         _emit(made, {"month": month, "through": through or None})
-    else:
-        CONSOLE.print(drawn(made, f"{month} so far, through {through}" if through else month))
+        return
+    CONSOLE.print(drawn(made, f"{month} so far, through {through}" if through else month))
 
 
 def _emit(made: Statement, when: dict[str, str | None]) -> None:
@@ -88,32 +98,14 @@ def _sums(row: Row) -> dict[str, object]:
     }
 
 
-def drawn(made: Statement, month: str) -> Table:
-    """The statement for people; a team's total closes its lines."""
-    everything = wide()
-    names = (("team", "left"), ("user", "left")) if everything else (("team / user", "left"),)
-    amounts = (("list USD", "right"), ("net USD", "right"), ("unpriced", "right"))
-    counts = (("requests", "right"), ("input", "right"), ("output", "right"))
-    columns = (*names, ("model", "left"), *(counts if everything else ()), *amounts)
-    shown = table(f"Statement {month}", columns)
-    for total in made.teams:
-        name = total.team
-        for row in (row for row in made.rows if row.team == total.team):
-            who = (name, row.user) if everything else (row.user,)
-            shown.add_row(*who, row.model or "unknown", *_cells(row, everything=everything))
-            name = ""
-        cells = _cells(total, everything=everything)
-        blank = ("", "") if everything else ("",)
-        shown.add_row(
-            *blank,
-            styled("[bold]{}[/]", total.team),
-            *(styled("[bold]{}[/]", cell) for cell in cells),
-        )
-        shown.add_section()
-    cells = _cells(made.total, everything=everything)
-    blank = ("", "") if everything else ("",)
-    shown.add_row(
-        styled("[bold]all teams[/]"), *blank, *(styled("[bold]{}[/]", cell) for cell in cells)
+def drawn(made: Statement, month: str) -> Table | str:
+    """The statement for people; a team's total closes its lines. A month without a row is a sentence."""
+    if not made.total.requests:
+        return f"nothing was booked in {month}"
+    shown = fitting(
+        lambda: _laid_out(made, month, apart=True, counts=True),
+        lambda: _laid_out(made, month, apart=False, counts=True),
+        lambda: _laid_out(made, month, apart=False, counts=False),
     )
     notes = []
     if any(not row.model for row in made.rows):
@@ -123,18 +115,39 @@ def drawn(made: Statement, month: str) -> Table:
             f"net includes {shown_usd(made.total.partly_pico, 9)} USD: "
             "the priced parts of requests that have no whole price"
         )
-    shown.caption = "\n".join(notes) or None
+    shown.caption, shown.caption_justify = "\n".join(notes) or None, "left"
     return shown
 
 
-def _cells(row: Row, *, everything: bool) -> tuple[str, ...]:
-    counts = (f"{row.requests:,}", f"{_tokens(row, 'input'):,}", f"{_tokens(row, 'output'):,}")
-    return (
-        *(counts if everything else ()),
-        shown_usd(row.list_pico, 9),
-        shown_usd(row.net_pico, 9),
-        str(row.unpriced) if row.unpriced else "",
-    )
+def _laid_out(made: Statement, month: str, *, apart: bool, counts: bool) -> Table:
+    """Team and user ``apart``, or users below their team; a column of what has no price where there is any."""
+    counted = ("requests", "input", "output") if counts else ()
+    amounts = ("list USD", "net USD", *(("unpriced",) if made.total.unpriced else ()))
+    names = ("team", "user", "model") if apart else ("team / user", "model")
+    heads = (*((name, "left") for name in names), *((name, "right") for name in (*counted, *amounts)))  # fmt: skip
+    shown = table(f"Statement {month}", heads)
+
+    def cells(row: Row) -> tuple[str, ...]:
+        figures = (f"{row.requests:,}", f"{_tokens(row, 'input'):,}", f"{_tokens(row, 'output'):,}")
+        unpriced = f"{row.unpriced:,}" if row.unpriced else ""
+        money = (shown_usd(row.list_pico, 9), shown_usd(row.net_pico, 9), unpriced)
+        return (*(figures if counts else ()), *money[: len(amounts)])
+
+    def total(row: Row, *said: str) -> None:
+        shown.add_row(*(plain(cell, style="bold") for cell in (*said, *cells(row))))
+        shown.add_section()
+
+    for team in made.teams:
+        if not apart:
+            shown.add_row(plain(team.team, style="bold"))
+        name = team.team
+        for row in (row for row in made.rows if row.team == team.team):
+            who = (name, row.user) if apart else (f"  {row.user}",)
+            shown.add_row(*who, row.model or "unknown", *cells(row))
+            name = ""
+        total(team, *("",) * (len(names) - 1), f"{team.team}, total")
+    total(made.total, "all teams", *("",) * (len(names) - 1))
+    return shown
 
 
 def _tokens(row: Row, direction: str) -> int:

@@ -1,6 +1,7 @@
 """Statement and summary as people read them on a terminal: the same parts and figures as on the page."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from rich import box
@@ -9,7 +10,7 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from gateway.commands.output import CONSOLE, Table, grid, plain, styled, table, visible
+from gateway.commands.output import CONSOLE, Table, fitting, grid, plain, styled, table, visible
 from gateway.reporting.amounts import in_words, month_name, percent, span, tokens
 from gateway.reporting.statement import Part, Statement, Summary, Use
 from gateway.reporting.style import SAID
@@ -17,7 +18,7 @@ from gateway.reporting.style import SAID
 COLUMNS_MAX: Final = 108  # a sheet, not a wall
 PAIR_FROM: Final = 92  # narrower terminals get one column
 NAME_COLUMNS: Final = 34
-APP_COLUMNS, MODEL_COLUMNS = 16, 26
+APP_COLUMNS, MODEL_COLUMNS = 24, 36
 BAR_COLUMNS: Final = 20
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _HUES: Final = {"open": "dim", "provisional": "yellow", "reconciled": "blue", "approved": "green", "posted": "green"}  # fmt: skip
@@ -130,39 +131,46 @@ def _budget(found: Statement) -> RenderableType:
 
 
 def _usage(found: Statement) -> Table:
-    heads = ("requests", "input", "cache\nread", "cache\nwrite", "output", "amount")
-    columns = (("application", "left"), ("model", "left"), *((head, "right") for head in heads))
+    return fitting(
+        partial(_uses, found, _HEADS, apart=True),
+        partial(_uses, found, _HEADS, apart=False),
+        partial(_uses, found, _FEW_HEADS, apart=False),
+        width=min(CONSOLE.width, COLUMNS_MAX),
+    )
+
+
+_HEADS: Final = ("requests", "input", "cache\nread", "cache\nwrite", "output", "amount")
+_FEW_HEADS: Final = ("requests", "input", "output", "amount")
+
+
+def _uses(found: Statement, heads: Sequence[str], *, apart: bool) -> Table:
+    """Applications in a column ``apart``, or each on a line above its models where there is no room."""
+    names = ("application", "model") if apart else ("application / model",)
+    columns = (*((name, "left") for name in names), *((head, "right") for head in heads))
     shown = table("Usage by application and model", columns)
     shown.box, shown.show_edge = box.SIMPLE_HEAD, False
     providers = sorted({use.provider for use in found.uses})
-    last: str | None = None
-    for use in found.uses:
-        hue = _DOTS[min(providers.index(use.provider), len(_DOTS) - 1)]
-        if last is not None and use.app != last:
-            _subtotal(shown, found, last)
-        # Where it does not fit a name is cut, never a figure.
-        app = (
-            ""
-            if use.app == last
-            else styled("[bold]{}[/]", _cut(use.app or "No application", APP_COLUMNS))
-        )
-        model = styled("[{}]■[/] {}", hue, _cut(use.model or "unknown", MODEL_COLUMNS))
-        shown.add_row(app, model, *_counts(use), in_words(use.cents))
-        last = use.app
-    if last is not None:
-        _subtotal(shown, found, last)
-    whole = styled("[bold]{}[/]", in_words(found.metered_cents))
-    shown.add_row(styled("[bold]Metered usage[/]"), styled("[dim]list price[/]"), styled("[bold]{:,}[/]", found.requests), "", "", "", "", whole)  # fmt: skip
+    blank = ("",) * (len(heads) - 1)
+    for name in dict.fromkeys(use.app for use in found.uses):
+        uses = [use for use in found.uses if use.app == name]
+        app = _cut(name or "No application", APP_COLUMNS)
+        if not apart:
+            shown.add_row(plain(app, "bold"))
+        for at, use in enumerate(uses):
+            hue = _DOTS[min(providers.index(use.provider), len(_DOTS) - 1)]
+            # Where it does not fit a name is cut, never a figure.
+            model = styled("[{}]■[/] {}", hue, _cut(use.model or "unknown", MODEL_COLUMNS))
+            first = [plain("" if at else app, "bold")] if apart else []
+            shown.add_row(*first, model, *_counts(use, heads))
+        if len(uses) > 1:
+            total = in_words(sum(use.cents for use in uses))
+            first = [plain("")] if apart else []
+            shown.add_row(*first, plain(f"{app}, total", "dim"), *blank, plain(total, "bold"))
+        shown.add_section()
+    whole = plain(in_words(found.metered_cents), "bold")
+    first = [plain("Metered usage", "bold"), *([plain("list price", "dim")] if apart else [])]
+    shown.add_row(*first, plain(f"{found.requests:,}", "bold"), *blank[1:], whole)
     return shown
-
-
-def _subtotal(shown: Table, found: Statement, app: str) -> None:
-    uses = [use for use in found.uses if use.app == app]
-    if len(uses) > 1:
-        total = in_words(sum(use.cents for use in uses))
-        name = styled("[dim]{}, total[/]", _cut(app or "No application", MODEL_COLUMNS - 7))
-        shown.add_row("", name, "", "", "", "", "", styled("[bold]{}[/]", total))
-    shown.add_section()
 
 
 def _cut(name: str, columns: int) -> str:
@@ -170,9 +178,10 @@ def _cut(name: str, columns: int) -> str:
     return name if len(name) <= columns else f"{name[: columns - 1]}…"
 
 
-def _counts(use: Use) -> tuple[str, ...]:
+def _counts(use: Use, heads: Sequence[str]) -> tuple[str, ...]:
     counts = (use.uncached, use.cached, use.written, use.output)
-    return (f"{use.requests:,}", *map(tokens, counts))
+    said = (f"{use.requests:,}", *map(tokens, counts), in_words(use.cents))
+    return tuple(cell for head, cell in zip(_HEADS, said, strict=True) if head in heads)
 
 
 def _people(found: Statement, names: Mapping[str, str]) -> RenderableType:
@@ -228,8 +237,19 @@ def drawn_summary(found: Summary) -> RenderableType:
     title = styled(
         "Chargeback {}{}  [{}]● {}[/]", month_name(found.period), so_far, hue, SAID[found.state]
     )
+    shown = fitting(*(partial(_shares, found, title, is_barred=barred) for barred in (True, False)))
+    return Group(shown, plain(""), _ties(found))
+
+
+def _shares(found: Summary, title: Text, *, is_barred: bool) -> Table:
+    """With a bar of the share where there is room for whole ones."""
     heads = (("cost centre", "left"), ("owner", "left"), ("requests", "right"), ("charged", "right"), ("share", "right"))  # fmt: skip
-    shown = table(title, (*heads, ("", "left")))
+    has_gaps = any(share.unpriced for share in found.shares)
+    last = (
+        *((("", "left"),) if is_barred else ()),
+        *((("unpriced", "right"),) if has_gaps else ()),
+    )
+    shown = table(title, (*heads, *last))
     shown.box, shown.show_edge = box.SIMPLE_HEAD, False
     for column in shown.columns[:2]:
         column.no_wrap, column.overflow = True, "ellipsis"
@@ -238,7 +258,7 @@ def drawn_summary(found: Summary) -> RenderableType:
         thousandths = share.cents * 1000 // found.cents if found.cents else 0
         length = max(0, min(BAR_COLUMNS, thousandths * BAR_COLUMNS // 1000))
         bar = styled("[blue]{}[/][dim]{}[/]", "━" * length, "╌" * (BAR_COLUMNS - length))
-        missing = styled(" [yellow]▲ {:,} unpriced[/]", share.unpriced) if share.unpriced else ""
+        missing = styled("[yellow]▲ {:,}[/]", share.unpriced) if share.unpriced else plain("")
         name = share.centre.name or ("" if share.centre.code else "Unallocated")
         shown.add_row(
             styled("{} [dim]{}[/]" if name else "{}[dim]{}[/]", name, share.centre.code),
@@ -246,11 +266,13 @@ def drawn_summary(found: Summary) -> RenderableType:
             f"{share.requests:,}",
             in_words(share.cents),
             percent(share.cents, found.cents),
-            styled("{}{}", bar, missing),
+            *((bar,) if is_barred else ()),
+            *((missing,) if has_gaps else ()),
         )
     shown.add_section()
-    shown.add_row(styled("[bold]Total[/]"), "", f"{found.requests:,}", styled("[bold]{}[/]", in_words(found.cents)), "", "")  # fmt: skip
-    return Group(shown, plain(""), _ties(found))
+    total = (f"{found.requests:,}", in_words(found.cents), "100.0 %" if found.cents else "")
+    shown.add_row(plain("Total", "bold"), "", *(plain(cell, "bold") for cell in total))
+    return shown
 
 
 def _ties(found: Summary) -> Text:
