@@ -72,6 +72,7 @@ def _serve(
         tls=at.tls,
         drain_seconds=configured.server.drain_seconds,
         http2=configured.server.http2,
+        refused=gateway.observer.refused,
     )
 
     def late() -> None:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from gateway.config.contracts import read_contracts
-from gateway.config.reader import Reader, misspelt, overrides, shown
+from gateway.config.reader import Reader, is_reference, misspelt, overrides, shown
 from gateway.config.routes import Places, read_deployments, read_rules
 from gateway.config.tables import (
     Config,
@@ -122,8 +122,8 @@ def _section(reader: Reader, name: str, kind: type[T], raw: Mapping[str, Any]) -
             table["master"] = reader.secret(table["master"], "secrets.master") or ""
         if name == "quotas" and str(table.get("valkey", "")).startswith("file:"):
             table["valkey"] = reader.secret(table["valkey"], "quotas.valkey") or ""
-        if name == "telemetry" and "otlp_headers" in table:
-            table["otlp_headers"] = _headers(reader, table["otlp_headers"])
+        if name == "telemetry":
+            _telemetry(reader, table)
     fields = reader.table(kind, table, name)
     return kind() if fields is None else kind(**fields)
 
@@ -132,6 +132,23 @@ def _names(raw: Mapping[str, Any]) -> frozenset[str]:
     """The upstreams that have a table, right or wrong."""
     tables = raw.get("upstreams")
     return frozenset(tables) if isinstance(tables, dict) else frozenset()
+
+
+def _telemetry(reader: Reader, table: dict[str, Any]) -> None:
+    """What may be secret in this section: the values of headers and of the endpoint's query, or the whole of it."""
+    if "otlp_headers" in table:
+        table["otlp_headers"] = _headers(reader, table["otlp_headers"])
+    endpoint = table.get("otlp_endpoint", "")
+    if isinstance(endpoint, str) and endpoint.startswith("file:"):
+        table["otlp_endpoint"] = reader.secret(endpoint, "telemetry.otlp_endpoint") or ""
+
+
+def _has_literal(endpoint: str) -> bool:
+    """Whether anything in a URL's query is not referred to: it may be a token, whatever its name."""
+    if endpoint.startswith("file:"):
+        return False
+    parts = endpoint.partition("?")[2].split("&")
+    return any(part and not is_reference(part.partition("=")[2]) for part in parts)
 
 
 def _headers(reader: Reader, raw: object) -> dict[str, str]:
@@ -168,11 +185,19 @@ def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
         reader.problem("storage.url", f"expected {EXPECTED}{shown_kind}")
     if config.quotas.engine == "valkey" and not config.quotas.valkey:
         reader.problem("quotas.valkey", "the engine 'valkey' needs its URL: valkey://host:6379/0")
-    endpoint = split(config.telemetry.otlp_endpoint)
-    is_url = endpoint and endpoint.hostname and endpoint.scheme in ("http", "https")
-    if config.telemetry.otlp_endpoint and not is_url:
-        expected = "expected the whole URL of its metrics, as https://collector:4318/v1/metrics"
-        reader.problem("telemetry.otlp_endpoint", expected)
+    _check_collector(reader, config.telemetry.otlp_endpoint, raw.get("telemetry"))
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):
         reader.problem("server.tls_key", "tls_certificate and tls_key go together")
     misspelt(reader, _SECTIONS)
+
+
+def _check_collector(reader: Reader, endpoint: str, table: object) -> None:
+    """``table``: its section as it stands in the file."""
+    if isinstance(table, dict) and _has_literal(str(table.get("otlp_endpoint", ""))):
+        expected = "what stands in its query is given as ${env:NAME}, or all of it as file:path, never as a literal"
+        reader.problem("telemetry.otlp_endpoint", expected)
+    url = split(endpoint)
+    is_url = url and url.hostname and url.scheme in ("http", "https")
+    if endpoint and not is_url:
+        expected = "expected the whole URL of its metrics, as https://collector:4318/v1/metrics"
+        reader.problem("telemetry.otlp_endpoint", expected)

@@ -93,6 +93,11 @@ class Reader:
         return None
 
 
+def is_reference(text: str) -> bool:
+    """Whether it is nothing but ``${env:NAME}``."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
 def overrides(reader: Reader, name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
     """WEIGHBRIDGE_SERVER_PORT=9000 and the like."""
     found: dict[str, Any] = {}

@@ -29,7 +29,7 @@ from gateway.edge.lifetime import (
 )
 from gateway.edge.limits import Limits
 from gateway.edge.presence import SCOPE_KEY, ClientPresence
-from gateway.edge.refusing import Asking, Words
+from gateway.edge.refusing import Asking, Refused, Words, unheard
 from gateway.edge.sweep import NEVER, Sweeps
 from gateway.edge.tally import Tally
 
@@ -389,10 +389,8 @@ class StrictProtocol(TimedProtocol):
         self._arm(self.limits.linger_ms)
 
 
-def strict_protocol(limits: Limits) -> type[StrictProtocol]:
-    """The protocol class with these limits, to be given to uvicorn as ``http``."""
-    return type(
-        "StrictProtocol",
-        (StrictProtocol,),
-        {"limits": limits, "sweeps": Sweeps(limits.sweep_ms / MS_PER_S), "words": Words()},
-    )
+def strict_protocol(limits: Limits, refused: Refused = unheard) -> type[StrictProtocol]:
+    """The protocol class with these limits, to be given to uvicorn as ``http``; ``refused`` hears what it refuses."""
+    sweeps, words = Sweeps(limits.sweep_ms / MS_PER_S), Words(refused=refused)
+    own = {"limits": limits, "sweeps": sweeps, "words": words}
+    return type("StrictProtocol", (StrictProtocol,), own)

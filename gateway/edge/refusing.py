@@ -4,9 +4,9 @@ In the words of the SDK that asked, where its mount is known. Nothing of the req
 ends with it. To give a refusal a better reason: an ``Objection`` where it is made, else ``_WHY``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import orjson
@@ -39,6 +39,15 @@ _WEBSOCKET: Final = (
 )
 
 
+Refused: TypeAlias = Callable[[str, str], None]
+"""Told of each refusal: provider (or NOWHERE) and code, for a metric."""
+NOWHERE: Final = "none"
+
+
+def unheard(provider: str, code: str) -> None:
+    """Nobody counts."""
+
+
 class Asking(msgspec.Struct, frozen=True):
     """As much of a request as was read; ``target`` is b"" where that is not even its line."""
 
@@ -61,9 +70,12 @@ def websocket_refusal(provider: Provider, inbound: Inbound) -> OperationRefused:
 class Words:
     """The responses of the protocol itself."""
 
-    def __init__(self, providers: Sequence[Provider] | None = None) -> None:
+    def __init__(
+        self, providers: Sequence[Provider] | None = None, refused: Refused = unheard
+    ) -> None:
         """``providers``: those whose mounts have a voice of their own; None: the installed ones."""
         found = installed() if providers is None else providers
+        self._refused = refused
         self._mounts = {provider.mount: provider for provider in found}
 
     def refusal(self, status: int, asking: Asking) -> bytes:
@@ -81,13 +93,17 @@ class Words:
         why = status.why if isinstance(status, Objection) else _WHY.get(status, _WHY[400])
         path, _, query = asking.target.partition(b"?")
         provider = self._mounts.get(b"/" + path[1:].split(b"/", 1)[0])
+        is_websocket = status is NO_UPGRADE and asks_for_websocket(asking.headers)
+        if provider is None or not is_websocket:
+            # A status, since one code stands for several of them in the answers; hence never many.
+            self._refused(NOWHERE if provider is None else provider.name, f"http_{int(status)}")
         if provider is None or status == _TIMED_OUT:
             body = orjson.dumps({"error": {"code": BadRequest.code, "message": why}})
             return status, (_JSON,), body
         inbound = Inbound(asking.method, path, query, asking.headers, b"")
         error: GatewayError = PayloadTooLarge(why) if status == _TOO_LARGE else BadRequest(why)
-        is_websocket = status is NO_UPGRADE and asks_for_websocket(asking.headers)
         if is_websocket:
             error = websocket_refusal(provider, inbound)
+            self._refused(provider.name, error.code)
         said = provider.refuse(error, None, inbound, str(new_id()))
         return said.status if is_websocket else status, said.headers, said.body

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from gateway.edge.http1 import strict_protocol
 from gateway.edge.limits import Limits
+from gateway.edge.refusing import Refused, unheard
 
 # Streams that are still running when a worker is asked to stop get this long, then they are cut.
 DRAIN_SECONDS: Final = 60
@@ -177,8 +178,9 @@ def server_config(
     tls: Tls | None = None,
     drain_seconds: int = DRAIN_SECONDS,
     http2: bool = False,
+    refused: Refused = unheard,
 ) -> uvicorn.Config:
-    """The configuration of one listener.
+    """The configuration of one listener; ``refused`` hears what the protocol itself refuses.
 
     ``http2`` serves HTTP/1.1, h2c and h2 through uvicorn's zttp protocol instead of the strict one:
     experimental, for clients that speak nothing else; without our limits, timers and disconnect hook.
@@ -191,7 +193,7 @@ def server_config(
         host=host,
         port=port,
         loop="uvloop",
-        http="zttp" if http2 else strict_protocol(limits),
+        http="zttp" if http2 else strict_protocol(limits, refused),
         http2=http2,
         ws="none",
         lifespan="on",

@@ -100,9 +100,14 @@ class Telemetry:
         self.metrics.add("weighbridge_refusals_total", (("code", code), ("provider", provider)))
 
     def failed(self, what: str, error: BaseException) -> None:
-        """Count and log a failure of ours; the error's own text may hold others' data, so only its type is kept."""
+        """Count and log a failure of ours; the error's own text may hold others' data, so only its type is kept.
+
+        A type whose cure is always the same says it as ``cure``.
+        """
         self.metrics.add("weighbridge_failures_total", (("step", what),))
-        self.log("step_failed", step=what, error=type(error).__name__)
+        cure = getattr(type(error), "cure", None)
+        fields = {"cure": cure} if isinstance(cure, str) else {}
+        self.log("step_failed", step=what, error=type(error).__name__, **fields)
 
     def tried(self, upstream: str, ended: str) -> None:
         """Count an attempt of a call that has several places."""

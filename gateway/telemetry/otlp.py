@@ -4,11 +4,13 @@ The SDK's data model and exporter do it; its instruments would cost the hot path
 """
 
 import logging
+import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
+import requests
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -26,6 +28,14 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from gateway.telemetry.collector import (
+    CollectorFailed,
+    CollectorRefused,
+    CollectorTimedOut,
+    CollectorTls,
+    CollectorUnknown,
+    by_status,
+)
 from gateway.telemetry.exposition import Labels
 from gateway.telemetry.genai import INSTRUMENTS
 from gateway.telemetry.metrics import METRICS, Histogram, Reading
@@ -49,6 +59,7 @@ class Collector:
         self._endpoint = endpoint
         self._headers = dict(headers)
         self._exporter: OTLPMetricExporter | None = None
+        self._session = _Session()
         self._began_ns = began_us * 1000
         instance = str(uuid.uuid4())
         release = version("weighbridge")
@@ -62,17 +73,18 @@ class Collector:
         self._scope = InstrumentationScope("weighbridge", release)
 
     def push(self, readings: Sequence[Reading], now_us: int) -> None:
-        """Send them. Raises ConnectionError where the collector does not take them, and what the SDK raises."""
+        """Send them. Raises CollectorFailed where the collector does not take them, and what the SDK raises."""
         scope = ScopeMetrics(self._scope, self._metrics(readings, now_us * 1000), "")
         told = MetricsData([ResourceMetrics(self._resource, [scope], "")])
         if (
             self._exporter is None
         ):  # made here, since what is wrong with its settings shows at making it
             self._exporter = OTLPMetricExporter(
-                self._endpoint, headers=self._headers, timeout=TIMEOUT_S
+                self._endpoint, headers=self._headers, timeout=TIMEOUT_S, session=self._session
             )
+        self._session.failure = CollectorFailed
         if self._exporter.export(told) is not MetricExportResult.SUCCESS:
-            raise ConnectionError("the collector does not take the figures")
+            raise self._session.failure("the collector does not take the figures")
 
     def close(self) -> None:
         """Give up what is being sent, too."""
@@ -119,6 +131,44 @@ class Collector:
             min=None,  # type: ignore[arg-type]  # optional on the wire; not known since the start
             max=None,  # type: ignore[arg-type]
         )
+
+
+class _Session(requests.Session):
+    """What the exporter sends by; it remembers how the last try failed, of which the exporter tells nothing."""
+
+    failure: type[CollectorFailed] = CollectorFailed
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        try:
+            response = super().send(request, **options)
+        except requests.RequestException as error:
+            self.failure = _kind(error)
+            raise
+        if not response.ok:
+            self.failure = by_status(response.status_code)
+        return response
+
+
+def _kind(error: requests.RequestException) -> type[CollectorFailed]:
+    if isinstance(error, requests.exceptions.SSLError):
+        return CollectorTls
+    if isinstance(error, requests.Timeout):
+        return CollectorTimedOut
+    causes = {type(cause) for cause in _causes(error)}
+    if ConnectionRefusedError in causes:
+        return CollectorRefused
+    return CollectorUnknown if socket.gaierror in causes else CollectorFailed
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from: by the language's own chain, or in urllib3's way."""
+    found: list[BaseException] = [error]
+    for one in found:
+        yield one
+        told = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        found += [
+            cause for cause in told if isinstance(cause, BaseException) and cause not in found
+        ]
 
 
 def _family(name: str) -> tuple[str, str, str]:

@@ -15,6 +15,7 @@ import msgspec
 from gateway.exchange.ports import Observer
 from gateway.kernel.clock import Clock
 from gateway.kernel.errors import ConfigurationError
+from gateway.telemetry.collector import CollectorTimedOut
 from gateway.telemetry.metrics import Histogram, Reading
 
 STEP: Final = "otlp"  # of weighbridge_failures_total
@@ -83,7 +84,7 @@ class Pusher:
         pushed = loop.run_in_executor(thread, collector.push, readings, now_us)
         pushed.add_done_callback(_heard)
         await asyncio.wait([pushed], timeout=WAIT_S)
-        failure = pushed.exception() if pushed.done() else TimeoutError()
+        failure = pushed.exception() if pushed.done() else CollectorTimedOut()
         if failure is not None:
             self._observer.failed(STEP, failure)
 

@@ -94,3 +94,14 @@ def test_a_websocket_to_nowhere_is_a_bad_request(echo: Any) -> None:
     with echo.connect() as wire:
         wire.send(PLACE % (b"/elsewhere", SOCKET))
         assert said(wire.read_all())[0] == 400
+
+
+def test_every_refusal_is_told_once_with_the_mount_it_named_and_never_what_a_client_chose() -> None:
+    told: list[tuple[str, str]] = []
+    words = Words(refused=lambda provider, code: told.append((provider, code)))
+    for status in STATUSES:
+        for target in TARGETS.values():
+            words.refusal(status, Asking(b"POST", target, ()))
+    assert len(told) == len(STATUSES) * len(TARGETS)
+    assert {provider for provider, _ in told} == {"azure", "bedrock", "google", "none"}
+    assert {code for _, code in told} == {f"http_{status}" for status in STATUSES}

@@ -1,6 +1,8 @@
 """Figures pushed to a real OTLP/HTTP receiver on loopback, by a whole gateway; and what a bad receiver costs."""
 
 import asyncio
+import json
+import logging
 import sys
 import threading
 import time
@@ -19,6 +21,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from gateway import shipped
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.errors import ConfigurationError
+from gateway.telemetry import otlp
+from gateway.telemetry.collector import (
+    CollectorBusy,
+    CollectorDisagreed,
+    CollectorNotFound,
+    CollectorRefused,
+    CollectorTimedOut,
+    CollectorTls,
+    CollectorUnauthorized,
+    CollectorUnknown,
+)
 from gateway.telemetry.metrics import METRICS, Metrics
 from gateway.telemetry.observe import Telemetry
 from gateway.telemetry.pushing import STEP, Push, Pusher
@@ -284,3 +297,51 @@ def test_a_wrong_setting_is_named_with_its_cure(tmp_path: Path, text: str, words
         shipped.configured(path, ENVIRONMENT)
     assert words in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
+
+
+FAILURES = {
+    "refused": (0, CollectorRefused),
+    "no such host": (0, CollectorUnknown),
+    "tls": (200, CollectorTls),
+    "silent": (200, CollectorTimedOut),
+    **{str(status): (status, kind) for status, kind in (
+        (401, CollectorUnauthorized), (403, CollectorUnauthorized), (404, CollectorNotFound),
+        (400, CollectorDisagreed), (503, CollectorBusy),
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_a_push_that_fails_says_which_kind_it_is_and_the_cure(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, kind = FAILURES[how]
+    monkeypatch.setattr(otlp, "TIMEOUT_S", 1.0)
+    received = Received(status, 3 if how == "silent" else 0)
+    with collector(received) as found:
+        port = found.split(":")[2].partition("/")[0]
+        endpoint = {
+            "refused": "http://127.0.0.1:9/v1/metrics",
+            "no such host": "http://nowhere.invalid:4318/v1/metrics",
+            "tls": f"https://127.0.0.1:{port}/v1/metrics",
+        }.get(how, found)
+        at = otlp.Collector(endpoint, {}, 0)
+        with pytest.raises(kind) as caught:
+            at.push([], 1)
+        at.close()
+    assert type(caught.value) is kind
+    assert "127.0.0.1" not in str(caught.value) + kind.cure
+
+
+def test_the_log_has_the_cure_of_a_failure_that_has_one(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("weighbridge"), "propagate", True)
+    telemetry = Telemetry(Metrics(), SystemClock())
+    with caplog.at_level(logging.INFO):
+        telemetry.failed(STEP, CollectorNotFound("a-secret"))
+        telemetry.failed(STEP, ValueError("a-secret"))
+    first, second = (json.loads(record.message) for record in caplog.records)
+    assert (first["error"], first["cure"]) == ("CollectorNotFound", CollectorNotFound.cure)
+    assert (second["error"], "cure" in second) == ("ValueError", False)
+    assert "a-secret" not in caplog.text

@@ -114,6 +114,9 @@ def test_a_base_url_that_leads_nowhere_is_said_without_a_secret(
     [
         (f'otlp_endpoint = "https://collector:{_SECRET}/v1/metrics"', "telemetry.otlp_endpoint: expected the whole URL"),
         ('otlp_endpoint = "https://"', "telemetry.otlp_endpoint: expected the whole URL"),
+        (f'otlp_endpoint = "https://collector/v1/metrics?sig={_SECRET}"', "telemetry.otlp_endpoint: what stands in its query"),
+        (f'otlp_endpoint = "https://collector/v1/metrics?a=${{env:X}}&{_SECRET}"', "telemetry.otlp_endpoint: what stands in its query"),
+        (f'otlp_endpoint = "https://collector/v1/metrics?a={_SECRET}${{env:X}}"', "telemetry.otlp_endpoint: what stands in its query"),
         ('otlp_headers = { "a b" = "${env:X}" }', "telemetry.otlp_headers: expected names of headers, found 'a b'"),
     ],
 )  # fmt: skip
@@ -155,3 +158,16 @@ def test_variables_that_are_somebody_elses_are_left_alone(tmp_path: Path) -> Non
     assert problems(tmp_path, "", **dict.fromkeys(theirs, "x")) == []
     text = '[org]\nname = "${env:WEIGHBRIDGE_ORGS_NAME}"'
     assert problems(tmp_path, text, WEIGHBRIDGE_ORGS_NAME="x") == []
+
+
+def test_a_collectors_token_may_be_referred_to_in_the_query_or_with_the_whole_url(
+    tmp_path: Path,
+) -> None:
+    whole = "https://collector/v1/metrics?sig=a-secret&b=two"
+    (tmp_path / "endpoint").write_text(whole + "\n")
+    by_names = "https://collector/v1/metrics?sig=${env:SIG}&b=${env:B}"
+    for given in (by_names, f"file:{tmp_path}/endpoint"):
+        assert (
+            problems(tmp_path, f'[telemetry]\notlp_endpoint = "{given}"\n', SIG="a-secret", B="two")
+            == []
+        )
