@@ -1,7 +1,8 @@
 """Ending in time: a cancellation that a driver swallowed still ends its task, and what hangs is left behind.
 
-Loops that run until cancelled look here once a turn. Seen of ``asyncio.wait_for`` on Python 3.11, which drivers use: where the cancellation comes in the same turn
-of the event loop as the result, the result is returned and the cancellation is lost (python/cpython#86296).
+Loops that run until cancelled look here once a turn. Seen of ``asyncio.wait_for`` on Python 3.11, which drivers
+use: where the cancellation comes in the same turn of the event loop as the result, the result is returned and the
+cancellation is lost (python/cpython#86296).
 """
 
 import asyncio
