@@ -22,6 +22,7 @@ from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, emit, stop
 from gateway.commands.payers import organisation_of
 from gateway.commands.statement.asked import Asked, gathered, live
+from gateway.commands.whole import whole
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock, instant
 from gateway.ledger.closing import FROZEN
@@ -142,6 +143,11 @@ async def bundle(database: Database, config: Config, period: int, form: tuple[st
 
     Raises Unlike where rows and statements do not fit together.
     """
+    async with database.moment() as now:
+        return await _bundle(now, config, period, form)
+
+
+async def _bundle(database: Database, config: Config, period: int, form: tuple[str, str]) -> Bundle:
     asked = Asked(period=period)
     found = await gathered(database, config, asked)
     state, seal = found.summary().state, found.summary().seal
@@ -242,7 +248,8 @@ def _write(made: Bundle, dataset: str, version: str, out: Path) -> int:
         DETAIL: INVOICE_DETAIL,
     }[dataset]
     rows = list(made.rows(dataset))
-    _WRITERS[_suffix(out)](rows, columns, out)
+    with whole(out) as part:
+        _WRITERS[_suffix(out)](rows, columns, part)
     return len(rows)
 
 

@@ -16,6 +16,7 @@ from gateway import app as composition, shipped
 from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop, styled, table
 from gateway.commands.statement.asked import Asked, KeptMonth, gathered
+from gateway.commands.whole import whole
 from gateway.config import Config
 from gateway.ledger.closing import FROZEN
 from gateway.reporting.amounts import in_words
@@ -120,7 +121,7 @@ def _say_withdrawn(statements: Iterable[Statement], past: Mapping[str, Past]) ->
 
 
 def _write(rows: Iterable[Row], columns: Sequence[str], out: Path) -> None:
-    with out.open("w", encoding="utf-8", newline="") as file:
+    with whole(out) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)

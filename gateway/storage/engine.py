@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import aiosqlite
 import sqlalchemy as sa
@@ -30,6 +30,7 @@ CLOSE_S_MAX: Final = 2
 CONNECTIONS_MAX: Final = 5
 ROWS_AT_A_TIME: Final = 64
 _WRITES: Final = "weighbridge_writes"
+_NOT_WRITTEN: Final = "a moment is not written: write the database it is of"
 T = TypeVar("T")
 
 
@@ -78,6 +79,15 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def moment(self) -> AsyncIterator["Database"]:
+        """One state of the database, for who asks it several questions that have to fit together; never written.
+
+        Its questions are asked one after the other. Raises StoreUnavailable.
+        """
+        async with self.snapshot() as connection:
+            yield _Moment(self._url, self._file, self.engine, connection)
+
+    @asynccontextmanager
     async def raw(self) -> AsyncIterator[Any]:
         """Postgres only: asyncpg's own connection in a transaction, for the flush. Raises as ``write``."""
         with translated(self._file):
@@ -114,6 +124,32 @@ class Database:
             # Each of them would be told with a traceback: that the server does not answer is known.
             said: Any = self.engine.sync_engine.pool.logger
             said.disabled = True
+
+
+class _Moment(Database):
+    """A database as one connection's snapshot has it."""
+
+    def __init__(
+        self, url: URL, file: Path | None, engine: AsyncEngine, connection: AsyncConnection
+    ) -> None:
+        self._url, self._file, self.engine = url, file, engine
+        self._connection = connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        with translated(self._file):
+            yield self._connection
+
+    snapshot = read
+
+    def write(self) -> NoReturn:
+        raise TypeError(_NOT_WRITTEN)
+
+    def raw(self) -> NoReturn:
+        raise TypeError(_NOT_WRITTEN)
+
+    def in_one_go(self, steps: Callable[[sqlite3.Connection], Coroutine[Any, Any, T]]) -> NoReturn:
+        raise TypeError(_NOT_WRITTEN)
 
 
 def driver_url(url: str) -> URL:

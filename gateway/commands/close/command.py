@@ -226,7 +226,8 @@ async def _documents(
         return {name: encode(_resealed(name, text, closing)) for name, text in kept.items()}
     said = step.note if step.state in FROZEN else ""
     asked = Asked(period=step.period, reconciled=said, books=found[0].books if found else ())
-    month = await live(database, config, asked)
+    async with database.moment() as now:
+        month = await live(now, config, asked)
     made: dict[str, bytes] = {SUMMARY: encode(month.summary(closing))}
     for code in month.codes:
         if said := ours(code):  # of a key that was made before such codes were refused

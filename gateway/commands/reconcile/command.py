@@ -87,7 +87,8 @@ def reconcile(
     async def run() -> Side:
         async with composition.opened(configured) as database:
             await ConfirmationStore(database).confirm(confirm or [], author_of(author))
-            return await _side(database, period)
+            async with database.moment() as now:
+                return await _side(now, period)
 
     found = _compared(asyncio.run(run()), _bills(files, month), configured, daily=daily)
     _say(found, month, json=json, show_all=show_all)

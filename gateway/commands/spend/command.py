@@ -53,9 +53,9 @@ def spend(
     today = _today(month, until, now)
 
     async def run() -> Outlook:
-        async with composition.opened(configured) as database:
-            of = {"with_speeds": models or json, "with_today": today == now.date()}
-            return await gathered(database, configured, today, **of)
+        of = {"with_speeds": models or json, "with_today": today == now.date()}
+        async with composition.opened(configured) as database, database.moment() as still:
+            return await gathered(still, configured, today, **of)
 
     found = asyncio.run(run())
     if json:

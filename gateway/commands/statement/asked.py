@@ -142,7 +142,15 @@ class _Beside(msgspec.Struct, frozen=True):
 
 
 async def gathered(database: Database, config: Config, asked: Asked) -> Month:
-    """The month as it was kept, once its close has begun; as the ledger has it, before or where one asks otherwise."""
+    """The month as it was kept, once its close has begun; as the ledger has it, before or where one asks otherwise.
+
+    All of it is of one state of the ledger: rows that come meanwhile are in the whole of it or in nothing.
+    """
+    async with database.moment() as now:
+        return await _gathered(now, config, asked)
+
+
+async def _gathered(database: Database, config: Config, asked: Asked) -> Month:
     is_plain = asked.organisation is None and asked.share_unallocated is None
     if is_plain:
         store = ClosingStore(database)

@@ -13,6 +13,7 @@ from gateway.commands.output import CONSOLE, ERRORS, emit, stop, styled
 from gateway.commands.statement.asked import Asked, KeptMonth, Month, code_of, gathered, of_file
 from gateway.commands.statement.files import SUMMARY_WRITERS, WRITERS, available, file_name
 from gateway.commands.statement.pictures import drawn, drawn_summary
+from gateway.commands.whole import write_whole
 from gateway.config import Config
 from gateway.reporting.amounts import in_words
 from gateway.reporting.statement import Statement, Summary
@@ -117,7 +118,7 @@ def _one(made: Statement, wanted: Wanted, names: dict[str, str]) -> None:
     if wanted.to is not None:
         to = wanted.to if wanted.to.suffix else wanted.to / f"{file_name(made.number)}.pdf"
         to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_bytes(WRITERS[to.suffix](made, names))
+        write_whole(to, WRITERS[to.suffix](made, names))
         CONSOLE.print(f"{made.number}: {in_words(made.cents)} → {to}", highlight=False)
     elif wanted.json:
         for record in records(made, names):
@@ -128,7 +129,7 @@ def _one(made: Statement, wanted: Wanted, names: dict[str, str]) -> None:
 
 def _all(made: Summary, wanted: Wanted) -> None:
     if wanted.to is not None:
-        wanted.to.write_bytes(SUMMARY_WRITERS[wanted.to.suffix](made))
+        write_whole(wanted.to, SUMMARY_WRITERS[wanted.to.suffix](made))
         CONSOLE.print(f"{month_text(made.period)}: {in_words(made.cents)} → {wanted.to}", highlight=False)  # fmt: skip
     elif wanted.json:
         for record in summary_records(made):
@@ -145,12 +146,12 @@ def _folder(found: Month, folder: Path) -> None:
     with Progress(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), console=ERRORS, transient=True) as bar:  # fmt: skip
         task = bar.add_task("writing statements", total=len(made.shares) + 1)
         for suffix in forms:
-            (folder / f"{period}-summary{suffix}").write_bytes(SUMMARY_WRITERS[suffix](made))
+            write_whole(folder / f"{period}-summary{suffix}", SUMMARY_WRITERS[suffix](made))
         for share in made.shares:
             bar.update(task, advance=1)
             statement = found.statement(share.centre.code)
             for suffix in forms:
                 file = folder / f"{file_name(statement.number)}{suffix}"
-                file.write_bytes(WRITERS[suffix](statement, {}))
+                write_whole(file, WRITERS[suffix](statement, {}))
     said = f"{len(made.shares)} statements and the summary, as {', '.join(forms)} → {folder}"
     CONSOLE.print(said, highlight=False)
