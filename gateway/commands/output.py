@@ -87,6 +87,14 @@ def _append(drawn: Text, value: object, form: str, style: str) -> None:
         drawn.append(visible(format(value, form)), style)
 
 
+def named(name: str, code: str, room: int) -> Text:
+    """A name and, dim, its code: a name that is wider than ``room`` is cut, its code never is."""
+    drawn = plain(name, no_wrap=True)
+    drawn.truncate(room, overflow="ellipsis")  # by cells: a wide character takes two
+    between = " " if name and code else ""
+    return drawn + plain(f"{between}{code}", "dim")
+
+
 class Listed(Text):
     """Several things in a row that is broken between them, never within one: ``cache read, image``."""
 

@@ -10,7 +10,7 @@ from html import escape
 from gateway.reporting.amounts import in_words, month_name, percent, span, tokens
 from gateway.reporting.chart import months_chart
 from gateway.reporting.statement import Seal, Statement, Use
-from gateway.reporting.style import ACCENT, CSS, INK, PILLS, SAID, shade
+from gateway.reporting.style import ACCENT, CSS, INK, PILLS, SAID, region, shade, whole
 
 NO_NAMES: Mapping[str, str] = {}
 
@@ -22,7 +22,7 @@ def page(made: Statement, names: Mapping[str, str] = NO_NAMES, faces: str = "") 
     body = (
         f'{_head(made)}<div class="pair">{_amount(made)}{_walk(made)}</div>{_unpriced(made)}'
         f'<div class="pair block rule">{_months(made)}{_budget(made)}</div>'
-        f'<section class="block flows wide">{_usage(made)}</section>'
+        f'<section class="block flows wide" {region("Usage by application and model")}>{_usage(made)}</section>'
         f'<div class="pair block">{side}</div>{_foot(made)}'
     )
     return sheet(title, made.organisation, faces, body)
@@ -180,7 +180,8 @@ def _head_cell(name: str) -> str:
 
 def _model(use: Use, tint: str) -> str:
     return (
-        f'<td><span class="dot" style="background:{tint}"></span>{_t(use.model or "unknown")}</td>'
+        f'<td class="dotted{whole(use.model)}"><span class="dot" style="background:{tint}"></span>'
+        f"{_t(use.model or 'unknown')}</td>"
     )
 
 

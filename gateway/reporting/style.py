@@ -3,6 +3,7 @@
 Colours are literals, not properties: WeasyPrint ignores properties inside SVG, and mail clients drop them.
 """
 
+from html import escape
 from typing import Final
 
 INK: Final = "#12161f"
@@ -45,7 +46,9 @@ body { font: 400 10.1px/1.36 FAMILY; color: #12161f; background: #fff; margin: 0
 @media screen { html { background: #f6f7f9 } body { width: 794px; max-width: 100%; min-height: 1123px; margin: 24px auto;
   padding: 38px 48px 26px; font-size: 12px; line-height: 1.42; border: 1px solid #e4e7ec } .total { font-size: 38px } }
 @media screen and (max-width: 700px) { body { padding: 16px; margin: 0 } .pair { flex-direction: column }
-  .wide { overflow-x: auto } }
+  .wide { overflow-x: auto } .wide table { min-width: 660px }
+  .wide tbody th:first-child, .wide thead th:first-child { position: sticky; left: 0; background: #fff; max-width: 38vw } }
+.wide:focus-visible { outline: 2px solid #1d4ed8; outline-offset: 2px }
 h1 { font-size: 2em; font-weight: 600; letter-spacing: -.018em; line-height: 1.2; margin: 5px 0 4px }
 h2 { font-size: 1.13em; font-weight: 600; letter-spacing: -.005em; margin: 0 0 5px }
 p { margin: 0 } .soft { color: #636c7b; font-weight: 400 } .right { text-align: right }
@@ -60,6 +63,8 @@ caption { text-align: left; font-size: 1.13em; font-weight: 600; letter-spacing:
 th { font-weight: 500; color: #636c7b; text-align: left } td, th { padding: 2.1px 0; vertical-align: baseline }
 td:not(.n), tbody th { overflow-wrap: anywhere }
 td.n, th.n { text-align: right; padding-left: 8px; white-space: nowrap }
+td.id { white-space: nowrap } td.dotted { padding-left: 22px; text-indent: -14px }
+.lined td, .lined th + th, .lined td + th { padding-left: 8px } .lined td.dotted { padding-left: 22px }
 tbody th { color: #12161f; font-weight: 500 } tbody th.soft { color: #636c7b; font-weight: 400 }
 .facts tbody th { color: #636c7b; font-weight: 400; white-space: nowrap; overflow-wrap: normal }
 .facts td.n { font-weight: 500; text-align: right; white-space: normal; overflow-wrap: anywhere }
@@ -70,11 +75,24 @@ tbody th { color: #12161f; font-weight: 500 } tbody th.soft { color: #636c7b; fo
 .walk th { font-weight: 400 } .walk th .soft { margin-left: 5px } .walk tr.sum th, tr.sum th, tr.sum td { border-top: 1.5px solid #12161f; font-weight: 600; color: #12161f }
 tr { break-inside: avoid } thead { display: table-header-group } section { break-inside: avoid } .flows { break-inside: auto }
 ol { margin: 0; padding-left: 15px; color: #4c5565; line-height: 1.34 } li { margin-bottom: 1.5px }
-.dot { display: inline-block; width: 7px; height: 7px; border-radius: 2px; margin-right: 7px }
+.dot { display: inline-block; text-indent: 0; width: 7px; height: 7px; border-radius: 2px; margin-right: 7px }
 svg { width: 100%; display: block } .foot { border-top: 1px solid #d0d5dd; margin-top: 12px; padding-top: 9px; color: #636c7b;
   font-size: .94em } .foot p { overflow-wrap: anywhere }
 .unpriced { background: #fdf1dc; color: #9a5b00; border-radius: 8px; padding: 5px 10px; margin-top: 10px }
 """.replace("FAMILY", FAMILY)
+
+
+_ID_MAX: Final = 32  # characters of a name that stays on one line
+
+
+def whole(name: str) -> str:
+    """The class of a cell whose name is not broken, where it is short enough: at its hyphens it would be."""
+    return " id" if len(name) <= _ID_MAX else ""
+
+
+def region(label: str) -> str:
+    """Attributes of what scrolls on a narrow screen: the keyboard reaches it, and a reader hears what it is. Escaped."""
+    return f'tabindex="0" role="region" aria-label="{escape(label, quote=True)}"'
 
 
 def shade(provider: str, providers: list[str], model_at: int) -> str:

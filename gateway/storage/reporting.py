@@ -104,7 +104,7 @@ async def history(
 
 
 async def requests_of(database: Database, period: int) -> int:
-    """How many ledger rows a period has, from the rollup."""
+    """How many requests a period has, from the rollup; its rows are more: attempts and corrections have rows, too."""
     count = sa.func.sum(MONTHLY.c.quantity)
     query = sa.select(count).where(MONTHLY.c.period == period, MONTHLY.c.unit == REQUEST)
     async with database.read() as connection:

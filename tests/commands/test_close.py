@@ -138,7 +138,7 @@ def test_rows_that_came_after_a_provisional_statement_are_told_and_taken_in(
     book(store, [{"user": "user-0050", "catalog": "book-2"}])
     asked = ("chargeback", MONTH, "--json", "--config", config)
     told = run(*asked)
-    assert "1 rows came since revision 1" in " ".join(told.err.split())
+    assert "1 request came since revision 1" in " ".join(told.err.split())
     assert [one["usd"] for one in records(told) if one["line"] == "total"] == ["12.00"]
     close(run, config, "provisional")
     again = run(*asked)

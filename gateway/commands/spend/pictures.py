@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gateway.commands.output import Table, fitting, plain, styled, table
+from gateway.commands.output import Table, fitting, named, plain, styled, table
 from gateway.commands.spend.asked import Centre, Outlook
 from gateway.kernel.money import apportion, round_cents
 from gateway.ledger.period import previous_period
@@ -122,7 +122,7 @@ def _centres(found: Outlook, width: int) -> Table:
     for one, amount, end in zip(found.centres, cents, ends, strict=True):
         hue, word = status(one)
         shown.add_row(
-            _name(one, room),
+            named(one.name, "" if one.name == one.code else one.code, room),
             in_words(amount),
             percent(one.pico, whole) or "0.0 %",
             _vs(one.pico, one.before_pico),
@@ -138,14 +138,6 @@ def _centres(found: Outlook, width: int) -> Table:
     )
     shown.add_row(*(plain(cell, style="bold") for cell in ("Total", *map(str, total), *(("", "") if has_room else ()), in_words(sum(ends) * 100)[:-3], "")))  # fmt: skip
     return shown
-
-
-def _name(one: Centre, room: int) -> Text:
-    """A long name is cut, never its code."""
-    name = plain(one.name, no_wrap=True)
-    name.truncate(room, overflow="ellipsis")  # by cells: a wide character takes two
-    code = "" if one.name == one.code else f" {one.code}"
-    return name + plain(code, style="dim")
 
 
 def status(one: Centre) -> tuple[str, str]:

@@ -97,10 +97,10 @@ def asked_for(configured: Config, asked: Asked, wanted: Wanted) -> tuple[Month, 
 async def _tell_late(database: Database, found: KeptMonth) -> None:
     """A provisional month still takes rows: say how many came since its statements were kept."""
     made = found.summary()
-    late = await requests_of(database, found.period) - made.seal.rows
+    late = await requests_of(database, found.period) - made.requests
     if made.state == "provisional" and late:
         month = month_text(found.period)
-        said = f"{late:,} rows came since revision {made.revision} was kept: `weighbridge close {month} --to provisional` takes them in"
+        said = f"{late:,} request{'' if late == 1 else 's'} came since revision {made.revision} was kept: `weighbridge close {month} --to provisional` takes them in"
         ERRORS.print(styled("[yellow]▲[/] {}", said), highlight=False)
 
 

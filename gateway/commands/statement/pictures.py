@@ -10,7 +10,17 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from gateway.commands.output import CONSOLE, Table, fitting, grid, plain, styled, table, visible
+from gateway.commands.output import (
+    CONSOLE,
+    Table,
+    fitting,
+    grid,
+    named,
+    plain,
+    styled,
+    table,
+    visible,
+)
 from gateway.reporting.amounts import in_words, month_name, percent, span, tokens
 from gateway.reporting.statement import Part, Statement, Summary, Use
 from gateway.reporting.style import SAID
@@ -253,7 +263,6 @@ def _shares(found: Summary, title: Text, *, is_barred: bool) -> Table:
     shown.box, shown.show_edge = box.SIMPLE_HEAD, False
     for column in shown.columns[:2]:
         column.no_wrap, column.overflow = True, "ellipsis"
-    shown.columns[0].max_width = NAME_COLUMNS
     for share in found.shares:
         thousandths = share.cents * 1000 // found.cents if found.cents else 0
         length = max(0, min(BAR_COLUMNS, thousandths * BAR_COLUMNS // 1000))
@@ -261,7 +270,7 @@ def _shares(found: Summary, title: Text, *, is_barred: bool) -> Table:
         missing = styled("[yellow]▲ {:,}[/]", share.unpriced) if share.unpriced else plain("")
         name = share.centre.name or ("" if share.centre.code else "Unallocated")
         shown.add_row(
-            styled("{} [dim]{}[/]" if name else "{}[dim]{}[/]", name, share.centre.code),
+            named(name, share.centre.code, NAME_COLUMNS),
             share.centre.owner or styled("[dim]—[/]"),
             f"{share.requests:,}",
             in_words(share.cents),
