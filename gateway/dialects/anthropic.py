@@ -2,7 +2,7 @@
 
 Both meter plain JSON, SSE and event-stream alike, by the head. INVOKE adds what the runtime states around
 the model's body: token-count headers, invocation metrics, guardrail traces, and the tier as a header.
-To read a new content block: one line in ``_BLOCKS``; a new counted tool: one line in ``_TOOL_UNITS``.
+To read a new content block: one line in ``_BLOCKS``; a new counted tool: metering.hosted.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,13 @@ from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.metering.asking import (
     TurnBuilder,
     as_json,
-    asked_number,
-    largest,
+    asked_ceiling,
     read_object,
     require_spelt,
     with_thoughts,
 )
 from gateway.metering.guardrails import ACTION, guarded
-from gateway.metering.hosted import hosted_tools, tool_units
+from gateway.metering.hosted import TOOL_UNITS, hosted_tools, tool_units, used_units
 from gateway.metering.invocation import (
     METRICS,
     TRACE,
@@ -31,13 +30,14 @@ from gateway.metering.invocation import (
     runtime_usage,
     served_tier,
 )
-from gateway.metering.iterations import iterations
+from gateway.metering.iterations import iterations, sums_up
 from gateway.metering.lowering import at_top
 from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Turn
 from gateway.metering.reader import as_raw
 from gateway.metering.transcript import Transcript
+from gateway.metering.unread import unread_characters
 from gateway.metering.usage import (
     MAIN,
     MISMATCH,
@@ -56,14 +56,15 @@ from gateway.wire.messages import Head
 from gateway.wire.sse import error_event
 
 _LIMITS: Final = ("max_tokens", "max_tokens_to_sample")
-_SENSITIVE: Final = ("model", "stream", *_LIMITS, "thinking", "service_tier", "speed")
+_SENSITIVE: Final = (
+    "model", "stream", *_LIMITS, "thinking", "service_tier", "speed", "messages", "system", "tools", "mcp_servers",
+    "context_management",
+)  # fmt: skip
 _BASE_SPEED: Final = "standard"
-_TOOL_UNITS: Final = {name: name for name in ("web_search_requests", "web_fetch_requests")}
 _LIFETIMES: Final = {
     "ephemeral_5m_input_tokens": "cache_write_5m",
     "ephemeral_1h_input_tokens": "cache_write_1h",
 }
-# Iterations that no top-level count holds.
 _NO_GEO: Final = "not_available"
 _BLOCKS_NESTING_MAX: Final = 4
 
@@ -76,13 +77,16 @@ def _read_request(body: bytes) -> Request:
     speed = string(asked, "speed")
     require_spelt(asked.get("thinking"), "thinking", ("budget_tokens",))
     hosted = hosted_tools(arr(asked, "tools")) if "tools" in asked else ()
+    prompt = _prompt(asked)
     return Request(
         model=string(asked, "model"),
         stream=asked.get("stream") is True,
-        prompt=_prompt(asked),
+        prompt=prompt,
+        unread=unread_characters(asked, prompt),
+        passes=1 + sums_up(asked),
         # The second name is that of the older text completions.
         output_ceiling=with_thoughts(
-            largest(*[asked_number(asked.get(name)) for name in _LIMITS]), asked.get("thinking")
+            asked_ceiling(*[asked.get(name) for name in _LIMITS]), asked.get("thinking")
         ),
         tier=string(asked, "service_tier") if speed in (None, _BASE_SPEED) else speed,
         writes=asked_writes(asked, body, "cache_control"),
@@ -278,7 +282,7 @@ class _Anthropic:
         both = [self.merged.get(name) for name in ("input_tokens", "output_tokens")]
         known = self.settled and not self.doubtful and None not in both
         main = _tokens(self.merged, with_output=self.running)
-        units, unknown = _tool_units(obj(self.merged, "server_tool_use"))
+        units, unknown = used_units(obj(self.merged, "server_tool_use"))
         others, inside, flags = iterations(arr(self.merged, "iterations"), _tokens)
         # What the start says of the output is a placeholder.
         is_odd = misses_lifetimes(main) or retracts(self._said, placeholder="output_tokens")
@@ -316,14 +320,6 @@ def _tokens(usage: dict[str, Json], *, with_output: bool = True) -> dict[str, in
         output = count_of(usage.get("output_tokens")) or 0
         counts |= carve("output_text", output, {"output_reasoning": thinking})
     return counts
-
-
-def _tool_units(used: dict[str, Json]) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Units of the provider's own tools, and a flag where one is used that has no unit yet."""
-    counts = {name: count_of(value) or 0 for name, value in used.items()}
-    units = {_TOOL_UNITS[name]: count for name, count in counts.items() if name in _TOOL_UNITS}
-    unknown = any(count for name, count in counts.items() if name not in _TOOL_UNITS)
-    return units, ("unknown_unit",) if unknown else ()
 
 
 class _Invoked(_Anthropic):
@@ -368,7 +364,7 @@ class _Invoked(_Anthropic):
     def _settled(self, reading: Reading, stated: Stated) -> Reading:
         body = next((each for each in reading.components if each.role == MAIN), None)
         if reading.final and body is not None:
-            told = Stated({name: n for name, n in body.counts.items() if name not in _TOOL_UNITS})
+            told = Stated({name: n for name, n in body.counts.items() if name not in TOOL_UNITS})
             flags = (MISMATCH,) if stated.odd or disagree(told, stated) else ()
             return msgspec.structs.replace(reading, flags=(*reading.flags, *flags))
         known = self._metrics_intact

@@ -14,13 +14,15 @@ from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.metering.asking import (
     TurnBuilder,
     as_json,
-    asked_number,
+    asked_ceiling,
+    asked_times,
     largest,
     read_object,
     require_spelt,
 )
 from gateway.metering.choices import ChoicesReader
 from gateway.metering.guardrails import ACTION, guarded
+from gateway.metering.hosted import system_tools
 from gateway.metering.invocation import (
     METRICS,
     TRACE,
@@ -32,19 +34,15 @@ from gateway.metering.invocation import (
 )
 from gateway.metering.lowering import lower_family
 from gateway.metering.meter import Reading
+from gateway.metering.pieces import IMAGES, VIDEO, asked_pieces, video_seconds
 from gateway.metering.prompt import Function, Prompt, Shape, Turn
 from gateway.metering.reader import as_raw
 from gateway.metering.transcript import Transcript
+from gateway.metering.unread import unread_characters
 from gateway.metering.usage import MAIN, MISMATCH, Source, UsageInvalid, component, count_of
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, at, obj, string
 from gateway.wire.messages import Head
-
-IMAGES: Final = "images_out"
-SEARCHES: Final = "search_units"
-VIDEO: Final = "video_seconds"
-_DOCUMENTS_PER_SEARCH: Final = 100
-_SHOT_SECONDS: Final = 6  # what one shot, and a video nobody gave a length, takes
 
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
 
@@ -56,13 +54,11 @@ _CONFIGS: Final = ("inferenceConfig", "textGenerationConfig")
 _ALTERNATIVES: Final = ("n", "num_generations", "numResults")
 _SENSITIVE: Final = (
     *_LIMITS, *_CONFIGS, *_ALTERNATIVES, "model", "stream", "service_tier", "imageGenerationConfig",
+    "messages", "prompt", "system", "toolConfig",
 )  # fmt: skip
 _TEXTS: Final = ("system", "preamble", "prompt", "inputText", "message", "query")
 _LISTS: Final = ("texts", "documents", "chat_history", "text_prompts", "inputs")
 _EMBEDDED: Final = frozenset({"texts", "inputs", "singleEmbeddingParams", "inputImage", "images"})
-_IMAGE_ASKED: Final = frozenset(
-    {"imageGenerationConfig", "text_prompts", "aspect_ratio", "output_format", "mode"}
-)
 _NESTING_MAX: Final = 6
 
 
@@ -71,16 +67,17 @@ def _read_request(body: bytes) -> Request:
     for name in (*_CONFIGS, "imageGenerationConfig"):
         require_spelt(asked.get(name), name, (*_LIMITS, "numberOfImages"))
     configs = (asked, *(obj(asked, name) for name in _CONFIGS))
+    prompt = _prompt(asked)
     return Request(
         model=string(asked, "model"),
         stream=asked.get("stream") is True,
-        prompt=_prompt(asked),
-        output_ceiling=largest(
-            *(asked_number(each.get(name)) for each in configs for name in _LIMITS)
-        ),
-        choices=largest(*(asked_number(asked.get(name)) for name in _ALTERNATIVES)) or 1,
+        prompt=prompt,
+        unread=unread_characters(asked, prompt),
+        hosted=len(system_tools(asked)),
+        output_ceiling=asked_ceiling(*[each.get(name) for each in configs for name in _LIMITS]),
+        choices=largest(*[asked_times(asked.get(name), name) for name in _ALTERNATIVES]) or 1,
         tier=string(asked, "service_tier"),
-        units=_asked_units(asked),
+        units=asked_pieces(asked),
     )
 
 
@@ -128,24 +125,9 @@ def _read_block(turn: TurnBuilder, block: dict[str, Json], nesting: int) -> None
         elif member == "toolUse":
             turn.call(string(value, "name"), at(value, "input"))
         elif member in ("image", "image_url", "inputImage"):
-            turn.image(string(at(value, "source"), "bytes") or _plain(value))
+            turn.image(value if isinstance(value, str) else string(at(value, "source"), "bytes"))
         elif member in ("audio", "video", "document", "input_audio"):
             turn.opaque()
-
-
-def _plain(value: Json) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _asked_units(asked: dict[str, Json]) -> dict[str, int]:
-    """What is billed by the piece: images, and searches of a hundred documents each."""
-    if _IMAGE_ASKED & asked.keys() and "messages" not in asked:
-        images = asked_number(obj(asked, "imageGenerationConfig").get("numberOfImages"))
-        return {IMAGES: images or asked_number(asked.get("samples")) or 1}
-    documents = arr(asked, "documents")
-    if documents and "query" in asked:
-        return {SEARCHES: -(-len(documents) // _DOCUMENTS_PER_SEARCH)}
-    return {}
 
 
 # ── the answer ───────────────────────────────────────────────────────────────────────────────────
@@ -352,22 +334,12 @@ def _checked(reading: Reading, body: Stated, runtime: Stated) -> Reading:
 def _read_async(body: bytes) -> Request:
     asked = read_object(body, ("modelId", "modelInput"))
     wanted = obj(asked, "modelInput")
-    seconds = _video_seconds(wanted)
+    seconds = video_seconds(wanted)
     return Request(
         model=string(asked, "modelId"),
         prompt=_prompt(wanted),
         units={VIDEO: seconds} if seconds else {},
     )
-
-
-def _video_seconds(wanted: dict[str, Json]) -> int | None:
-    said = obj(wanted, "videoGenerationConfig").get("durationSeconds", wanted.get("duration"))
-    if isinstance(said, str):
-        said = said.removesuffix("s")
-    shots = arr(obj(wanted, "multiShotManualParams"), "shots")
-    if said is None and ("videoGenerationConfig" in wanted or shots):
-        return _SHOT_SECONDS * max(len(shots), 1)
-    return asked_number(said)
 
 
 class _Started:

@@ -42,6 +42,8 @@ class Request(msgspec.Struct, frozen=True):
     refers, brings  ids of kept things that an uploaded file's lines name, or bring something of
     stores          what it has searched as the provider's own identity, or by what its account is connected with
     sealed          characters of thoughts that the provider handed out sealed, sent back to be read again
+    unread          characters of its text that no reader took for the prompt, and a provider may all the same
+    passes          how often the whole prompt may be read and answered: 2 where it may be summed up first
     media_bytes     the size of what came with it as files, 0 where it is not known
     is_tied         it continues or reads what one place keeps (an earlier response, an explicit cache), so
                     that no other place can serve it
@@ -67,6 +69,8 @@ class Request(msgspec.Struct, frozen=True):
     brings: frozenset[str] = frozenset()
     stores: frozenset[str] = frozenset()
     sealed: int = 0
+    unread: int = 0
+    passes: int = 1
     media_bytes: int = 0
     is_tied: bool = False
     opted_body: bytes | None = None

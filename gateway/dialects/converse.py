@@ -13,20 +13,25 @@ from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.metering.asking import (
     TurnBuilder,
     as_json,
+    asked_ceiling,
     asked_number,
+    asked_times,
     largest,
     read_object,
     require_spelt,
     with_thoughts,
 )
 from gateway.metering.guardrails import guarded, guardrail_component, traced_usages
+from gateway.metering.hosted import hosted_tools, system_tools, tool_units
 from gateway.metering.invocation import runtime_usage, served_tier, tier_of
+from gateway.metering.iterations import sums_up
 from gateway.metering.lowering import lower_inside, set_inside, thinks_beyond
 from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Schema, Turn
 from gateway.metering.reader import as_raw
 from gateway.metering.transcript import Transcript
+from gateway.metering.unread import unread_characters
 from gateway.metering.usage import MAIN, Source, UsageInvalid, component
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, at, obj, string
@@ -34,7 +39,8 @@ from gateway.wire.messages import Head
 
 _CONFIG: Final = "inferenceConfig"
 _OWN: Final = "additionalModelRequestFields"
-_SENSITIVE: Final = (_CONFIG, _OWN, "serviceTier", "performanceConfig")
+_TIERS: Final = {"serviceTier": ("type",), "performanceConfig": ("latency",)}
+_SENSITIVE: Final = (_CONFIG, _OWN, *_TIERS, "messages", "system", "toolConfig", "guardrailConfig")
 # What a model's own fields may call its limit: they reach it beside inferenceConfig.
 _OWN_LIMITS: Final = (
     "max_tokens",
@@ -64,35 +70,37 @@ def _read_request(body: bytes) -> Request:
     require_spelt(own, _OWN, (*_OWN_LIMITS, *_OWN_ANSWERS, *_OWN_INSIDE))
     for name, decisive in _OWN_INSIDE.items():
         require_spelt(own.get(name), name, decisive)
-    answers = [asked_number(own.get(name)) for name in _OWN_ANSWERS] if own else ()
+    answers = [asked_times(own.get(name), name) for name in _OWN_ANSWERS] if own else ()
+    for name, decisive in _TIERS.items():
+        require_spelt(asked.get(name), name, decisive)
+    own_tools = hosted_tools(arr(own, "tools"))
     writes = asked_writes(asked, body, "cachePoint")
     if own:
         writes += asked_writes(own, body, "cache_control")
+    prompt = _prompt(asked)
     return Request(
-        prompt=_prompt(asked),
+        prompt=prompt,
+        unread=unread_characters(asked, prompt),
+        passes=1 + sums_up(own),
         output_ceiling=with_thoughts(_ceiling(asked, own), own.get("thinking")),
         choices=largest(*answers) or 1,
-        tier=tier_of(asked.get("serviceTier"), asked.get("performanceConfig")),
+        # Of a latency and a tier that are both asked for, the dearer may be served.
+        tier=tier_of(None, asked.get("performanceConfig"))
+        or tier_of(asked.get("serviceTier"), None),
         writes=writes,
         guarded=bool(asked.get("guardrailConfig")),
-        hosted=_hosted(asked) if "toolConfig" in asked else 0,
+        hosted=len(system_tools(asked)) + len(own_tools) + len(arr(own, "mcp_servers")),
+        tool_units=tool_units(own_tools),
     )
-
-
-def _hosted(asked: dict[str, Json]) -> int:
-    tools = arr(obj(asked, "toolConfig"), "tools")
-    return sum([1 for tool in tools if at(tool, "systemTool")])
 
 
 def _ceiling(asked: dict[str, Json], own: dict[str, Json]) -> int | None:
     """The largest limit by any of the names that may reach the model."""
-    given = [asked_number(obj(asked, _CONFIG).get("maxTokens"))]
+    given = obj(asked, _CONFIG).get("maxTokens")
     if not own:  # as nearly always
-        return given[0]
-    given += [
-        asked_number(each.get(name)) for each in (own, obj(own, _CONFIG)) for name in _OWN_LIMITS
-    ]
-    return largest(*given)
+        return asked_number(given)
+    owns = [each.get(name) for each in (own, obj(own, _CONFIG)) for name in _OWN_LIMITS]
+    return asked_ceiling(given, *owns)
 
 
 def _lower(body: bytes, ceiling: int, model: str) -> bytes | None:

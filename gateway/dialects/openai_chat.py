@@ -13,7 +13,15 @@ import orjson
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody
-from gateway.metering.asking import asked_number, asked_sources, largest, read_object
+from gateway.metering.asking import (
+    as_json,
+    asked_ceiling,
+    asked_number,
+    asked_sources,
+    asked_times,
+    largest,
+    read_object,
+)
 from gateway.metering.chat_prompt import chat_prompt, continues_sound
 from gateway.metering.choices import ChoicesReader
 from gateway.metering.families import family_of
@@ -21,6 +29,7 @@ from gateway.metering.hosted import hosted_tools, search_units
 from gateway.metering.lowering import at_top, lower_top
 from gateway.metering.meter import Filter
 from gateway.metering.plain_prompt import plain_prompt, texts_in
+from gateway.metering.unread import unread_characters
 from gateway.wire.jsondoc import Json, arr, member_span, replace_member, splice_member, string
 from gateway.wire.messages import Head
 from gateway.wire.sources import EMBEDDING
@@ -34,6 +43,7 @@ _EMBEDDED: Final = "embedding_unmetered"
 _COMPLETED_DEFAULT: Final = 16  # what a text completion without a ceiling writes at most
 _SENSITIVE: Final = (
     "model", "stream", _OPTIONS, "n", "best_of", *_LIMITS, "service_tier", "data_sources", "store",
+    "messages", "tools", "functions", "prediction", "web_search_options",
 )  # fmt: skip
 
 
@@ -45,13 +55,15 @@ def _read_chat(body: bytes) -> Request:
     stream = _streams(asked)
     hosted = len(hosted_tools(arr(asked, "tools"))) if "tools" in asked else 0
     searches = asked.get("web_search_options") is not None
+    prompt = chat_prompt(asked)
     return Request(
         model=_model(asked),
         stream=stream,
         stored=asked.get("store") is True,
-        prompt=chat_prompt(asked),
-        output_ceiling=largest(*[asked_number(asked.get(name)) for name in _LIMITS]),
-        choices=asked_number(asked.get("n")) or 1,
+        prompt=prompt,
+        unread=unread_characters(asked, prompt),
+        output_ceiling=_ceiling(asked),
+        choices=asked_times(asked.get("n"), "n") or 1,
         tier=string(asked, "service_tier"),
         hosted=hosted + searches,
         tool_units=search_units(asked) if searches else {},
@@ -63,12 +75,14 @@ def _read_chat(body: bytes) -> Request:
 
 def _read_unasked(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
+    prompt = chat_prompt(asked)
     return Request(
         model=_model(asked),
         stream=_streams(asked),
-        prompt=chat_prompt(asked),
+        prompt=prompt,
+        unread=unread_characters(asked, prompt),
         output_ceiling=asked_number(asked.get("max_tokens")),
-        choices=asked_number(asked.get("n")) or 1,
+        choices=asked_times(asked.get("n"), "n") or 1,
         tier=string(asked, "service_tier"),
     )
 
@@ -76,7 +90,7 @@ def _read_unasked(body: bytes) -> Request:
 def _read_completions(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     stream = _streams(asked)
-    each = largest(asked_number(asked.get("n")), asked_number(asked.get("best_of"))) or 1
+    each = largest(*[asked_times(asked.get(name), name) for name in ("n", "best_of")]) or 1
     return Request(
         model=_model(asked),
         stream=stream,
@@ -87,6 +101,15 @@ def _read_completions(body: bytes) -> Request:
         stores=asked_sources(asked, body),
         opted_body=_opted(body, asked) if stream else None,
     )
+
+
+def _ceiling(asked: dict[str, Json]) -> int | None:
+    """A prediction that does not come true is written for all that, beyond any ceiling; no token is below a byte."""
+    ceiling = asked_ceiling(*[asked.get(name) for name in _LIMITS])
+    predicted = asked.get("prediction")
+    if ceiling is None or not predicted:
+        return ceiling
+    return ceiling + len(as_json(predicted).encode())
 
 
 def _model(asked: dict[str, Json]) -> str | None:
@@ -109,8 +132,14 @@ def _streams(asked: dict[str, Json]) -> bool:
 
 
 def _lower_chat(body: bytes, ceiling: int, model: str) -> bytes | None:
-    """Models that think refuse the older name, servers of other vendors do not know the newer one."""
-    name = model or string(read_object(body, _SENSITIVE), "model") or ""
+    """Models that think refuse the older name, servers of other vendors do not know the newer one.
+
+    What a prediction may cost no ceiling lowers.
+    """
+    asked = read_object(body, _SENSITIVE)
+    if asked.get("prediction"):
+        return None
+    name = model or string(asked, "model") or ""
     return lower_top(body, ceiling, _LIMITS, _LIMITS[0 if family_of(name).reasoning else 1])
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody
-from gateway.metering.asking import asked_number, read_object
+from gateway.metering.asking import asked_times, read_object
 from gateway.metering.inclusive import UNBALANCED, read_inclusive, usage_reading
 from gateway.metering.meter import Meter, Reading
 from gateway.metering.plain_prompt import plain_prompt
@@ -58,7 +58,7 @@ def _asked_in_json(asked: dict[str, Json]) -> _Asked:
         model=model,
         stream=stream is True,
         prompt=string(asked, "prompt") or "",
-        choices=asked_number(asked.get("n")) or 1,
+        choices=asked_times(asked.get("n"), "n") or 1,
     )
 
 
@@ -77,7 +77,7 @@ def _asked_in_form(body: bytes, content_type: bytes) -> _Asked:
         model=texts.get("model"),
         stream=stream in ("true", "1"),
         prompt=texts.get("prompt", ""),
-        choices=asked_number(texts.get("n")) or 1,
+        choices=asked_times(texts.get("n") or None, "n") or 1,
     )
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody, OperationRefused
-from gateway.metering.asking import asked_connections, asked_number, read_object
+from gateway.metering.asking import asked_connections, asked_number, asked_times, read_object
 from gateway.metering.hosted import hosted_tools, tool_units
 from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.item_prompt import is_tied, item_prompt
@@ -21,6 +21,7 @@ from gateway.metering.meter import Reading
 from gateway.metering.reader import as_raw
 from gateway.metering.sealed import sealed_characters
 from gateway.metering.transcript import Transcript
+from gateway.metering.unread import unread_characters
 from gateway.metering.usage import (
     MAIN,
     MISMATCH,
@@ -55,7 +56,9 @@ _PENDING: Final = frozenset({"queued", "in_progress"})
 _FAILED: Final = frozenset({"response.failed", "error"})
 _LIMIT: Final = "max_output_tokens"
 _LIMIT_MIN: Final = 16  # the API refuses less
-_SENSITIVE: Final = ("model", "stream", _LIMIT, "service_tier", "background", "store")
+_SENSITIVE: Final = (
+    "model", "stream", _LIMIT, "service_tier", "background", "store", "input", "instructions", "tools", "max_tool_calls",
+)  # fmt: skip
 
 
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
@@ -73,17 +76,21 @@ def _read_request(body: bytes) -> Request:
         raise OperationRefused(
             "background responses do not pass this gateway, with stream=true neither: leave out background"
         )
+    prompt = item_prompt(asked)
     return Request(
         model=model,
         stream=stream is True,
-        prompt=item_prompt(asked),
+        prompt=prompt,
+        unread=unread_characters(asked, prompt),
         output_ceiling=asked_number(asked.get(_LIMIT)),
         tier=string(asked, "service_tier"),
         stored=asked.get("store") is not False,  # kept where nothing is said
         sealed=sealed_characters(asked, body, "encrypted_content"),
         stores=asked_connections(body) if hosted_tools(arr(asked, "tools")) else frozenset(),
         # The tools themselves are parts of the prompt that cannot be seen.
-        tool_units=tool_units(arr(asked, "tools"), asked_number(asked.get("max_tool_calls"))),
+        tool_units=tool_units(
+            arr(asked, "tools"), asked_times(asked.get("max_tool_calls"), "max_tool_calls")
+        ),
         is_tied=is_tied(asked),
     )
 

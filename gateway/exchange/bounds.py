@@ -14,11 +14,12 @@ import msgspec
 from gateway.dialects.contract import Request
 from gateway.exchange import guarding
 from gateway.exchange.booking import Counts
+from gateway.exchange.margins import MARGINS, Margins
 from gateway.metering.count import Confidence, Count
 from gateway.metering.families import family_of, plain_name
 from gateway.metering.images import image_tokens, image_tokens_most
 from gateway.metering.prompt import Image
-from gateway.metering.units import UNITS
+from gateway.metering.units import OUTPUT_TEXT, UNITS
 from gateway.pricing.book import Book
 from gateway.pricing.ceilings import Ceilings
 from gateway.pricing.charged import Price
@@ -27,7 +28,6 @@ from gateway.pricing.dimensions import DISCOUNTED, STANDARD, Circumstances, key_
 from gateway.pricing.ladder import Ladder, dearer
 from gateway.quota.amount import Estimate
 
-_PERCENT: Final = 100
 _KEPT_MAX: Final = 1024
 _SECONDS: Final = "audio_seconds"
 _IMAGES: Final = "images_out"
@@ -35,55 +35,12 @@ _CHARACTERS: Final = "characters_in"
 _PICTURES: Final = frozenset({"image"})
 _OPEN: Final = "auto"  # the provider picks the tier: priority where the account has it
 _PRIORITY: Final = "priority"
+_PICTURED: Final = frozenset({OUTPUT_TEXT, "output_image"})
 _UNSEEN: Final = frozenset({"image", "audio", "video", "document"})
 # Writes that a model makes unasked; the other lifetimes come from marks in a request.
 _UNASKED: Final = frozenset({"cache_write_30m", "cache_write_12h"})
 _WRITES: Final = frozenset(name for name, unit in UNITS.items() if unit.cache == "write")
 _TOLD_NOT: Final = frozenset({"cache_write", "cache_write_5m"})  # also where a longer one was asked
-
-
-class Slack(msgspec.Struct, frozen=True, gc=False):
-    """What a count may be below the provider's own: a percentage of it, and so many tokens."""
-
-    percent: int = 0
-    tokens: int = 0
-
-    def over(self, counted: int) -> int:
-        """The most a count may turn out to be."""
-        return counted + -(-counted * self.percent // _PERCENT) + self.tokens
-
-
-class Margins(msgspec.Struct, frozen=True):
-    """How far beyond its count a request may go.
-
-    exact, formula, estimate  by the confidence of the count
-    image              tokens of one image beyond its count, where no formula is published
-    unseen             tokens of one part that tiktoken cannot see (sound, files, kept conversations), and of one
-                       tool that the provider runs itself; together at most the model's context, where it is known
-    sealed_characters  of sealed thoughts that are one token at the most
-    bytes_per_second   the thinnest sound there is: what tells how long a file lasts at most
-    seconds            how long sound lasts at most whose size is not known
-    trusts_discounts   whether a discounted tier is taken at its word; False: it may be served and charged as standard
-    """
-
-    exact: Slack = Slack(tokens=8)
-    formula: Slack = Slack(percent=5, tokens=512)
-    estimate: Slack = Slack(percent=25, tokens=1024)
-    image: int = 4096
-    unseen: int = 32_768
-    sealed_characters: int = 4
-    bytes_per_second: int = 500
-    seconds: int = 7200
-    trusts_discounts: bool = False
-
-    def slack(self, confidence: Confidence) -> Slack:
-        """The slack of a count."""
-        if confidence is Confidence.EXACT:
-            return self.exact
-        return self.formula if confidence is Confidence.FORMULA else self.estimate
-
-
-MARGINS: Final = Margins()
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -126,13 +83,13 @@ def most(
     billed = _billed(book.ladder(under).units)
     images, opaque = _parts(request)
     unseen = opaque + request.hosted
-    read = _read(images, unseen, counts.input, under.model, ceilings, margins)
-    read += -(-request.sealed // margins.sealed_characters)
-    written = _written(request, ceilings.output(under.model), default_output, billed)
+    prompt = _read(request, images, unseen, counts.input, under.model, ceilings, margins)
+    read = prompt * request.passes
+    written = _written(request, ceilings.output(under.model), default_output, billed, margins)
     beside = _UNSEEN if opaque else _PICTURES if images else frozenset()
     classes = _classes(None if billed.is_writing else request.writes, beside)
     pieces = _pieces(request, billed, opaque, margins)
-    usage = _Usage(read, written, classes, pieces, max(read, under.context_tokens or 0))
+    usage = _Usage(read, written, classes, pieces, max(prompt, under.context_tokens or 0))
     others = _tiers(under.tier, request.tier, margins)
     amount = _priced(book, under, usage, others)
     net = amount if bargain is None else _priced(book, under, usage, others, bargain)
@@ -199,6 +156,7 @@ def _parts(request: Request) -> tuple[list[Image], int]:
 
 
 def _read(
+    request: Request,
     images: list[Image],
     unseen: int,
     count: Count,
@@ -210,11 +168,15 @@ def _read(
     tokens = margins.slack(count.confidence).over(count.tokens)
     if images and count.confidence is not Confidence.EXACT:
         tokens += _pictured(images, model or "", margins)
-    if unseen:
-        context = ceilings.context(model)
-        allowed = unseen * margins.unseen
-        tokens += allowed if context is None else min(allowed, context)
-    return tokens
+    tokens += -(-request.sealed // margins.sealed_characters)
+    tokens += _capped(request.unread // margins.unread_characters, model, ceilings)
+    return tokens + _capped(unseen * margins.unseen, model, ceilings)
+
+
+def _capped(tokens: int, model: str | None, ceilings: Ceilings) -> int:
+    """So many, but no more than the model takes, where that is known."""
+    context = ceilings.context(model) if tokens else None
+    return tokens if context is None else min(tokens, context)
 
 
 def _pictured(images: list[Image], model: str, margins: Margins) -> int:
@@ -225,7 +187,9 @@ def _pictured(images: list[Image], model: str, margins: Margins) -> int:
     return sum([image_tokens_most(name, image) - image_tokens(name, image) for image in images])
 
 
-def _written(request: Request, known: int | None, default_output: int, billed: _Billed) -> int:
+def _written(
+    request: Request, known: int | None, default_output: int, billed: _Billed, margins: Margins
+) -> int:
     """The most tokens of all answers. A model whose output has no price while its input has one writes none."""
     if billed.is_known and not billed.written:
         return 0
@@ -234,7 +198,9 @@ def _written(request: Request, known: int | None, default_output: int, billed: _
     ceiling = request.output_ceiling
     if ceiling is None:
         ceiling = default_output if known is None else known
-    return ceiling * request.choices
+    elif _PICTURED.issubset(billed.written):
+        ceiling = max(ceiling, margins.picture)
+    return ceiling * request.choices * request.passes
 
 
 def _pieces(request: Request, billed: _Billed, opaque: int, margins: Margins) -> dict[str, int]:

@@ -101,6 +101,25 @@ def asked_number(value: Json) -> int | None:
     return value if 0 < value <= ASKED_MAX else None
 
 
+def asked_times(value: Json, name: str) -> int | None:
+    """How often something is to be made or used; None where nothing is said, or nothing that is at least once.
+
+    Raises MalformedBody for what is no whole number to us: a provider may read one out of it, and multiply by that.
+    """
+    found = asked_number(value)
+    is_small = isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
+    if found is None and value is not None and not is_small:
+        raise MalformedBody(f'"{name}" must be a whole number, written as a number')
+    return found
+
+
+def asked_ceiling(*values: Json) -> int | None:
+    """The largest of the limits by any name; None where none is given, and where one may be any: it is no number to us."""
+    given = [value for value in values if value is not None]
+    numbers = [asked_number(value) for value in given]
+    return None if None in numbers else largest(*numbers)
+
+
 def largest(*values: int | None) -> int | None:
     """The largest of the numbers that were given; None where none was."""
     given = [value for value in values if value is not None]
@@ -108,11 +127,15 @@ def largest(*values: int | None) -> int | None:
 
 
 def with_thoughts(ceiling: int | None, thinking: Json) -> int | None:
-    """A ceiling that thoughts are part of; a budget that is not below it comes on top (interleaved with tool use)."""
-    budget = asked_number(thinking.get("budget_tokens")) if isinstance(thinking, dict) else None
-    if ceiling is None or budget is None or budget < ceiling:
+    """A ceiling that thoughts are part of; a budget that is not below it comes on top (interleaved with tool use).
+
+    None where the budget is no number to us: it may be any.
+    """
+    said = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    budget = asked_number(said)
+    if ceiling is None or said is None or (budget is not None and budget < ceiling):
         return ceiling
-    return ceiling + budget
+    return None if budget is None else ceiling + budget
 
 
 def as_json(value: Json) -> str:

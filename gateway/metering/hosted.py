@@ -6,8 +6,9 @@ To bill another one: one line in ``_UNITS``.
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.metering.asking import asked_number, require_spelt
-from gateway.wire.jsondoc import Json, at, string
+from gateway.metering.asking import asked_times, require_spelt
+from gateway.metering.usage import count_of
+from gateway.wire.jsondoc import Json, arr, at, obj, string
 
 TOOL_USES_MAX: Final = 10  # how often a tool is used in one answer where the request sets no limit
 _OWN: Final = frozenset({"custom", "function"})  # the client's own tools
@@ -43,13 +44,26 @@ def tool_units(hosted: Iterable[Json], uses_max: int | None = None) -> dict[str,
         kind = string(tool, "type") or ""
         for word, unit in _UNITS.items():
             if kind.startswith(word):
-                uses = asked_number(at(tool, "max_uses")) or uses_max or TOOL_USES_MAX
+                uses = asked_times(at(tool, "max_uses"), "max_uses") or uses_max or TOOL_USES_MAX
                 units[unit] = units.get(unit, 0) + uses
     return units
+
+
+def system_tools(asked: dict[str, Json]) -> list[Json]:
+    """The tools of a conversation's configuration that are systems of the provider's."""
+    return [tool for tool in arr(obj(asked, "toolConfig"), "tools") if at(tool, "systemTool")]
+
+
+def used_units(used: dict[str, Json]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Units of tools that an answer says were used, and a flag where one of them has no unit yet. Raises UsageInvalid."""
+    counts = {name: count_of(value) or 0 for name, value in used.items()}
+    units = {name: count for name, count in counts.items() if name in TOOL_UNITS}
+    unknown = any(count for name, count in counts.items() if name not in TOOL_UNITS)
+    return units, ("unknown_unit",) if unknown else ()
 
 
 def search_units(asked: dict[str, Json]) -> dict[str, int]:
     """What a chat's own search may bill at most: one search for every answer."""
     if asked.get("web_search_options") is None:
         return {}
-    return {"web_search_requests": asked_number(asked.get("n")) or 1}
+    return {"web_search_requests": asked_times(asked.get("n"), "n") or 1}

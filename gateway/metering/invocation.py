@@ -9,13 +9,14 @@ from typing import Final
 import msgspec
 
 from gateway.metering.usage import MISMATCH, UsageInvalid, carve, count_of, misses_lifetimes
-from gateway.wire.headers import first
+from gateway.wire.headers import first, text
 from gateway.wire.jsondoc import Json, arr, string
 from gateway.wire.messages import Headers
 
 METRICS: Final = "amazon-bedrock-invocationMetrics"
 TRACE: Final = "amazon-bedrock-trace"
 
+_BASE: Final = frozenset({"", "default", "standard"})
 _DIGITS_MAX: Final = 19
 _INPUT: Final = ("inputTokens", "inputTokenCount")
 _OUTPUT: Final = ("outputTokens", "outputTokenCount")
@@ -109,18 +110,20 @@ def header_usage(headers: Headers) -> dict[str, Json]:
 
 def served_tier(headers: Headers) -> str | None:
     """The tier a head names: the service tier, else optimised latency."""
-    tier = first(headers, b"x-amzn-bedrock-service-tier")
-    if tier is None:
-        latency = first(headers, b"x-amzn-bedrock-performanceconfig-latency")
-        tier = latency if latency not in (None, b"standard") else None
-    return None if tier is None else tier.decode("latin-1")
+    tier = text(headers, b"x-amzn-bedrock-service-tier")
+    return _either(tier, text(headers, b"x-amzn-bedrock-performanceconfig-latency"))
 
 
 def tier_of(service_tier: Json, performance: Json) -> str | None:
     """The tier a body names: ``serviceTier.type``, else a ``performanceConfig.latency`` beyond standard."""
-    tier = string(service_tier, "type")
-    latency = string(performance, "latency")
-    return tier or (latency if latency != "standard" else None)
+    return _either(string(service_tier, "type"), string(performance, "latency"))
+
+
+def _either(tier: str | None, latency: str | None) -> str | None:
+    """The service tier; a latency beyond standard where that has no price of its own."""
+    if latency is None or latency.lower() == "standard":
+        return tier
+    return latency if (tier or "").lower() in _BASE else tier
 
 
 def disagree(one: Stated, other: Stated) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.metering.usage import Component, component
-from gateway.wire.jsondoc import Json, string
+from gateway.wire.jsondoc import Json, arr, obj, string
 
 LINES_MAX: Final = 1_024  # components of one answer; a real one has a dozen
 CLIPPED: Final = "iterations_clipped"
@@ -15,8 +15,17 @@ _OUTSIDE: Final = frozenset({"advisor_message", "compaction"})
 _WITHIN: Final = frozenset({"message"})
 _NAMED: Final = frozenset({"fallback_message"})
 
+_EDITS: Final = "context_management"
+_SUMMING: Final = "compact"  # what an edit's type begins with that has the prompt read, and answered with a summary
+
 Counted = Callable[[dict[str, Json]], dict[str, int]]
 """One usage object → disjoint counts. Raises UsageInvalid."""
+
+
+def sums_up(asked: dict[str, Json]) -> bool:
+    """Whether a request may have its prompt summed up first: read once more, and written about."""
+    edits = arr(obj(asked, _EDITS), "edits")
+    return any((string(each, "type") or "").startswith(_SUMMING) for each in edits)
 
 
 def iterations(

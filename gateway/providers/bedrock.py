@@ -27,6 +27,7 @@ from gateway.providers.contract import (
     Target,
     Upstream,
     Wire,
+    dearest_tier,
     find,
     path_for,
     spoken,
@@ -43,6 +44,10 @@ _MANTLE: Final = "mantle"
 _SIGNING: Final = {_RUNTIME: _NAME, _MANTLE: "bedrock-mantle"}
 _BEARER: Final = b"authorization"
 _GUARDRAIL: Final = b"x-amzn-bedrock-guardrailidentifier"
+_TIER_HEADERS: Final = (
+    b"x-amzn-bedrock-service-tier",
+    b"x-amzn-bedrock-performanceconfig-latency",
+)
 _ANTHROPIC: Final = "anthropic_version"  # every Anthropic body must have it
 
 _MODEL: Final = rb"/model/(?P<model>[^/]+)"
@@ -200,8 +205,9 @@ class Bedrock:
         )
 
     def asked_tier(self, call: Call, inbound: Inbound, request: Request) -> str:
-        header = inbound.told(_asked_tier)
-        return _tier(header or request.tier)
+        # Conversations say it in their body, and nobody reads a header there.
+        said = inbound.told(_asked_tiers) if call.operation.startswith("invoke") else ()
+        return dearest_tier((*said, request.tier), _TIERS)
 
     def served(self, call: Call, upstream: Upstream, head: Head, reading: Reading) -> Served:
         named = reading.model if call.service == _MANTLE and reading.model else None
@@ -284,8 +290,9 @@ def _is_guarded(headers: Headers) -> bool:
     return header_lists.first(headers, _GUARDRAIL) is not None
 
 
-def _asked_tier(headers: Headers) -> str | None:
-    return header_lists.text(headers, b"x-amzn-bedrock-service-tier")
+def _asked_tiers(headers: Headers) -> tuple[str, ...]:
+    """The service tier and the latency that headers ask for, each as often as it is said."""
+    return tuple([word for name in _TIER_HEADERS for word in header_lists.every(headers, name)])
 
 
 def _tier(word: str | None) -> str:

@@ -5,7 +5,7 @@ tests/transcripts/<name>/ and price rows. It is found by being there.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal, Protocol
 from urllib.parse import quote
@@ -20,6 +20,9 @@ from gateway.wire.messages import Head, Headers, Inbound
 
 PATHS_KEPT_MAX: Final = 1024  # paths come from clients: the short ones in use are remembered
 PATH_BYTES_MAX: Final = 4 * 1024  # with what is made of one; an ARN's takes 2 KiB
+
+STANDARD: Final = "standard"
+BELOW: Final = frozenset({"batch", "flex", "reserved"})  # tiers that are sold below it
 
 Scope = Literal["global", "data_zone", "regional", "geo", "in_region", "provisioned"]
 
@@ -190,6 +193,16 @@ class Route(msgspec.Struct, frozen=True):
     lists: bool = False
     removes: bool = False
     refusal: str = ""
+
+
+def dearest_tier(words: Iterable[str | None], known: Mapping[str, str]) -> str:
+    """The tier of a request that may name several, in whatever places: the provider serves the dearest at most.
+
+    ``known``: a tier's words → its name; others are names. What is no discount outranks standard, standard what is one.
+    """
+    lowered = [word.lower() for word in words if word]
+    named = [known.get(word, word) for word in lowered] or [STANDARD]
+    return max(named, key=lambda tier: (tier not in BELOW, tier != STANDARD))
 
 
 def spoken(routes: Sequence[Route]) -> dict[str, Dialect]:

@@ -25,6 +25,7 @@ from gateway.providers.contract import (
     Target,
     Upstream,
     Wire,
+    dearest_tier,
     find,
     path_for,
     spoken,
@@ -223,8 +224,8 @@ class Google:
         )
 
     def asked_tier(self, call: Call, inbound: Inbound, request: Request) -> str:
-        shared = inbound.told(_asked_shared)
-        return _tier(shared or request.tier)
+        said = inbound.told(_asked_shared) if call.service == _VERTEX else ()
+        return dearest_tier((*said, request.tier), _TIERS)
 
     def served(self, call: Call, upstream: Upstream, head: Head, reading: Reading) -> Served:
         tier = reading.tier
@@ -300,8 +301,9 @@ def _placed(path: bytes, upstream: Upstream) -> bytes:
     return b"/%b/projects/%b/locations/%b/%b" % (version, project, location, rest)
 
 
-def _asked_shared(headers: Headers) -> str | None:
-    return header_lists.text(headers, b"x-vertex-ai-llm-shared-request-type")
+def _asked_shared(headers: Headers) -> tuple[str, ...]:
+    """As often as it is said."""
+    return tuple(header_lists.every(headers, b"x-vertex-ai-llm-shared-request-type"))
 
 
 def _forwardable(headers: Headers) -> Headers:

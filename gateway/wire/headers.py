@@ -55,6 +55,12 @@ def text(headers: Iterable[Header], name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
+def every(headers: Iterable[Header], name: bytes) -> list[str]:
+    """All values of a header as text, also those of one line: who reads it may take the first or the last."""
+    said = [value for key, value in headers if key.lower() == name]
+    return [each.strip().decode("latin-1") for each in b",".join(said).split(b",")] if said else []
+
+
 def named_by_connection(headers: Iterable[Header]) -> frozenset[bytes]:
     """The lower-case names a Connection header declares as hop-by-hop."""
     size = len(b"connection")

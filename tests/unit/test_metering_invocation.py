@@ -93,4 +93,7 @@ def test_optimised_latency_is_a_tier_and_standard_latency_is_none() -> None:
     assert served_tier(((b"X-Amzn-Bedrock-PerformanceConfig-Latency", b"standard"),)) is None
     assert served_tier((*optimized, (b"x-amzn-bedrock-service-tier", b"flex"))) == "flex"
     assert tier_of({"type": "flex"}, {"latency": "optimized"}) == "flex"
+    # A service tier that is none of its own does not hide a latency that is.
+    assert served_tier((*optimized, (b"x-amzn-bedrock-service-tier", b"default"))) == "optimized"
+    assert tier_of({"type": "default"}, {"latency": "optimized"}) == "optimized"
     assert tier_of(None, {"latency": "standard"}) is None

@@ -21,7 +21,7 @@ READ_ONCE: Final = {
     "header_lists.forwardable": header_lists.forwardable,
     "_shown": admission._shown,
     "_is_guarded": bedrock._is_guarded,
-    "_asked_tier": bedrock._asked_tier,
+    "_asked_tiers": bedrock._asked_tiers,
     "_asked_shared": google._asked_shared,
     "_forwardable": google._forwardable,
 }

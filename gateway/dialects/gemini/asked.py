@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from gateway.dialects.gemini.grounding import ENTERPRISE
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import TurnBuilder
 from gateway.metering.hosted import TOOL_USES_MAX
@@ -22,7 +23,7 @@ _GROUNDING: Final = {
     "googlesearchretrieval": _SEARCHED,
     "googlemaps": {"grounding_google_maps": 1},
     "retrieval": {"grounding_retrieval": 1},
-    "enterprisewebsearch": {"grounding_enterprise_web_search": 1},
+    "enterprisewebsearch": {ENTERPRISE: TOOL_USES_MAX},
 }
 
 

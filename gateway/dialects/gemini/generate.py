@@ -12,12 +12,14 @@ import orjson
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.dialects.gemini.asked import content_turn, either, functions_of, hosted_of, listed
 from gateway.dialects.gemini.counts import GENERATED, modal_counts
-from gateway.dialects.gemini.grounding import Grounding
+from gateway.dialects.gemini.grounding import ENTERPRISE, Grounding
 from gateway.dialects.gemini.tier import tier_of
+from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import (
     TurnBuilder,
     as_json,
     asked_number,
+    asked_times,
     read_object,
     require_spelt,
 )
@@ -27,12 +29,14 @@ from gateway.metering.prompt import Prompt, Schema, Turn
 from gateway.metering.reader import as_raw
 from gateway.metering.sealed import sealed_characters
 from gateway.metering.transcript import Transcript
+from gateway.metering.unread import unread_characters
 from gateway.metering.usage import Source, UsageInvalid, component
 from gateway.wire.documents import Document, Seen
 from gateway.wire.jsondoc import Json, arr, at, obj, string
 
 _SENSITIVE: Final = (
     "generationConfig", "generation_config", "serviceTier", "service_tier", "cachedContent", "cached_content",
+    "contents", "tools", "systemInstruction", "system_instruction",
 )  # fmt: skip
 _LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
 _CONFIGS: Final = ("generationConfig", "generation_config")
@@ -47,18 +51,23 @@ def _read_request(body: bytes) -> Request:
         require_spelt(asked.get(name), name, _DECISIVE)
     config = either(asked, "generationConfig")
     tier = either(asked, "serviceTier")
+    if tier is not None and not isinstance(tier, str):  # a number of the enum is one of its words
+        raise MalformedBody('"serviceTier" must be a word, such as "standard"')
     hosted, units = hosted_of(either(asked, "tools"))
+    choices = asked_times(either(config, "candidateCount"), "candidateCount") or 1
+    prompt = Prompt(
+        "chat", tuple(_turns(asked)), functions_of(either(asked, "tools")), _schema(config)
+    )
     return Request(
-        prompt=Prompt(
-            "chat", tuple(_turns(asked)), functions_of(either(asked, "tools")), _schema(config)
-        ),
+        prompt=prompt,
+        unread=unread_characters(asked, prompt),
         # Thoughts count against the limit (seen: a limit of 5, answered with 4 thoughts).
         output_ceiling=asked_number(either(config, "maxOutputTokens")),
-        choices=asked_number(either(config, "candidateCount")) or 1,
-        tier=tier if isinstance(tier, str) else None,
+        choices=choices,
+        tier=tier,
         hosted=hosted,
         sealed=sealed_characters(asked, body, "thoughtSignature"),
-        tool_units=units,
+        tool_units={unit: uses * choices for unit, uses in units.items()},  # each may search
         is_tied=bool(either(asked, "cachedContent")),
     )
 
@@ -92,12 +101,12 @@ def _schema(config: Json) -> Schema | None:
 class _Generated:
     """Reads one answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: Request) -> None:
         self._usage: dict[str, Json] = {}
         self._model: str | None = None
         self._tier: str | None = None
         self._transcript = Transcript()
-        self._grounding = Grounding()
+        self._grounding = Grounding(enterprise=set(request.tool_units) == {ENTERPRISE})
         self._unfinished: dict[int, bool] = {}
         self._calls = 0
         self._blocked = False
@@ -182,7 +191,7 @@ def _end(words: str) -> bytes:
 GENERATE: Final[Dialect] = DocumentDialect(
     "gemini",
     _read_request,
-    lambda request, head: _Generated(),
+    lambda request, head: _Generated(request),
     salvaged=("usageMetadata",),
     lower=_lower,
     sse_end=_end,

@@ -11,14 +11,19 @@ from gateway.wire.jsondoc import Json, arr, obj
 
 _GENERATION: Final = re.compile(r"gemini-(?:[a-z]+-)*(\d+)")
 _LAST_PER_PROMPT: Final = 2  # up to this generation a grounded prompt is billed, later each query
+ENTERPRISE: Final = "grounding_enterprise_web_search"
 _QUERIES_MAX: Final = 1024
 _CHUNKS: Final = {"maps": "grounding_google_maps", "retrievedContext": "grounding_retrieval"}
 
 
 class Grounding:
-    """Collects the grounding of one answer, streamed or not."""
+    """Collects the grounding of one answer, streamed or not.
 
-    def __init__(self) -> None:
+    ``enterprise``: its only search is that of the web index for enterprises, which answers do not tell from the other.
+    """
+
+    def __init__(self, *, enterprise: bool = False) -> None:
+        self._is_enterprise = enterprise
         self._queries: dict[object, Counter[str]] = {}
         self._web = False
         self._units: dict[str, int] = {}
@@ -43,7 +48,10 @@ class Grounding:
     def units(self, model: str | None) -> dict[str, int]:
         """The billed units, by the generation of the model that answered."""
         queries = sum(each.total() for each in self._queries.values())
-        return {**search_units(model, queries, grounded=self._web), **self._units}
+        searched = search_units(model, queries, grounded=self._web)
+        if self._is_enterprise and searched:
+            searched = {ENTERPRISE: sum(searched.values())}
+        return {**searched, **self._units}
 
 
 def search_units(model: str | None, queries: int, *, grounded: bool = False) -> dict[str, int]:

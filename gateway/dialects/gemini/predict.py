@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.dialects.gemini.asked import either, listed
-from gateway.metering.asking import asked_number, read_object, require_spelt
+from gateway.metering.asking import asked_times, read_object, require_spelt
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Prompt, Turn
 from gateway.metering.reader import as_raw
@@ -30,9 +30,12 @@ def _read_request(body: bytes) -> Request:
     instances = listed(asked.get("instances"))
     turns = tuple(Turn("user", text) for text in _texts(instances))
     images = sum(1 for each in instances if isinstance(each, dict) and "prompt" in each)
-    samples = asked_number(either(asked.get("parameters"), "sampleCount")) or _SAMPLES_DEFAULT
+    samples = asked_times(either(asked.get("parameters"), "sampleCount"), "sampleCount")
+    samples = samples or _SAMPLES_DEFAULT
     return Request(
         prompt=Prompt("embeddings", turns),
+        # Where no prompt says that pictures are made, a model that is billed by them may make them.
+        choices=samples * max(len(instances), 1),
         units={_IMAGES: images * samples} if images else {},
     )
 

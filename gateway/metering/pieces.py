@@ -1,0 +1,41 @@
+"""What the body of a raw invocation bills by the piece: pictures, searches, seconds of video.
+
+To read another family's way of asking for pictures: one word in ``_IMAGE_ASKED``.
+"""
+
+from typing import Final
+
+from gateway.metering.asking import asked_number, asked_times, largest
+from gateway.wire.jsondoc import Json, arr, obj
+
+IMAGES: Final = "images_out"
+SEARCHES: Final = "search_units"
+VIDEO: Final = "video_seconds"
+_DOCUMENTS_PER_SEARCH: Final = 100
+_SHOT_SECONDS: Final = 6  # what one shot, and a video nobody gave a length, takes
+_IMAGE_ASKED: Final = frozenset(
+    {"imageGenerationConfig", "text_prompts", "aspect_ratio", "output_format", "mode"}
+)
+
+
+def asked_pieces(asked: dict[str, Json]) -> dict[str, int]:
+    """What is billed by the piece: images, and searches of a hundred documents each."""
+    if _IMAGE_ASKED & asked.keys() and "messages" not in asked:
+        made = {**obj(asked, "imageGenerationConfig"), "samples": asked.get("samples")}
+        times = [asked_times(made.get(name), name) for name in ("numberOfImages", "samples")]
+        return {IMAGES: largest(*times) or 1}
+    documents = arr(asked, "documents")
+    if documents and "query" in asked:
+        return {SEARCHES: -(-len(documents) // _DOCUMENTS_PER_SEARCH)}
+    return {}
+
+
+def video_seconds(wanted: dict[str, Json]) -> int | None:
+    """How long a video is asked for; None where nothing says that one is."""
+    said = obj(wanted, "videoGenerationConfig").get("durationSeconds", wanted.get("duration"))
+    if isinstance(said, str):
+        said = said.removesuffix("s")
+    shots = arr(obj(wanted, "multiShotManualParams"), "shots")
+    if said is None and ("videoGenerationConfig" in wanted or shots):
+        return _SHOT_SECONDS * max(len(shots), 1)
+    return asked_number(said)
