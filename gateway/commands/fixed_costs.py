@@ -21,9 +21,17 @@ from gateway.kernel.clock import SystemClock
 from gateway.kernel.ids import new_id
 from gateway.kernel.money import PICO_PER_USD, format_usd, parse_usd, round_cents
 from gateway.ledger.period import day_and_period
-from gateway.reporting.allocation import Allocation, allocate
+from gateway.reporting.allocation import LIST_COST, Allocation, allocate
 from gateway.reporting.amounts import in_cents, in_words
-from gateway.reporting.fixed import AMOUNT_MAX, KINDS, POOL_KEYS, RULES, FixedCost, check
+from gateway.reporting.fixed import (
+    AMOUNT_MAX,
+    KINDS,
+    PICO_PER_MICRO,
+    POOL_KEYS,
+    RULES,
+    FixedCost,
+    check,
+)
 from gateway.storage.costs import CostStore
 from gateway.storage.known import Kind
 
@@ -299,7 +307,7 @@ def _allocation(made: Allocation, period: int) -> dict[str, object]:
         "usd": usd(made.cost.pico),
         "parts": {code or "unallocated": usd(pico) for code, pico in made.parts.items()},
         "idle_usd": usd(made.central),
-        "idle": made.idle,
+        "idle": _size(made, made.idle) if made.cost.unit == LIST_COST else made.idle,
         "unit": made.cost.unit,
     }
 
@@ -308,18 +316,28 @@ def _show(made: Allocation, period: int) -> None:
     cost, codes = made.cost, sorted(made.parts, key=lambda code: -made.parts[code])
     whole = round_cents(cost.pico)
     cents = in_cents([*(made.parts[code] for code in codes), made.central], whole)
+    unit = f"{cost.unit}, USD" if cost.unit == LIST_COST else cost.unit
     shown = table(
         f"{cost.name}, {month_of(period)}: {_dollars(whole)} USD",
-        (("cost centre", "left"), (cost.unit, "right"), ("USD", "right"), ("", "left")),
+        (("cost centre", "left"), (unit, "right"), ("USD", "right"), ("", "left")),
     )
     for code, part in zip(codes, cents, strict=False):
-        size = f"{made.used.get(code, 0):,}"
+        size = _size(made, made.used.get(code, 0))
         shown.add_row(code or "unallocated", size, _dollars(part), made.note(code))
     if made.central:
         shown.add_section()
-        shown.add_row("platform", f"{made.idle:,}", _dollars(cents[-1]), "idle: nobody used it")
+        shown.add_row(
+            "platform", _size(made, made.idle), _dollars(cents[-1]), "idle: nobody used it"
+        )
     CONSOLE.print(shown)
     CONSOLE.print()
+
+
+def _size(made: Allocation, weight: int) -> str:
+    """A weight of the allocation in its unit; one by list cost is in micro-USD, and said in USD."""
+    if made.cost.unit == LIST_COST:
+        return format_usd(weight * PICO_PER_MICRO)
+    return f"{weight:,}"
 
 
 def _dollars(cents: int) -> str:

@@ -26,7 +26,7 @@ BY_USE: Final = frozenset({"even", "tokens", "list_cost"})
 POOL_KEYS: Final = ("provider", "upstream", "deployment", "model", "scope", "team", "app")
 AMOUNT_MAX: Final = 10**12  # a month, in any currency: beyond it somebody wrote another unit
 CAPACITY_MAX: Final = 10**15
-_PICO_PER_MICRO: Final = (
+PICO_PER_MICRO: Final = (
     1_000_000  # weights by list cost are in micro-USD: idle is counted in them too
 )
 
@@ -165,7 +165,7 @@ def _weights(cost: FixedCost, used: Iterable[Used]) -> dict[str, int]:
     if cost.rule == "even":
         return dict.fromkeys(present, 1)
     if cost.rule == "list_cost":
-        return {centre: -(-size // _PICO_PER_MICRO) for centre, size in present.items()}
+        return {centre: -(-size // PICO_PER_MICRO) for centre, size in present.items()}
     return present
 
 

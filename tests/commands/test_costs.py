@@ -1,6 +1,7 @@
 """Rates and fixed costs on the command line, and on the statements they are part of."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -122,6 +123,19 @@ def test_costs_are_part_of_the_month_and_its_statements_tie(run: Run, tmp_path: 
     ]  # fmt: skip
     assert run("fixed-costs", "remove", "capacity", "--from", MONTH).status == 0
     assert [one["name"] for one in run("fixed-costs", "show", MONTH, "--json").records] == ["licences"]  # fmt: skip
+
+
+def test_list_cost_is_said_in_usd_used_and_idle(run: Run) -> None:
+    simulated = ("--users", "20", "--per-day", "5", "--days", "3", "--until", "2026-10-20")
+    assert run("simulate", *simulated, "--json").status == 0
+    months = ("--by", "month", "--since", f"{MONTH}-01", "--until", "2026-11-01", "--json")
+    spent = Decimal(run("explore", *months).records[-1]["list_usd"])
+    pool = ("--kind", "ptu", "--amount", "100", "--rule", "list_cost", "--capacity", "1000")
+    add = ("--from", MONTH, "--source", "contract 7")
+    assert run("fixed-costs", "add", "pool", *pool, *add).status == 0
+    (made,) = run("fixed-costs", "show", MONTH, "--json").records
+    assert abs(Decimal(made["idle"]) - (1000 - spent)) < Decimal("0.001")
+    assert f"{made['idle']} " in run("fixed-costs", "show", MONTH).out
 
 
 def test_a_file_of_costs_is_added_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
