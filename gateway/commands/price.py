@@ -13,7 +13,7 @@ from gateway.commands.known import tell_no_team
 from gateway.commands.moments import instant_of
 from gateway.commands.names import model_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, shown_usd, stop, table, usd
-from gateway.commands.prices.imports import current_book, has_store
+from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.undecided import check_place, tell_undecided
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -22,6 +22,7 @@ from gateway.pricing.contract import Bargain, Contracts
 from gateway.pricing.dimensions import PROVISIONED, SCOPES, Circumstances
 from gateway.pricing.rate import Charge, rate
 from gateway.providers.contract import Provider
+from gateway.storage.migrate import is_made
 
 _COUNT_MAX: Final = 2**62  # of one unit: what a row can hold
 
@@ -71,7 +72,7 @@ def _bargain(configured: Config, team: str | None, at_us: int) -> Bargain | None
     """The contract of a team at an instant; None: at list."""
     if team is None:
         return None
-    tell_no_team(configured, team, has_store=has_store(configured))
+    tell_no_team(configured, team, has_store=is_made(configured.database_url()))
     return Contracts(configured.contracts).of(configured.org.name, team, at_us)
 
 

@@ -62,6 +62,12 @@ def drift(url: str) -> list[Any]:
     return found
 
 
+def is_made(url: str) -> bool:
+    """Whether there is a database to ask: SQLite's file would be made by whoever opens it."""
+    path = sqlite_path(driver_url(url))
+    return path is None or path.is_file()
+
+
 def revision_of(url: str) -> str | None:
     """The revision a database is at; None where it was never migrated."""
     found: list[str | None] = []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.__main__ import COMMANDS
+from gateway.storage.migrate import downgrade, revision_of
 from tests.commands.lines import Run
 from tests.serving import RawUpstream, Script, deployments, raw_exchange, serving
 
@@ -207,6 +208,23 @@ def test_doctor_names_what_is_wrong_with_its_cure(run: Run, config: str, tmp_pat
     ended = run("doctor", "--config", str(bad))
     assert ended.status == 1
     assert "server.port" in ended.out
+
+
+def test_the_doctor_makes_and_migrates_no_database(run: Run, config: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        found = {f["check"]: f for f in records(run("doctor", "--json", "--config", config).out)}
+        assert found["database"]["found"] == "SQLite: will be made at the first start"
+        assert list(tmp_path.rglob("*.db*")) == []
+    assert run("migrate", "--config", config).status == 0
+    (path,) = tmp_path.rglob("weighbridge.db")
+    url = f"sqlite:///{path}"
+    downgrade(url, "0012")
+    found = {f["check"]: f for f in records(run("doctor", "--json", "--config", config).out)}
+    assert (found["database"]["state"], found["database"]["cure"]) == (
+        "warn",
+        "the next start migrates it",
+    )
+    assert revision_of(url) == "0012"
 
 
 def test_doctor_tells_of_batches_that_nobody_asks(run: Run, config: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway import app as composition
+from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.missing import missing
 from gateway.kernel.errors import ConfigurationError
 from gateway.livebook import LiveBook
@@ -137,7 +138,7 @@ def test_what_was_booked_without_a_price_is_listed_with_the_row_that_cures_it(
         for _ in range(3):
             raw_exchange(running.port, request(running.key.key))
         running.rows(3)
-        gaps, unknown = missing(running.config, 0)
+        gaps, unknown = missing(running.config, current_book(running.config), 0)
         assert [(gap.wanted.unit, gap.missed.lines, gap.missed.quantity) for gap in gaps] == [
             ("input_text", 3, 27), ("output_text", 3, 30),
         ]  # fmt: skip
@@ -147,5 +148,5 @@ def test_what_was_booked_without_a_price_is_listed_with_the_row_that_cures_it(
         assert problems == ()
         early = [msgspec.structs.replace(row, since_us=0) for row in rows]
         asyncio.run(brought(url, *early))
-        gaps, _ = missing(running.config, 0)
+        gaps, _ = missing(running.config, current_book(running.config), 0)
         assert {gap.now for gap in gaps} == {Status.PRICED}

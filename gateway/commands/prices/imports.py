@@ -21,6 +21,7 @@ from gateway.pricing.charged import Price
 from gateway.pricing.importing import Plan, planned, standing
 from gateway.pricing.lint import lint
 from gateway.pricing.row import BookInvalid, Row, complaints
+from gateway.storage.migrate import is_made
 from gateway.storage.prices import Import, Imported, PriceStore
 
 T = TypeVar("T")
@@ -40,26 +41,28 @@ def with_prices(configured: Config, work: Callable[[PriceStore], Awaitable[T]]) 
     return asyncio.run(run())
 
 
-def has_store(configured: Config) -> bool:
-    """Whether there is a database to ask: a SQLite file is made by the first start only."""
-    return bool(configured.storage.url) or (configured.folder() / "weighbridge.db").is_file()
-
-
 def imported(configured: Config) -> tuple[Row, ...]:
-    """The imported rows as the database has them now; () where no database was made yet. Raises Unavailable."""
-    if not has_store(configured):
+    """The imported rows as the database has them now; () where no database was made yet.
+
+    Nothing is made or migrated. Raises Unavailable.
+    """
+    if not is_made(configured.database_url()):
         return ()
 
-    async def rows(store: PriceStore) -> tuple[Row, ...]:
-        await store.refresh()
-        return store.current.rows
+    async def rows() -> tuple[Row, ...]:
+        async with premises.opened(configured) as database:
+            store = PriceStore(database)
+            await store.refresh()
+            return store.current.rows
 
-    return with_prices(configured, rows)
+    return asyncio.run(rows())
 
 
 def current_book(configured: Config) -> Book:
     """The book that a worker of this configuration charges by; without the imported rows where they cannot be read."""
     try:
+        if is_made(configured.database_url()):
+            premises.ready_store(configured)
         rows = imported(configured)
     except Unavailable as error:
         ERRORS.print(

@@ -60,7 +60,8 @@ def missing_prices(
     since_us = (
         SystemClock().wall_us() - _DAYS * _DAY_US if since is None else instant_of(since, "--since")
     )
-    gaps, unknown = missing(configured, since_us)
+    premises.ready_store(configured)
+    gaps, unknown = missing(configured, current_book(configured), since_us)
     if csv:
         lines = [",".join(COLUMNS), *(gap.row for gap in gaps if gap.now is Status.UNPRICED)]
         typer.echo("\n".join(lines))
@@ -71,14 +72,11 @@ def missing_prices(
         _show(gaps, unknown, since_us)
 
 
-def missing(configured: Config, since_us: int) -> tuple[list[Gap], int]:
+def missing(configured: Config, book: Book, since_us: int) -> tuple[list[Gap], int]:
     """What has no price since then, the most frequent first; and the rows of which nobody knows the usage.
 
-    Raises Unavailable.
+    ``book``: what has a price now. Nothing is made or migrated. Raises Unavailable.
     """
-    premises.ready_store(configured)
-
-    book = current_book(configured)
 
     async def run() -> Gaps:
         async with premises.opened(configured) as database:

@@ -70,10 +70,10 @@ def rerate_prices(
     name_of(reason or None, "--reason")
     configured = shipped.configured(config)
     span = span_of(since, until)
+    premises.ready_store(configured)
     book = shipped.price_book(configured, imported(configured))
     tariff = Tariff(book, Contracts(configured.contracts), spilling(configured))
     now_us = SystemClock().wall_us()
-    premises.ready_store(configured)
     unproved: list[Entry] = []
     reprice = _repricing(tariff, now_us, unproved)
     changes = asyncio.run(_run(configured, span, reprice, dry_run=dry_run, quiet=json))
