@@ -11,6 +11,7 @@ from gateway.commands.moments import span_of
 from gateway.commands.output import CONSOLE, emit, styled, table
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
+from gateway.reporting.amounts import MINUS
 from gateway.reporting.drift import MILLION, Alarm, Drift, Watch
 from gateway.storage.ledger import Ledger
 
@@ -91,6 +92,7 @@ def _show(
             ("model", "left"), ("rows", "right"), ("counted", "right"), ("reported", "right"),
             ("ratio", "right"), ("lately", "right"), ("drift", "right"), ("exact", "right"), ("off", "right"),
         ),
+        ("ratio", "lately", "counted", "exact"),
     )  # fmt: skip
     for (provider, model), watch in found:
         shown.add_row(
@@ -123,4 +125,4 @@ def _drifted(ppm: int | None) -> str:
     if ppm is None:
         return "n/a"
     tenths = abs(ppm) // 1000
-    return f"{'-' if ppm < 0 else '+'}{tenths // 10}.{tenths % 10} %"
+    return f"{MINUS if ppm < 0 else '+'}{tenths // 10}.{tenths % 10} %"

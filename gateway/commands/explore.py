@@ -144,7 +144,11 @@ def drawn(found: Found, names: Sequence[str], days: str) -> Table:
     """Rows for people; shares of the whole, the others as one row, the total."""
     heads = ("requests", "input", "cached", "output", "spend", "share", "per 1,000")
     columns = (*((name, "left") for name in names), *((head, "right") for head in heads))
-    shown = table(f"Spend by {', '.join(names)}, {days}", columns)
+    shown = table(
+        f"Spend by {', '.join(names)}, {days}",
+        columns,
+        ("output", "cached", "input", "share", "per 1,000"),
+    )
     rows = [*found.rows]
     if found.others:
         rows.append(((f"{found.others} {_OTHER}", *(" " for _ in names[1:])), found.rest))

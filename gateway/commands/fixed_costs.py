@@ -14,7 +14,7 @@ from gateway.commands.fx import Json, Path_, with_costs
 from gateway.commands.known import tell_scope
 from gateway.commands.moments import month_of, period_of
 from gateway.commands.names import instead
-from gateway.commands.output import CONSOLE, emit, stop, stop_all, styled, table, usd
+from gateway.commands.output import CONSOLE, emit, shown_usd, stop, stop_all, styled, table, usd
 from gateway.commands.payers import organisation_of, shared_costs
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
@@ -82,7 +82,7 @@ def add_cost(
     _refuse(check(cost), rule, whose)
     with_costs(configured, lambda store: store.add([cost], whose))
     tell_scope(configured, [(Kind.COST_CENTRE, code) for code in cost.shares])
-    CONSOLE.print(styled("[green]✓[/] {}: {} a month from {}", name, _amount(cost), first))
+    CONSOLE.print(styled("[green]✓[/] {}: {} {} a month from {}", name, *_amount(cost), first))
 
 
 @fixed_costs.command("import")
@@ -146,13 +146,14 @@ def list_costs(*, config: Path_ = None, json: Json = False) -> None:
     shown = table(
         "Fixed costs",
         (
-            ("name", "left"), ("kind", "left"), ("a month", "right"), ("from", "left"), ("to", "left"),
+            ("name", "left"), ("kind", "left"), ("a month", "right"), ("", "left"), ("from", "left"), ("to", "left"),
             ("pool", "left"), ("shared by", "left"), ("bought", "right"), ("source", "left"),
         ),
+        ("source", "bought"),
     )  # fmt: skip
     for cost in costs:
         shown.add_row(
-            cost.name, cost.kind, _amount(cost), month_of(cost.first),
+            cost.name, cost.kind, *_amount(cost), month_of(cost.first),
             "" if cost.last is None else month_of(cost.last), _pool(cost) or "everything", cost.rule,
             "" if cost.capacity is None else f"{cost.capacity:,}", cost.source,
         )  # fmt: skip
@@ -273,9 +274,8 @@ def _rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return [dict(zip(columns, map(str.strip, cells), strict=True)) for cells in lines[1:] if cells]
 
 
-def _amount(cost: FixedCost) -> str:
-    each = " a seat" if cost.per_seat else ""
-    return f"{format_usd(cost.pico)} {cost.currency}{each}"
+def _amount(cost: FixedCost) -> tuple[str, str]:
+    return shown_usd(cost.pico, 12), f"{cost.currency}{' a seat' if cost.per_seat else ''}"
 
 
 def _pool(cost: FixedCost) -> str:

@@ -11,7 +11,7 @@ import typer
 from gateway import app as composition, shipped
 from gateway.commands.moments import instant_of
 from gateway.commands.names import instead, name_of
-from gateway.commands.output import CONSOLE, emit, stop, styled, table
+from gateway.commands.output import CONSOLE, Listed, emit, plain, stop, styled, table
 from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.undecided import tell_unfit
 from gateway.config import Config as Configuration
@@ -107,11 +107,15 @@ def list_keys(*, config: Config = None, json: Json = False) -> None:
             emit(_record(key))
         return
     headings = ("key id", "prefix", "team", "user", "cost centre", "app", "models", "state")
-    shown = table("Gateway keys", [(heading, "left") for heading in headings])
+    shown = table(
+        "Gateway keys",
+        [(heading, "left") for heading in headings],
+        ("prefix", "app", "cost centre"),
+    )
     # What rotate and revoke ask for is never cut, however long the names beside it are.
     shown.columns[0].min_width = max((len(key.key_id) for key in found), default=0)
     for key in found:
-        models = ", ".join(key.models) or "every priced model"
+        models = Listed(*key.models) if key.models else plain("every priced model")
         shown.add_row(
             key.key_id,
             f"{key.prefix}…",

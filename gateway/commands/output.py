@@ -7,7 +7,8 @@ Nothing that is printed is read as markup, and no control character of a name re
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -17,6 +18,7 @@ from rich.containers import Lines
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.segment import Segment
+from rich.table import Column
 from rich.text import Text
 
 from gateway.kernel.money import format_usd
@@ -135,8 +137,11 @@ class Listed(Text):
 class Table(rich_table.Table):
     """A table whose headings, title and cells are shown and never read; a cell is one line unless it is a Text.
 
-    Decimal points of a right-justified column of bare numbers stand under each other.
+    Decimal points of a right-justified column of bare numbers stand under each other. Columns whose heading is in
+    ``spare`` stay away, in that order, where there is no room for all: what is left is not cut for them.
     """
+
+    spare: Sequence[str] = ()
 
     def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
         """Add a row."""
@@ -146,12 +151,34 @@ class Table(rich_table.Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         """Draw."""
         self._line_up()
-        yield from super().__rich_console__(console, options)
+        whole = self.columns
+        self.columns = self._fitting(console, options)
+        try:
+            yield from super().__rich_console__(console, options)
+        finally:
+            self.columns = whole
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """Measure what will be drawn."""
         self._line_up()
-        return super().__rich_measure__(console, options)
+        whole = self.columns
+        self.columns = self._fitting(console, options)
+        try:
+            return super().__rich_measure__(console, options)
+        finally:
+            self.columns = whole
+
+    def _fitting(self, console: Console, options: ConsoleOptions) -> list[Column]:
+        whole, found = self.columns, self.columns
+        unbound = options.update(width=_UNBOUNDED)
+        for heading in self.spare:
+            self.columns = found
+            if super().__rich_measure__(console, unbound).maximum <= options.max_width:
+                break
+            left = (column for column in found if str(column.header) != heading)
+            found = [replace(column, _index=at) for at, column in enumerate(left)]
+        self.columns = whole
+        return found
 
     def _line_up(self) -> None:
         for column in self.columns:
@@ -265,8 +292,10 @@ def complain(problems: Iterable[str]) -> None:
         ERRORS.print(styled("[bold red]✗[/] {}", problem), soft_wrap=True)
 
 
-def table(title: str | Text, columns: Iterable[tuple[str, str]]) -> Table:
-    """An empty table in the house style; columns are (heading, 'left' | 'right')."""
+def table(
+    title: str | Text, columns: Iterable[tuple[str, str]], spare: Sequence[str] = ()
+) -> Table:
+    """An empty table in the house style; columns are (heading, 'left' | 'right'); ``spare``: as of Table."""
     drawn = Table(
         title=title,
         title_justify="left",
@@ -275,6 +304,7 @@ def table(title: str | Text, columns: Iterable[tuple[str, str]]) -> Table:
         box=None,
         pad_edge=False,
     )
+    drawn.spare = spare
     for heading, justify in columns:
         drawn.add_column(
             heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right"

@@ -142,6 +142,7 @@ def _show(charge: Charge, under: Circumstances, asked: str) -> None:
             ("price row", "left"),
         ),
     )
+    shown.columns[-1].overflow = "fold"  # what is looked up by it is never cut
     for line in charge.lines:
         shown.add_row(
             line.unit,

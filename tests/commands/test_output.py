@@ -164,3 +164,18 @@ def test_the_first_layout_that_fits_is_taken_and_the_last_where_none_does() -> N
         2,
         2,
     ]
+
+
+def test_columns_that_can_be_spared_stay_away_in_their_order_and_what_is_left_is_whole() -> None:
+    heads = (("model", "left"), ("input", "right"), ("cached", "right"), ("USD", "right"))
+    shown = table("", heads, ("cached", "input"))
+    shown.add_row("anthropic.claude-sonnet-4-6", "1,000,000", "2,000,000", "12.5")
+    shown.add_row("gpt-5.4", "1", "2", "0.25")
+    heads_in = {width: drawn_in(width, shown)[0].split() for width in (80, 50, 40)}
+    assert heads_in == {
+        80: ["model", "input", "cached", "USD"],
+        50: ["model", "input", "USD"],
+        40: ["model", "USD"],
+    }
+    assert "anthropic.claude-sonnet-4-6  12.5" in drawn_in(40, shown)[1]
+    assert len(shown.columns) == len(heads)

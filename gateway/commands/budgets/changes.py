@@ -8,7 +8,7 @@ from rich.text import Text
 
 from gateway.commands.budgets.records import Raised, Told
 from gateway.commands.budgets.words import DASH, MINUS, amount, local, none_yet, scope, unit
-from gateway.commands.output import Table, styled, table
+from gateway.commands.output import Listed, Table, styled, table
 from gateway.kernel.clock import instant
 from gateway.quota.budget import CONCURRENT, Budget
 from gateway.quota.form import mode_of
@@ -27,7 +27,7 @@ def listed(found: Sequence[Budget]) -> RenderableType:
     if not found:
         return none_yet()
     columns = (("budget", "left"), ("scope", "left"), ("limit", "right"), ("of", "left"), ("window", "left"), ("zone", "left"), ("mode", "left"), ("alerts", "left"))  # fmt: skip
-    shown = table("Budgets", columns)
+    shown = table("Budgets", columns, ("scope", "zone"))
     for budget in found:
         shown.add_row(
             budget.name,
@@ -37,7 +37,7 @@ def listed(found: Sequence[Budget]) -> RenderableType:
             DASH if budget.measure == CONCURRENT else budget.window,
             "" if budget.window in {"minute", "always"} else budget.timezone,
             mode_of(budget),
-            " ".join(f"{percent} %" for percent in budget.alerts),
+            Listed(*(f"{percent} %" for percent in budget.alerts)),
         )
     return shown
 

@@ -111,7 +111,7 @@ def _cells(one: Standing, *, everything: bool) -> tuple[RenderableType, ...]:
     aside = "" if mode == "hard" else f" · {mode}"
     said = styled("[{}]{}[/][dim]{}[/]", colour, one.level, aside)
     level = (plain(f"{one.percent} %", style=colour), said)
-    drawn = bar(one, BAR_COLUMNS)
+    drawn = bar(one, BAR_COLUMNS if everything else BAR_COLUMNS // 2)
     if not everything:
         return (spent or held, short(_limit(one)), drawn, *level)
     expected = DASH if one.forecast is None else short(one.forecast)

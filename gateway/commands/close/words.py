@@ -41,7 +41,9 @@ def drawn(period: int, standing: Standing, steps: Sequence[Step]) -> RenderableT
 
 def _steps(steps: Sequence[Step]) -> RenderableType:
     heads = (("rev.", "right"), ("state", "left"), ("when (UTC)", "left"), ("by", "left"), ("rows", "right"), ("SHA-256 of the rows", "left"), ("note", "left"))  # fmt: skip
-    shown = table("", heads)
+    shown = table("", heads, ("SHA-256 of the rows",))
+    for column in shown.columns[:-1]:
+        column.no_wrap = True
     for one in steps:
         digest = f"{one.sealed.digest[:8]}…{one.sealed.digest[-8:]}"
         note = " · ".join(part for part in (one.note, _journal(one), _signed(one), _files(one)) if part)  # fmt: skip

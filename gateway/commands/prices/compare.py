@@ -185,6 +185,7 @@ def _show(made: WhatIf, target: Target, month: str) -> None:
             ("list USD", "right"), ("there USD", "right"), ("difference", "right"), ("change", "right"),
             ("left out", "right"),
         ),
+        ("output", "input", "rows", "left out"),
     )  # fmt: skip
     found = _ordered(made)
     whole = _total(one for _, one in found)
@@ -233,6 +234,7 @@ def _show_pace(found: Iterable[tuple[Source, Repriced]], target: Pace, there: st
             ("first byte p50 ms", "right"), ("p95 ms", "right"), ("whole p50 ms", "right"), ("p95 ms", "right"),
             ("tokens/s", "right"),
         ),
+        ("p95 ms", "%", "whole p50 ms", "first byte p50 ms"),
     )  # fmt: skip
     for source, one in found:
         shown.add_row(f"{source.provider}/{source.model}", *_pace_cells(one.pace))
