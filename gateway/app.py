@@ -56,6 +56,7 @@ from gateway.storage.backlog import Pending
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.directory import Directory
 from gateway.storage.engine import Database
+from gateway.storage.fitness import fit
 from gateway.storage.holds import Holds
 from gateway.storage.ledger import Ledger
 from gateway.storage.orphans import orphans, survey
@@ -171,6 +172,7 @@ class Gateway:
 
     async def _furnished(self, database: Database) -> "_Parts":
         config, clock, observer = self.config, self.clock, self.observer
+        await fit(database, starting=observer.waits, newer=observer.newer)
         keys = directory(config, database, clock)
         await keys.refresh()
         budgets = BudgetStore(database, clock)
@@ -181,10 +183,8 @@ class Gateway:
         partitions = Partitions(database)
         await partitions.ensure(clock.wall_us())
         ledger = Ledger(database, clock=clock, observer=observer, on_posted=engine.posted)
-        spools = config.folder() / "spool"
-        spools.mkdir(parents=True, exist_ok=True)
+        (spools := config.folder() / "spool").mkdir(parents=True, exist_ok=True)
         spool = self._spool = Spool(spools, clock=clock, observer=observer)
-        tokens = RelayTransport(clock=clock)
         self.metrics.gauge("weighbridge_spool_pending", lambda: spool.unflushed)
         self.metrics.gauge("weighbridge_spool_bytes", lambda: spool.bytes_on_disk)
         self.metrics.gauge("weighbridge_spool_lag_seconds", lambda: spool.lag_ns // NS_PER_SECOND)
@@ -204,7 +204,7 @@ class Gateway:
             spools=spools,
             spool=spool,
             flusher=Flusher(spool, ledger, observer),
-            tokens=tokens,
+            tokens=(tokens := RelayTransport(clock=clock)),
             pool=self._pool(tokens),
             counting=ThreadPoolExecutor(1, "tiktoken"),
             alerter=Alerter(budgets, observer, observer),

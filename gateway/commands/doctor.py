@@ -27,7 +27,7 @@ from gateway.kernel.errors import ConfigurationError, GatewayError, Unavailable
 from gateway.pricing.lint import lint
 from gateway.providers import installed
 from gateway.storage.ledger import Ledger
-from gateway.storage.migrate import drift, is_made, revision_of
+from gateway.storage.migrate import drift, is_made, known_revisions, revision_of
 from gateway.storage.orphans import survey
 from gateway.storage.partitions import Partitions
 from gateway.storage.work import WorkStore
@@ -158,6 +158,9 @@ def _database(configured: Config) -> list[Finding]:
     revision = revision_of(url)
     if own and revision is None:
         return [Finding("database", "ok", "SQLite: its tables will be made at the first start")]
+    if revision is not None and revision not in known_revisions():
+        found = f"at revision {revision}, which this program does not know"
+        return [Finding("database", "warn", found, "it is newer: update the program")]
     if revision is None or drift(url):
         found = f"at revision {revision}"
         cure = "the next start migrates it" if own else "run weighbridge migrate"

@@ -29,6 +29,11 @@ COMMAND_TIMEOUT_S: Final = 60
 CLOSE_S_MAX: Final = 2
 CONNECTIONS_MAX: Final = 5
 ROWS_AT_A_TIME: Final = 64
+# After the '?' of a Postgres URL: the driver's own words, and libpq's for TLS.
+OPTIONS: Final = frozenset(
+    {"ssl", "sslmode", "host", "port", "passfile", "target_session_attrs", "krbsrvname", "gsslib"}
+)
+TLS_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _WRITES: Final = "weighbridge_writes"
 _NOT_WRITTEN: Final = "a moment is not written: write the database it is of"
 T = TypeVar("T")
@@ -156,15 +161,33 @@ def driver_url(url: str) -> URL:
     """The URL with our async driver. Raises ConfigurationError where it is not SQLite or Postgres."""
     try:
         parsed = make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise ConfigurationError((f"storage.url: {_EXPECTED}",)) from error
+    except (sa.exc.ArgumentError, ValueError):  # which may quote a password
+        raise ConfigurationError((f"storage.url: {_EXPECTED}",)) from None
     driver = DRIVERS.get(parsed.drivername)
     if driver is None:
         found = f"found {parsed.drivername!r}"
         raise ConfigurationError((f"storage.url: {_EXPECTED}, {found}",))
     if driver.startswith("sqlite") and not sqlite_path(parsed):
         raise ConfigurationError((f"storage.url: SQLite needs a file: {_EXPECTED}",))
+    if driver.startswith("postgresql"):
+        parsed = _with_tls(parsed)
     return parsed.set(drivername=driver)
+
+
+def _with_tls(url: URL) -> URL:
+    """What stands after the '?', as the driver takes it. Raises ConfigurationError."""
+    unknown = sorted(set(url.query) - OPTIONS)
+    if unknown:
+        known = ", ".join(sorted(OPTIONS))
+        raise ConfigurationError(
+            (f"storage.url: expected of {known} after '?', found {', '.join(unknown)}",)
+        )
+    mode = url.query.get("sslmode", url.query.get("ssl"))
+    if mode is None:
+        return url
+    if mode not in TLS_MODES:
+        raise ConfigurationError((f"storage.url: expected sslmode of {', '.join(TLS_MODES)}",))
+    return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
 
 
 _EXPECTED: Final = f"expected {EXPECTED}"

@@ -1,13 +1,15 @@
 """The room's wall: what a database driver raises, said once in the gateway's own words.
 
-To map a further foreign error: a line in ``_is_refusal`` or ``_unavailable``.
+To map a further foreign error: a line in ``_is_refusal``, ``_unavailable`` or ``_CURES``.
 """
 
+import socket
 import sqlite3
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import asyncpg
 import sqlalchemy.exc
@@ -21,6 +23,12 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class StoreStarting(StoreUnavailable):
+    """The database is starting up (or shutting down): waiting helps."""
+
+    cure: ClassVar[str] = "wait until the database has started"
+
+
 class RowRefused(GatewayError):
     """The database will never take the row: a value does not fit, or a rule of the schema forbids it."""
 
@@ -31,9 +39,27 @@ class RowRefused(GatewayError):
 _REFUSALS: Final = frozenset({"22", "23", "WB"})
 _NOT_GRANTED: Final = "42501"
 _DAMAGED: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
-_NO_DATABASE: Final = "3D000"
-_NOT_LET_IN: Final = "28"
-_AWAY: Final = ("08", "57P")  # the server is going, coming or gone
+_STARTING: Final = "57P03"
+# By the beginning of the server's code of an error, what to do about it.
+_CURES: Final = {
+    "3D000": "make it, or mend storage.url",
+    "28": "mend the user or the password of storage.url",
+    "25006": "it is read-only, as a replica is: name the primary in storage.url",
+    "53300": "raise its max_connections, or run fewer workers",
+    _STARTING: "wait until it has started",
+    "08": "start it, or mend storage.url",  # these two: the server is going, coming or gone
+    "57P": "start it, or mend storage.url",
+}
+# The same of what this side of the connection raises.
+_CURES_OF_OURS: Final = (
+    (
+        asyncpg.ClientConfigurationError,
+        "mend what stands after the ? of storage.url; authorities of its certificate: PGSSLROOTCERT",
+    ),
+    (socket.gaierror, "mend the host of storage.url"),
+    (ssl.SSLError, "see the server's certificate, and the authorities in PGSSLROOTCERT"),
+    (OSError, "start it, or mend storage.url"),
+)
 _FOREIGN: Final = (
     sqlalchemy.exc.SQLAlchemyError,
     asyncpg.PostgresError,
@@ -74,6 +100,8 @@ def _sqlstate(cause: BaseException) -> str:
 def _is_refusal(cause: BaseException) -> bool:
     if _sqlstate(cause)[:2] in _REFUSALS:
         return True
+    if isinstance(cause, asyncpg.ClientConfigurationError):
+        return False
     if isinstance(cause, asyncpg.InterfaceError):
         return isinstance(cause, ValueError)  # asyncpg's encoder: the value does not fit its type
     refusals = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError)
@@ -94,18 +122,25 @@ def _unavailable(cause: BaseException, file: Path | None) -> StoreUnavailable:
     if _sqlstate(cause).startswith("42") or "no such table" in reason or "no such column" in reason:
         return StoreUnavailable("the schema is missing or too old: run `weighbridge migrate`")
     cure = _cure(cause)
-    return StoreUnavailable(f"the database cannot be used now: {reason}{cure and '; '}{cure}")
+    kind = StoreStarting if _sqlstate(cause) == _STARTING else StoreUnavailable
+    return kind(f"the database cannot be used now: {reason}{cure and '; '}{cure}")
 
 
 def _cure(cause: BaseException) -> str:
     state = _sqlstate(cause)
-    if state == _NO_DATABASE:
-        return "make it, or mend storage.url"
-    if state.startswith(_NOT_LET_IN):
-        return "mend the user or the password of storage.url"
-    if isinstance(cause, OSError) or state.startswith(_AWAY):
-        return "start it, or mend storage.url"
-    return ""
+    for said, cure in _CURES.items():
+        if state.startswith(said):
+            return _of_entry(cause) or cure
+    if isinstance(cause, ConnectionError) and "rejected SSL" in str(cause):
+        return "it speaks no TLS: switch that on there, or take sslmode out of storage.url"
+    return next((cure for kind, cure in _CURES_OF_OURS if isinstance(cause, kind)), "")
+
+
+def _of_entry(cause: BaseException) -> str:
+    """Where the server's rules of entry (pg_hba.conf) keep us out, and no password would help."""
+    if "pg_hba.conf" not in str(cause):
+        return ""
+    return "its pg_hba.conf lets this user not in from here, or only over TLS (sslmode=require in storage.url)"
 
 
 def _reason(cause: BaseException) -> str:

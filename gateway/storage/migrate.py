@@ -15,8 +15,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL
 
+from gateway.kernel.errors import ConfigurationError
 from gateway.storage import tables_bills, tables_costs, tables_reporting
 from gateway.storage.engine import Database, driver_url, sqlite_path
 from gateway.storage.tables import METADATA, is_ours
@@ -35,10 +37,19 @@ def folder() -> Path:
     return _WHEEL if (_WHEEL / "env.py").is_file() else _CHECKOUT
 
 
+def known_revisions() -> tuple[str, ...]:
+    """The revisions that this program knows, oldest first; the last is the one it needs."""
+    config = Config()
+    config.set_main_option("script_location", _escaped(folder()))
+    steps = list(ScriptDirectory.from_config(config).walk_revisions())
+    return tuple(step.revision for step in reversed(steps))
+
+
 def upgrade(url: str, revision: str = "head") -> None:
     """Migrate up. Runs its own event loop: from async code call it in a thread.
 
-    Raises ConfigurationError on a bad URL and StoreUnavailable where the database is away.
+    Raises ConfigurationError on a bad URL and on a database that is newer than this program, StoreUnavailable where
+    it is away.
     """
     _run(url, lambda config: command.upgrade(config, revision))
 
@@ -79,6 +90,15 @@ def revision_of(url: str) -> str | None:
     return found[0]
 
 
+def newer_than_us(revision: str) -> str:
+    """What there is to say of a database at a revision that this program does not know."""
+    return f"the database is at revision {revision}, which this program does not know: it is newer; update the program"
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace("%", "%%")
+
+
 def _include(_object: Any, name: str | None, kind: str, *_rest: Any) -> bool:
     return is_ours(name, kind)
 
@@ -89,8 +109,11 @@ def _run(url: str, step: Any) -> None:
             lock = sa.text("SELECT pg_advisory_xact_lock(:key)")
             connection.execute(lock, {"key": _ADVISORY_KEY})
         config = Config()
-        config.set_main_option("script_location", str(folder()).replace("%", "%%"))
+        config.set_main_option("script_location", _escaped(folder()))
         config.attributes["connection"] = connection
+        revision = MigrationContext.configure(connection).get_current_revision()
+        if revision is not None and revision not in known_revisions():
+            raise ConfigurationError((newer_than_us(revision),))
         step(config)
 
     with _locked(driver_url(url)):

@@ -109,6 +109,14 @@ class Telemetry:
         fields = {"cure": cure} if isinstance(cure, str) else {}
         self.log("step_failed", step=what, error=type(error).__name__, **fields)
 
+    def waits(self, error: BaseException) -> None:
+        """Count and log that the start waits for a store."""
+        self.failed("start", error)
+
+    def newer(self, revision: str) -> None:
+        """Log that the database's schema is one of a later release."""
+        self.log("schema_newer", revision=revision)
+
     def tried(self, upstream: str, ended: str) -> None:
         """Count an attempt of a call that has several places."""
         labels = (("ended", ended), ("upstream", upstream))

@@ -122,7 +122,7 @@ class Server:
         end = time.monotonic() + START_S_MAX
         while time.monotonic() < end:
             lines = status.read_text().splitlines() if status.exists() else []
-            if len(lines) > READY_LINE and lines[READY_LINE].strip() == "ready":
+            if len(lines) > READY_LINE and lines[READY_LINE].strip() in {"ready", "standby"}:
                 return
             if self._child.poll() is not None:
                 break
