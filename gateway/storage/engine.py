@@ -54,6 +54,11 @@ class Database:
         """Whether it is Postgres; else SQLite."""
         return self._url.get_backend_name() == "postgresql"
 
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file; None of Postgres and of a database in memory."""
+        return self._file
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that writes, committed on leaving. Raises StoreUnavailable, RowRefused."""

@@ -1,11 +1,14 @@
 """Booking what rows would be charged by another book: streamed, in batches, exactly once; who did it is kept."""
 
+import fcntl
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 import sqlalchemy as sa
 
+from gateway.kernel.errors import BadRequest
 from gateway.kernel.ids import new_id
 from gateway.ledger.entry import Entry
 from gateway.storage.engine import Database
@@ -15,6 +18,9 @@ from gateway.storage.tables import LEDGER
 from gateway.storage.tables_costs import RERATE
 
 ROWS_PER_BATCH: Final = 500
+_TRY: Final = sa.text("SELECT pg_try_advisory_xact_lock(:key)")
+_ADVISORY_KEY: Final = 0x5745_4947_4854  # one number for this product's re-ratings
+_BUSY: Final = "another re-rating is running: wait until it has ended, then start this one again"
 Reprice = Callable[[Entry, Sequence[Entry]], Sequence[Entry]]
 
 
@@ -31,6 +37,26 @@ class Rerating(msgspec.Struct, frozen=True):
     repriced: int
     list_pico: int
     net_pico: int
+
+
+@asynccontextmanager
+async def alone(database: Database) -> AsyncIterator[None]:
+    """The only re-rating there is while it lasts: of two by different books each would book its own difference.
+
+    Who is killed lets go of it. Raises BadRequest where another one runs, StoreUnavailable.
+    """
+    if database.file is not None:
+        with database.file.with_name(f"{database.file.name}.rerate").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadRequest(_BUSY) from None
+            yield
+        return
+    async with database.read() as connection:  # whose transaction holds it, until it ends
+        if database.is_postgres and not await connection.scalar(_TRY, {"key": _ADVISORY_KEY}):
+            raise BadRequest(_BUSY)
+        yield
 
 
 async def rows_between(database: Database, since_us: int | None, until_us: int | None) -> int:

@@ -1,11 +1,13 @@
 """Re-rating the ledger, on each store: booked once, whoever runs it how often; everything derived stays equal."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
+from gateway.kernel.errors import BadRequest
 from gateway.ledger.closing import State
 from gateway.ledger.entry import Entry, EntryKind
 from gateway.ledger.reprice import Tariff, repriced
@@ -18,7 +20,7 @@ from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 from gateway.storage.queries import families_where
 from gateway.storage.rebuild import rebuild
-from gateway.storage.rerating import Rerating, keep, kept, rerated, rows_between
+from gateway.storage.rerating import Rerating, alone, keep, kept, rerated, rows_between
 from tests.storage.conftest import NOW_US, Hands
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +83,58 @@ async def test_runs_that_race_book_each_correction_once(
     after = await all_of(ledger)
     assert (len(after), net(after)) == (80, 40 * CHARGE)
     assert (await ledger.verify()).is_sound
+
+
+async def test_of_two_by_different_books_one_is_refused_and_no_row_is_charged_by_both(
+    database: Database, url: str, ledger: Ledger, entry: Make
+) -> None:
+    await ledger.append([entry(scope="global") for _ in range(40)])
+    others = [Database(url) for _ in range(2)]
+
+    async def one(at: Database, by: Tariff) -> None:
+        async with alone(at):
+            await run(at, by)
+
+    books = (NEW, tariff(1, 1))
+    done = await asyncio.gather(*map(one, others, books), return_exceptions=True)
+    assert sorted(map(type, done), key=str) == [type(None), BadRequest] or done == [None, None]
+    assert net(await all_of(ledger)) in {40 * CHARGE, 40 * 1_280}
+    for at, by, charged in zip(others, books, (CHARGE, 1_280), strict=True):
+        await one(at, by)  # each is free again
+        assert net(await all_of(ledger)) == 40 * charged
+        await at.close()
+
+
+HOLDING = """
+import asyncio, sys
+from gateway.storage.engine import Database
+from gateway.storage.rerating import alone
+
+async def hold():
+    async with alone(Database(sys.argv[1])):
+        print("held", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(hold())
+"""
+
+
+async def test_a_rerating_that_is_killed_lets_go(database: Database, url: str) -> None:
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDING, url, stdout=asyncio.subprocess.PIPE)  # fmt: skip
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"held\n"
+    with pytest.raises(BadRequest, match="another re-rating is running"):
+        async with alone(database):
+            pass
+    holder.kill()
+    await holder.wait()
+    async with asyncio.timeout(30):
+        while True:  # Postgres sees it when it looks
+            try:
+                async with alone(database):
+                    return
+            except BadRequest:
+                await asyncio.sleep(0.05)
 
 
 async def test_back_and_forth_ends_where_the_last_book_is(

@@ -152,6 +152,16 @@ def test_a_row_that_is_charged_right_gets_no_correction() -> None:
     assert repriced(booked(tariff, [Component("main", {"input_text": 7})]), [], tariff, 1) == ()
 
 
+def test_a_correction_is_booked_just_behind_the_last_word_where_the_clock_stepped_back() -> None:
+    row_ = booked(Tariff(book({"input_text": 1})), [Component("main", {"input_text": 5})])
+    (first,) = repriced(row_, [], Tariff(FULL), 3)
+    assert first.booked_us == row_.booked_us + 1
+    (second,) = repriced(row_, [first], Tariff(book({"input_text": 2})), first.booked_us)
+    assert second.booked_us == first.booked_us + 1
+    (third,) = repriced(row_, [first, second], Tariff(FULL), NOW_US)
+    assert third.booked_us == NOW_US
+
+
 def test_what_had_no_price_is_taken_back_apart_from_the_amounts() -> None:
     base = booked(Tariff(book({})), [Component("main", {"input_text": 1_000, "output_text": 10})])
     amounts, back = repriced(base, [], Tariff(FULL), NOW_US)

@@ -203,6 +203,13 @@ def test_a_figure_no_statement_could_hold_is_refused(changes: dict[str, object],
     assert check(msgspec.structs.replace(POOL, **largest)) == []
 
 
+def test_a_source_that_is_no_name_is_told_and_none_at_all_is_told_once() -> None:
+    (hidden,) = check(msgspec.structs.replace(POOL, source="invoice\u202e7"))
+    assert hidden.startswith("--source: ")
+    (missing,) = check(msgspec.structs.replace(POOL, source=""))
+    assert missing.startswith("--source: expected where")
+
+
 usages = st.lists(
     st.builds(used, st.sampled_from("abc"), st.integers(0, 10**15), st.integers(0, 10**9)),
     max_size=8,

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,7 +23,7 @@ from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.entry import Entry, EntryKind
 from gateway.ledger.reprice import PartsUnproved, Tariff, repriced
 from gateway.pricing.contract import Contracts
-from gateway.storage.rerating import Rerating, keep, rerated, rows_between
+from gateway.storage.rerating import Rerating, alone, keep, rerated, rows_between
 
 _SHOWN_MAX: Final = 5
 _SETTLING_US: Final = 86_400_000_000  # so long the truth about an estimate may still arrive
@@ -136,7 +137,7 @@ async def _run(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    async with premises.opened(configured) as database:
+    async with premises.opened(configured) as database, nullcontext() if dry_run else alone(database):  # fmt: skip
         whole = await rows_between(database, *span)
         with Progress(*columns, console=ERRORS, transient=True, disable=quiet) as progress:
             task = progress.add_task("", total=whole)
