@@ -2,12 +2,13 @@
 
 import sys
 from pkgutil import resolve_name
-from typing import Final, NoReturn
+from typing import Final
 
 import typer
 from typer.exceptions import TyperException
 
-from gateway.commands.output import as_written, stop, stop_all
+from gateway.commands.mistakes import misread, named_kinds
+from gateway.commands.output import as_written, stop_all
 from gateway.kernel.errors import ConfigurationError, GatewayError
 
 # Resolved by name, so that a look-up does not pay for loading the gateway (a second of imports).
@@ -68,24 +69,14 @@ def main() -> None:
     """Run a command; what is wrong is said once, with its cure, and ends with status 2."""
     asked = sys.argv[1] if len(sys.argv) > 1 else None
     try:
-        command = as_written(typer.main.get_command(command_line(asked)))
+        command = named_kinds(as_written(typer.main.get_command(command_line(asked))))
         sys.exit(command(standalone_mode=False))
     except TyperException as error:
-        _misread(error)
+        misread(error)
     except ConfigurationError as error:
         stop_all(error.problems)
     except GatewayError as error:
         stop_all((error.message,))
-
-
-def _misread(error: TyperException) -> NoReturn:
-    """Say what of the command line is not right, in the one form of all mistakes."""
-    context = getattr(error, "ctx", None)
-    said = " ".join(error.format_message().split()).rstrip(".")
-    if not said:  # no arguments at all: the help is on the screen already
-        raise SystemExit(2)
-    where = "weighbridge" if context is None else context.command_path
-    stop(f"{said}; see {where} --help")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,12 @@ from gateway import app as composition, shipped
 from gateway.commands.budgets.health import budget_health
 from gateway.commands.drift import newest
 from gateway.commands.listening import place_of, unservable
-from gateway.commands.matching import contracts_unmatched, deployments_unpriced, unmatched
+from gateway.commands.matching import (
+    contracts_unmatched,
+    deployments_unpriced,
+    differing_alternatives,
+    unmatched,
+)
 from gateway.commands.output import CONSOLE, Table, emit, plain, table
 from gateway.commands.prices.imports import imported
 from gateway.commands.prices.missing import missing
@@ -46,12 +51,16 @@ _FREE_BYTES_MIN = 64 * _MIB
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One check. ``state``: ok, warn (works, but look) or fail; ``cure`` where it is not ok."""
+    """One check. ``state``: ok, warn (works, but look) or fail; ``cure`` where it is not ok.
+
+    mistake  a failure that is a mistake in the configuration: ``serve`` does not start with it
+    """
 
     check: str
     state: str
     found: str
     cure: str = ""
+    mistake: bool = False
 
 
 def doctor(
@@ -68,6 +77,8 @@ def doctor(
         emit(msgspec.structs.asdict(finding))
     if not json:
         CONSOLE.print(_drawn(findings))
+    if any(finding.mistake for finding in findings):
+        raise SystemExit(2)  # as serve ends with it
     if any(finding.state == "fail" for finding in findings):
         raise SystemExit(1)
 
@@ -119,7 +130,7 @@ def _checked(check: Callable[[Config], list[Finding]], configured: Config) -> li
 
 
 def _mistakes(check: str, error: ConfigurationError) -> list[Finding]:
-    return [Finding(check, "fail", *apart(problem)) for problem in error.problems]
+    return [Finding(check, "fail", *apart(problem), mistake=True) for problem in error.problems]
 
 
 def apart(problem: str) -> tuple[str, str]:
@@ -146,7 +157,7 @@ def _listening(configured: Config) -> list[Finding]:
     """Whether it could listen; that the port is free is not asked: the gateway may be what has it."""
     problems = unservable(configured.server)
     if problems:
-        return [Finding("listening", "fail", *apart(problem)) for problem in problems]
+        return _mistakes("listening", ConfigurationError(tuple(problems)))
     return [Finding("listening", "ok", place_of(configured.server).url)]
 
 
@@ -253,7 +264,9 @@ def _prices(configured: Config) -> list[Finding]:
         book = shipped.price_book(configured, rows)
     except ConfigurationError as error:
         cure = "mend the row; of an import: import the right one (workers go on with the last good book)"
-        return [Finding("prices", "fail", problem, cure) for problem in error.problems]
+        return [
+            Finding("prices", "fail", problem, cure, mistake=True) for problem in error.problems
+        ]
     models = sum(len(book.models(provider.name)) for provider in installed())
     findings = [
         Finding(
@@ -314,7 +327,10 @@ def _drift(configured: Config) -> list[Finding]:
 
 def _matching(configured: Config) -> list[Finding]:
     """What can match nothing: contracts, deployments, keys, budgets, fixed costs."""
-    found: list[Finding] = []
+    found: list[Finding] = [
+        Finding("deployment", "fail", said, cure, mistake=True)
+        for said, cure in differing_alternatives(configured)
+    ]
     checks = (contracts_unmatched, deployments_unpriced, unmatched)
     for check in checks if is_made(configured.database_url()) else checks[:2]:
         try:

@@ -6,6 +6,7 @@ To check another glob: its line in ``unmatched`` or in ``costs_unmatched``.
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 
 from gateway import premises, shipped
@@ -16,7 +17,7 @@ from gateway.config import Config
 from gateway.exchange.remedy import remedy
 from gateway.exchange.routing import named_at
 from gateway.kernel.clock import SystemClock, instant
-from gateway.kernel.errors import ConfigurationError
+from gateway.kernel.errors import ConfigurationError, Unavailable
 from gateway.pricing.book import Book
 from gateway.pricing.contract import Contract
 from gateway.pricing.cover import covers
@@ -76,15 +77,21 @@ def unmatched(configured: Config) -> list[Said]:
     ]
 
 
+def differing_alternatives(configured: Config) -> list[tuple[str, str]]:
+    """Deployments whose alternatives are another model, each with its cure: a gateway does not start with them."""
+    cure = "a deployment's alternatives are the same model: name it, or make it a deployment"
+    with suppress(Unavailable):  # said elsewhere
+        try:
+            shipped.routes(configured, shipped.price_book(configured, imported(configured)))
+        except ConfigurationError as error:
+            return [(one, cure) for one in error.problems]
+    return []
+
+
 def deployments_unpriced(configured: Config) -> list[Said]:
     """Deployments whose requests will be refused: no price for their model, or none at their place."""
     book = shipped.price_book(configured, imported(configured))
     found: list[Said] = []
-    try:
-        shipped.routes(configured, book)
-    except ConfigurationError as error:
-        cure = "a deployment's alternatives are the same model: name it, or make it a deployment"
-        found += [("deployment", "fail", one, cure) for one in error.problems]
     for deployment in configured.deployments:
         found += _deployment(configured, deployment, book)
     if not configured.upstreams:

@@ -25,6 +25,7 @@ from gateway.providers.contract import Provider
 from gateway.storage.migrate import is_made
 
 _COUNT_MAX: Final = 2**62  # of one unit: what a row can hold
+_SHOWN_CHARS: Final = 60
 
 
 def price(
@@ -80,8 +81,9 @@ def _counts(text: str) -> dict[str, int]:
     try:
         counts = msgspec.json.decode(text, type=dict[str, int])
         twice = sorted(unit for unit, times in Counter(_units(text)).items() if times > 1)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        stop(f'--usage is a JSON object of whole counts such as {{"input_text": 1000}}: {error}')
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        example = '{"input_text": 1000}'
+        stop(f"--usage is a JSON object of whole counts such as {example}, found {text[:_SHOWN_CHARS]!r}")  # fmt: skip
     if twice:
         stop(f"--usage says {', '.join(twice)} twice: say each unit once")
     unknown = sorted(counts.keys() - UNITS.keys())

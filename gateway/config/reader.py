@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_type_hints
 
 import msgspec
+
+from gateway.config.words import in_words
 
 ENV_PREFIX = "WEIGHBRIDGE_"
 _NEAR: Final = 0.9
@@ -40,20 +42,21 @@ class Reader:
         for field in msgspec.structs.fields(kind):
             name = field.name
             if name in raw:
-                value, good = self.value(raw[name], hints[name], f"{where}.{name}")
+                value, good = self.value(raw[name], hints[name], f"{where}.{name}", field.default)
                 whole = whole and good
                 if good:
                     fields[name] = value
             elif field.required:
                 whole = False
-                self.problem(f"{where}.{name}", f"missing; expected {type_name(hints[name])}")
+                self.problem(f"{where}.{name}", f"missing; expected {in_words(hints[name], name)}")
         return fields if whole else None
 
-    def value(self, raw: object, kind: Any, where: str) -> tuple[Any, bool]:
+    def value(self, raw: object, kind: Any, where: str, default: object = None) -> tuple[Any, bool]:
         try:
             return msgspec.convert(self.expanded(raw, where), kind), True
-        except msgspec.ValidationError as error:
-            self.problem(where, f"expected {_expected(kind, error)}, found {shown(raw)}")
+        except msgspec.ValidationError:
+            expected = in_words(kind, where.rpartition(".")[2], default)
+            self.problem(where, f"expected {expected}, found {shown(raw)}")
             return None, False
 
     def expanded(self, raw: object, where: str) -> object:
@@ -112,8 +115,8 @@ def overrides(reader: Reader, name: str, kind: type[msgspec.Struct]) -> dict[str
             continue
         try:
             found[field.name] = msgspec.convert(text, hints[field.name], strict=False)
-        except msgspec.ValidationError as error:
-            expected = _expected(hints[field.name], error)
+        except msgspec.ValidationError:
+            expected = in_words(hints[field.name], field.name, field.default)
             reader.problems.append(f"{variable}: expected {expected}, found {shown(text)}")
     return found
 
@@ -135,36 +138,6 @@ def misspelt(reader: Reader, sections: Mapping[str, type[msgspec.Struct]]) -> No
         nearest = get_close_matches(variable, sorted(known), 1, _NEAR)
         if nearest and variable not in reader.referred:
             reader.problems.append(f"{variable}: names no key; did you mean {nearest[0]}?")
-
-
-def type_name(kind: Any) -> str:
-    """A type in the words of a reader of the file: the words it may be, or what kind of value."""
-    if get_origin(kind) is Annotated:
-        return type_name(get_args(kind)[0])
-    words = [word for part in (get_args(kind) or (kind,)) for word in get_args(part) or (part,)]
-    if all(isinstance(word, str) or word is type(None) for word in words):
-        return "one of " + ", ".join(str(word) for word in words if isinstance(word, str))
-    return " or ".join(
-        str(getattr(word, "__name__", word) if not _tag(word) else _tag(word))
-        for word in words
-        if word is not type(None)
-    )
-
-
-def _tag(word: Any) -> Any:
-    """How a struct of a choice is called in the file, by its ``type``."""
-    return getattr(getattr(word, "__struct_config__", None), "tag", None)
-
-
-def _expected(kind: Any, error: msgspec.ValidationError) -> str:
-    """What a value should be: the decoder's words without what it found, which we show."""
-    words = type_name(kind) if _listed(kind) else str(error).split(" - ")[0].split(", got ")[0]
-    return words.removeprefix("Expected ").replace("`", "")
-
-
-def _listed(kind: Any) -> bool:
-    """Whether naming the type says more than the decoder's own message."""
-    return bool(get_args(kind)) and get_origin(kind) is not Annotated
 
 
 def shown(value: object) -> str:

@@ -206,8 +206,32 @@ def test_doctor_names_what_is_wrong_with_its_cure(run: Run, config: str, tmp_pat
     bad = tmp_path / "bad.toml"
     bad.write_text("[server]\nport = 70000\nprot = 1\n", encoding="utf-8")
     ended = run("doctor", "--config", str(bad))
-    assert ended.status == 1
     assert "server.port" in ended.out
+    assert ended.status == run("serve", "--config", str(bad)).status == 2
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "[server]\nport = 'x'\n",
+        "nothing = 1\n",
+        "not toml",
+        "[server]\nhost = '300.1.1.1'\n",
+        "[server]\ntls_certificate = '/nope.pem'\ntls_key = '/nope.pem'\n",
+        "[prices]\nfiles = ['/nope.csv']\n",
+        "[secrets]\nmaster = '${env:NOBODY_SET_THIS}'\n",
+        "[storage]\nfolder = '/proc/nope'\n",
+    ],
+)
+def test_doctor_and_serve_end_with_the_same_status_for_the_same_mistake(
+    run: Run, tmp_path: Path, mistake: str
+) -> None:
+    path = tmp_path / "bad.toml"
+    own = "" if "storage" in mistake else f'[storage]\nfolder = "{tmp_path / "var"}"\n'
+    path.write_text(mistake + own, encoding="utf-8")
+    found = run("doctor", "--json", "--config", str(path))
+    assert found.status == run("serve", "--config", str(path)).status == 2
+    assert any(one["mistake"] and one["cure"] for one in records(found.out))
 
 
 def test_the_doctor_makes_and_migrates_no_database(run: Run, config: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.__main__ import COMMANDS
 from tests.commands.lines import Run
 
 USAGE = '{"input_text":1000}'
@@ -81,9 +82,9 @@ def test_the_title_of_an_unknown_model_is_the_name_that_was_asked(run: Run) -> N
         (("keys", "create", "--user", "u", "--team", "core", "--expires", "2020-01-01"), "is past"),
         (("budgets", "set", "--team", "a\nb", "--usd", "5", "--window", "month"), "--team holds the invisible character U+000A"),
         (("budgets", "set", "--team", "", "--usd", "5", "--window", "month"), "--team is empty"),
-        (("keys", "rotate", "key_1", "--overlap-hours", "-1"), "greater than or equal to 0"),
-        (("usage", "--limit", "-1"), "greater than or equal to 1"),
-        (("prices", "list", "--limit", "-1"), "greater than or equal to 0"),
+        (("keys", "rotate", "key_1", "--overlap-hours", "-1"), "a whole number of at least 0"),
+        (("usage", "--limit", "-1"), "a whole number of at least 1"),
+        (("prices", "list", "--limit", "-1"), "a whole number of at least 0"),
     ],
 )  # fmt: skip
 def test_what_means_nothing_is_refused_with_its_cure(
@@ -98,7 +99,7 @@ def test_what_means_nothing_is_refused_with_its_cure(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--context", "-5", "--usage", USAGE), "greater than or equal to 0"),
+        (("--context", "-5", "--usage", USAGE), "a whole number of at least 0"),
         (("--geo", "mars", "--usage", USAGE), "no 'mars' of azure; there are ae, apac"),
         (("--usage", '{"input_text":1,"output_text":2,"input_text":3}'), "input_text twice"),
     ],
@@ -178,6 +179,21 @@ def test_a_family_is_a_name_wherever_one_is_written(run: Run, config: str, tmp_p
         assert FAMILY in run(*words, "--config", config).out  # fmt: skip
     (rate,) = run("fx", "list", "--json", "--config", config).out.splitlines()
     assert json.loads(rate)["source"] == FAMILY
+
+
+def test_a_figure_that_is_none_is_said_in_words_with_an_example(run: Run) -> None:
+    for words in (("usage", "--limit"), ("explore", "--top"), ("simulate", "--days"), ("price", "--context"), ("budgets", "set", "--burst")):  # fmt: skip
+        found = run(*words, "many")
+        assert (found.status, found.out) == (2, "")
+        assert f"✗ {words[-1]}: expected a whole number" in found.err
+        assert ", such as " in found.err
+        assert ", found 'many'; see weighbridge" in found.err
+
+
+def test_help_names_kinds_of_values_as_people_do(run: Run) -> None:
+    for command in COMMANDS:
+        told = run(command, "--help").out
+        assert not {"<str>", "<int>", "<int range>", "<list[str]>"} & set(told.split())
 
 
 def test_every_mistake_on_the_command_line_is_one_line_with_its_help(run: Run) -> None:

@@ -60,9 +60,9 @@ upstream = "e"
         "upstreams.b.credential.type: expected one of api_key, bearer,",
         f"upstreams.b.credential.key: {by_reference}",
         "upstreams.c.base_url: expected https://host[/path] without a user or a password in it",
-        "upstreams.c.credential.token: missing; expected str",
+        "upstreams.c.credential.token: missing; expected text such as",
         "upstreams.c.credential.tokn: unknown key; known are token",
-        "upstreams.d.provider: missing; expected str",
+        "upstreams.d.provider: missing; expected text such as",
         "upstreams.d.base_url: expected https://host[/path], found 'example.com'",
         "deployments[1].upstream: expected one of a, b, c, d, found 'e'",
     )
@@ -75,10 +75,10 @@ upstream = "e"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[server]\nport = 'eighty'", "server.port: expected int, found 'eighty'"),
-        ("[server]\nworkers = 0", "server.workers: expected int >= 1, found 0"),
+        ("[server]\nport = 'eighty'", "server.port: expected a whole number from 0 to 65535 such as 8080, found 'eighty'"),
+        ("[server]\nworkers = 0", "server.workers: expected a whole number of at least 1 such as 1, found 0"),
         ("[relay]\ntransport = 'quick'", "relay.transport: expected one of relay, stock, found 'quick'"),
-        ("[relay]\ncount = 'yes'", "relay.count: expected bool, found 'yes'"),
+        ("[relay]\ncount = 'yes'", "relay.count: expected true or false, found 'yes'"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_said_in_our_words(tmp_path: Path, text: str, said: str) -> None:
@@ -135,8 +135,8 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("WEIGHBRIDGE_SERVER_PORT", "abc", "expected int, found 'abc'"),
-        ("WEIGHBRIDGE_LIMITS_BODY_MIB", "0", "expected int >= 1, found '0'"),
+        ("WEIGHBRIDGE_SERVER_PORT", "abc", "expected a whole number from 0 to 65535 such as 8080, found 'abc'"),
+        ("WEIGHBRIDGE_LIMITS_BODY_MIB", "0", "expected a whole number of at least 1 such as 32, found '0'"),
         ("WEIGHBRIDGE_RELAY_TRANSPORT", "quick", "expected one of relay, stock, found 'quick'"),
         ("WEIGHBRIDGE_SERVR_PORT", "1", "names no key; did you mean WEIGHBRIDGE_SERVER_PORT?"),
         ("WEIGHBRIDGE_STORAGE_FODLER", "x", "names no key; did you mean WEIGHBRIDGE_STORAGE_FOLDER?"),
