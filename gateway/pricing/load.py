@@ -49,12 +49,12 @@ class Listing(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
     def book(self, imported: Iterable[Row] = ()) -> Book:
-        """The book of these files and of the rows imported into the database.
+        """The book of these files and of the rows imported into the database, in whichever order they come.
 
         Raises BookInvalid with every problem of every file at once.
         """
         return Book.compile(
-            (*self.rows, *imported),
+            (*self.rows, *sorted(imported, key=Row.price_id)),
             aliases=self.aliases,
             regions=self.regions,
             problems=self.problems,

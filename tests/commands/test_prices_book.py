@@ -87,6 +87,17 @@ def test_an_import_is_tried_brought_told_and_charged_by(run: Run, tmp_path: Path
     assert "nothing new" in run("prices", "import", file).out
 
 
+def test_an_import_names_the_catalog_that_rows_are_charged_by(run: Run, tmp_path: Path) -> None:
+    later = OWN.format(price="13.5", since="2026-12-01")
+    file = price_file(tmp_path, later, later.replace(",output_text,", ",input_text,"))
+    assert run("prices", "import", file).status == 0
+    (told,) = run("prices", "imports", "--json").records
+    (book,) = [
+        one for one in run("doctor", "--json").records if (one["check"], one["state"]) == ("prices", "ok")
+    ]  # fmt: skip
+    assert book["found"].endswith(f"catalog {told['catalog']}")
+
+
 def test_a_price_id_shows_its_row_and_the_others_of_its_key(run: Run, tmp_path: Path) -> None:
     run("prices", "import", price_file(tmp_path, OWN.format(price="13.5", since="2026-12-01")))
     run("prices", "import", price_file(tmp_path, OWN.format(price="13", since="2027-01-01")))
