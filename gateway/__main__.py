@@ -5,6 +5,7 @@ from pkgutil import resolve_name
 from typing import Final
 
 import typer
+from typer import rich_utils
 from typer.exceptions import TyperException
 
 from gateway.commands.mistakes import misread, named_kinds
@@ -42,6 +43,16 @@ COMMANDS: Final = {
     "rebuild": "gateway.commands.rebuild:rebuild",
 }
 
+# The help shows them by what a person is about to do.
+PANELS: Final = {
+    "Run the gateway": ("serve", "migrate", "doctor", "demo"),
+    "Keys, budgets, people": ("keys", "budgets", "apply", "people"),
+    "See what is used": ("usage", "spend", "explore", "drift"),
+    "Charge a month": ("statement", "chargeback", "reconcile", "close", "journal", "focus", "fixed-costs", "fx"),
+    "Prices": ("price", "prices", "contracts", "count"),
+    "The books themselves": ("verify", "rebuild", "simulate"),
+}  # fmt: skip
+
 
 def command_line(asked: str | None) -> typer.Typer:
     """The command line: one command where it is asked for by name, else all of them."""
@@ -58,16 +69,18 @@ def command_line(asked: str | None) -> typer.Typer:
 
     for name in (asked,) if asked in COMMANDS else COMMANDS:
         found = resolve_name(COMMANDS[name])
+        panel = next(title for title, names in PANELS.items() if name in names)
         if isinstance(found, typer.Typer):
-            line.add_typer(found, name=name)
+            line.add_typer(found, name=name, rich_help_panel=panel)
         else:
-            line.command(name)(found)
+            line.command(name, rich_help_panel=panel)(found)
     return line
 
 
 def main() -> None:
     """Run a command; what is wrong is said once, with its cure, and ends with status 2."""
     asked = sys.argv[1] if len(sys.argv) > 1 else None
+    rich_utils.STYLE_USAGE = rich_utils.STYLE_TYPES = "dim"  # colour is for what it means
     try:
         command = named_kinds(as_written(typer.main.get_command(command_line(asked))))
         sys.exit(command(standalone_mode=False))

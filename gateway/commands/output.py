@@ -25,6 +25,7 @@ from gateway.kernel.money import format_usd
 from gateway.kernel.names import HIDDEN, hidden
 
 PIPED_COLUMNS = 150  # tables keep their shape in files and logs
+PROSE_COLUMNS = 28  # what a sentence in a column takes at least
 WIDE_COLUMNS = 118  # narrower terminals get fewer columns rather than cut words
 
 _PICTURES: Final = 0x2400  # U+2400 to U+241F show the control characters 0 to 31
@@ -138,10 +139,12 @@ class Table(rich_table.Table):
     """A table whose headings, title and cells are shown and never read; a cell is one line unless it is a Text.
 
     Decimal points of a right-justified column of bare numbers stand under each other. Columns whose heading is in
-    ``spare`` stay away, in that order, where there is no room for all: what is left is not cut for them.
+    ``spare`` stay away, in that order, where there is no room for all: what is left is not cut for them. A column of
+    sentences, in ``prose``, may take further lines: room for a few of its words is enough.
     """
 
     spare: Sequence[str] = ()
+    prose: Sequence[str] = ()
 
     def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
         """Add a row."""
@@ -172,7 +175,10 @@ class Table(rich_table.Table):
         whole, found = self.columns, self.columns
         unbound = options.update(width=_UNBOUNDED)
         for heading in self.spare:
-            self.columns = found
+            self.columns = [
+                replace(one, max_width=PROSE_COLUMNS) if str(one.header) in self.prose else one
+                for one in found
+            ]
             if super().__rich_measure__(console, unbound).maximum <= options.max_width:
                 break
             left = (column for column in found if str(column.header) != heading)
@@ -296,6 +302,8 @@ def table(
     title: str | Text, columns: Iterable[tuple[str, str]], spare: Sequence[str] = ()
 ) -> Table:
     """An empty table in the house style; columns are (heading, 'left' | 'right'); ``spare``: as of Table."""
+    if isinstance(title, Text):
+        title = styled("[bold]{}[/]", title)
     drawn = Table(
         title=title,
         title_justify="left",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.__main__ import COMMANDS
+from gateway.__main__ import COMMANDS, PANELS
 from gateway.storage.migrate import downgrade, revision_of
 from tests.commands.lines import Run
 from tests.serving import RawUpstream, Script, deployments, raw_exchange, serving
@@ -330,3 +330,11 @@ def test_a_month_that_has_not_begun_is_refused_in_words(
     assert run("journal", "2099-12", "--out", out, "--config", config).status == 2
     assert run("focus", "2099-12", "--out", out, "--config", config).status == 2
     assert not Path(out).exists()
+
+
+def test_the_help_shows_every_command_once_under_what_it_is_for(run: Run) -> None:
+    assert sorted(name for names in PANELS.values() for name in names) == sorted(COMMANDS)
+    text = run("--help").out
+    assert all(title in text for title in PANELS)
+    lines = [line.strip("│ ").split(" ")[0] for line in text.splitlines() if line.startswith("│")]
+    assert sorted(set(lines) & set(COMMANDS)) == sorted(COMMANDS)

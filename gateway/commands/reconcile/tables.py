@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gateway.commands.output import Table, plain, styled, table, usd
 from gateway.kernel.money import round_cents
-from gateway.reporting.amounts import in_words
+from gateway.reporting.amounts import in_cents, in_words
 from gateway.reporting.causes import MATCHED, SETTLED
 from gateway.reporting.reconciliation import Line, Reconciled
 
@@ -55,24 +55,26 @@ def note(found: Sequence[Reconciled]) -> str:
 def _summary(found: Sequence[Reconciled], month: str) -> Table:
     heads = (("metered", "right"), ("invoiced", "right"), ("difference", "right"), ("%", "right"))
     columns = (("provider", "left"), ("invoice", "left"), *heads)
-    shown = table(f"Metered against invoiced, {month}", (*columns, ("what explains it", "left"), ("", "left")))  # fmt: skip
-    for one in found:
-        off = one.invoiced_pico - one.metered_pico
+    shown = table(f"Metered against invoiced, {month}", (*columns, ("what explains it", "left"), ("verdict", "left")), ("what explains it", "%"))  # fmt: skip
+    shown.prose = ("what explains it",)
+    metered, invoiced = sum(o.metered_pico for o in found), sum(o.invoiced_pico for o in found)
+    # The same rounding as everywhere: columns sum to their totals, and a line's difference is that of its two amounts.
+    ours = in_cents([o.metered_pico for o in found], round_cents(metered))
+    theirs = in_cents([o.invoiced_pico for o in found], round_cents(invoiced))
+    for one, our, their in zip(found, ours, theirs, strict=True):
         shown.add_row(
             _CLOUDS[one.bill.cloud],
             ", ".join(one.bill.numbers[:2]) or "not named",
-            _amount(one.metered_pico),
-            styled("[bold]{}[/]", _amount(one.invoiced_pico)),
-            _amount(off),
-            _percent(off, one.metered_pico),
+            in_words(our),
+            styled("[bold]{}[/]", in_words(their)),
+            in_words(their - our),
+            _percent(one.invoiced_pico - one.metered_pico, one.metered_pico),
             _explained(one),
             verdict(one),
         )
     shown.add_section()
-    metered, invoiced = sum(o.metered_pico for o in found), sum(o.invoiced_pico for o in found)
-    off = invoiced - metered
-    amounts = (metered, invoiced, off)
-    shown.add_row(styled("[bold]Total[/]"), "", *(styled("[bold]{}[/]", _amount(p)) for p in amounts), _percent(off, metered), "", "")  # fmt: skip
+    amounts = (sum(ours), sum(theirs), sum(theirs) - sum(ours))
+    shown.add_row(styled("[bold]Total[/]"), "", *(styled("[bold]{}[/]", in_words(c)) for c in amounts), _percent(invoiced - metered, metered), "", "")  # fmt: skip
     return shown
 
 
@@ -104,7 +106,12 @@ def _lines(one: Reconciled, lines: Sequence[Line]) -> Table:
     money = (("difference", "right"), ("cause", "left"), ("what explains it", "left"))
     is_daily = any(line.day for line in lines)
     first = (("day", "left"),) if is_daily else ()
-    shown = table(f"\n{_CLOUDS[one.bill.cloud]}", (*first, ("account", "left"), *columns, *money))
+    shown = table(
+        f"\n{_CLOUDS[one.bill.cloud]}",
+        (*first, ("account", "left"), *columns, *money),
+        ("account", "metered tokens", "class"),
+    )
+    shown.prose = ("what explains it",)
     for line in lines[:_LINES_MAX]:
         hue = _HUES.get(line.cause, "dim" if line.cause in SETTLED else "default")
         name = f"{line.direction} {line.cache}".strip()
