@@ -5,7 +5,7 @@ to its ceiling. What tiktoken cannot know is covered by ``Margins``, whose figur
 (exchange/README.md). To cover another kind of input: its classes in ``_classes``; another billed piece: ``_pieces``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -33,6 +33,8 @@ _SECONDS: Final = "audio_seconds"
 _IMAGES: Final = "images_out"
 _CHARACTERS: Final = "characters_in"
 _PICTURES: Final = frozenset({"image"})
+# A search is billed by the query or by the prompt, as the model's generation says.
+_EITHER: Final = frozenset({"grounding_google_search", "grounding_google_search_prompts"})
 _OPEN: Final = "auto"  # the provider picks the tier: priority where the account has it
 _PRIORITY: Final = "priority"
 _PICTURED: Final = frozenset({OUTPUT_TEXT, "output_image"})
@@ -50,6 +52,7 @@ class Bound(msgspec.Struct, frozen=True):
     output_tokens  of the whole request, all choices
     is_bounded     the client gave a ceiling of its own
     priced         what it may use has a price in every tier it may end in
+    wanting        a unit of the tools it offers that has no price there, so that no budget in money can hold it
     unseen         how many parts of it are covered by an allowance only
     """
 
@@ -58,6 +61,7 @@ class Bound(msgspec.Struct, frozen=True):
     is_bounded: bool
     priced: bool
     unseen: int = 0
+    wanting: str | None = None
 
 
 class _Billed(msgspec.Struct, frozen=True):
@@ -80,7 +84,8 @@ def most(
     margins: Margins = MARGINS,
 ) -> Bound:
     """The bound of a request served under ``under`` and ``bargain``; ``default_output``: where nobody knows a ceiling."""
-    billed = _billed(book.ladder(under).units)
+    units = book.ladder(under).units
+    billed = _billed(units)
     images, opaque = _parts(request)
     unseen = opaque + request.hosted
     prompt = _read(request, images, unseen, counts.input, under.model, ceilings, margins)
@@ -94,20 +99,18 @@ def most(
     amount = _priced(book, under, usage, others)
     net = amount if bargain is None else _priced(book, under, usage, others, bargain)
     looked_at, looking = guarding.most(book, under, request, written, opaque + len(images))
+    held = dict.fromkeys(classes, read) | dict.fromkeys(billed.written, written)
     estimate = Estimate(
         list_pico=_plus(amount, looking),
         # Capacity already paid for may spill over, and is charged then: free is only what surely cannot.
         net_pico=looking if under.provisioned is True else _plus(net, looking),
         input_tokens=read,
         output_tokens=written,
-        units={
-            **dict.fromkeys(classes, read),
-            **dict.fromkeys(billed.written, written),
-            **looked_at,
-            **pieces,
-        },
+        units=held | looked_at | pieces,
     )
-    return Bound(estimate, written, request.output_ceiling is not None, amount is not None, unseen)
+    wanting = _wanting(request.tool_units, units) if request.tool_units else None
+    is_bounded = request.output_ceiling is not None
+    return Bound(estimate, written, is_bounded, amount is not None, unseen, wanting)
 
 
 def highest(bounds: Sequence[Bound]) -> Bound:
@@ -132,7 +135,16 @@ def highest(bounds: Sequence[Bound]) -> Bound:
         first.is_bounded,
         all(bound.priced for bound in bounds),
         max(bound.unseen for bound in bounds),
+        next((bound.wanting for bound in bounds if bound.wanting), None),
     )
+
+
+def _wanting(offered: Mapping[str, int], priced: frozenset[str]) -> str | None:
+    """A unit that tools bill and that has no price; of those that stand for each other, one with a price will do."""
+    for unit in sorted(offered):
+        if unit not in priced and priced.isdisjoint(_EITHER if unit in _EITHER else ()):
+            return unit
+    return None
 
 
 def _most_of(amounts: Sequence[int | None]) -> int | None:

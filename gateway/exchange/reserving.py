@@ -97,7 +97,7 @@ class Reserving:
         bound = self._most(admitted, admitted.request)
         begun = bound and self._begun(budgets, admitted, bound, streams=entry.stream)
         estimate = _BATCH if begun is None else begun.estimate
-        _require_price(budgets, estimate, admitted.model)
+        _require_price(budgets, estimate, admitted.model, bound.wanting if bound else None)
         outcome = await self.holding.reserve(request_id, subject, estimate, entry)
         clamped = None
         if isinstance(outcome, Refused) and bound is not None:
@@ -170,7 +170,9 @@ class Reserving:
         priced = [
             option
             for option in admitted.options
-            if (bound := self._most(option, option.request)) is not None and bound.priced
+            if (bound := self._most(option, option.request)) is not None
+            and bound.priced
+            and bound.wanting is None
         ]
         return admitted.among(priced) if priced else admitted
 
@@ -225,11 +227,19 @@ def _ceiled(request: Request, tokens: int) -> Request:
     return msgspec.structs.replace(request, output_ceiling=-(-tokens // max(1, request.choices)))
 
 
-def _require_price(budgets: tuple[Budget, ...], estimate: Estimate, model: str | None) -> None:
+def _require_price(
+    budgets: tuple[Budget, ...], estimate: Estimate, model: str | None, wanting: str | None
+) -> None:
     """A budget in money cannot hold what has no price: unpriced is unknown, never zero."""
-    if estimate.net_pico is not None and estimate.list_pico is not None:
+    is_priced = estimate.net_pico is not None and estimate.list_pico is not None
+    if is_priced and wanting is None:
         return
     limits = _in_money(budgets)
+    if limits and is_priced:
+        raise Unpriced(
+            f"the request offers a tool that is billed by {wanting!r}, which has no price for {model!r}, and budget "
+            f"{limits[0].name!r} is a hard limit in money: add a price row for it, or leave the tool out"
+        )
     if limits:
         raise Unpriced(
             f"{model!r} has no price, and budget {limits[0].name!r} is a hard limit in money: add a price row "

@@ -39,17 +39,26 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 def amount(budget: Budget, entry: Entry) -> int:
-    """What a row posts to a budget: nano-USD rounded up, tokens, or requests; negative for a correction."""
+    """What a row posts to a budget: nano-USD rounded up, tokens, or requests; negative for a correction.
+
+    Of a row that has no total, because one of its lines has no price, the lines that have one.
+    """
     measure = budget.measure
     if measure == USD_NET:
-        return ceil_nano(entry.net_pico or 0)
+        return _money(entry.net_pico, [line.net_pico for line in entry.lines])
     if measure == USD_LIST:
-        return ceil_nano(entry.list_pico or 0)
+        return _money(entry.list_pico, [line.list_pico for line in entry.lines])
     if measure == REQUESTS:
         return _requests(entry)
     if measure == CONCURRENT:
         return 0
     return sum(line.quantity for line in entry.lines if _counts(measure, line.unit))
+
+
+def _money(total_pico: int | None, lines_pico: list[int | None]) -> int:
+    if total_pico is None:
+        total_pico = sum([pico for pico in lines_pico if pico is not None])
+    return ceil_nano(total_pico)
 
 
 def _requests(entry: Entry) -> int:

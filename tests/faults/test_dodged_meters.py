@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from gateway.ledger.entry import Entry, Outcome
+from gateway.quota.budget import Budget, Scope
 from tests.serving import RawUpstream, Running, Script, deployments, raw_exchange, serving
 
 USAGE: Final = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
@@ -327,3 +328,48 @@ def test_nothing_large_is_read_of_a_stranger(house: House) -> None:
         # Not a byte of the body follows: the answer does not wait for it.
         got, body, clean = raw_exchange(house.gateway.port, head.encode(), seconds=5)
         assert got.startswith(b"HTTP/1.1 401"), (got, body, clean)
+
+
+# -- a budget that does not see all of it ---------------------------------------------------------
+
+RESPONSES: Final = "/azure/openai/v1/responses"
+WORDS: Final = "word " * 9_000  # longer than any slack of a count
+
+
+def drawn(head: bytes, body: bytes) -> Script:
+    """Text that has a price, and pictures that have none: nobody said by which model."""
+    usage = {"input_tokens": 9_000, "output_tokens": 500, "total_tokens": 9_500}
+    picture = {"input_tokens": 1, "output_tokens": 900, "total_tokens": 901}
+    return answered(
+        {"id": "r", "model": MODEL, "status": "completed", "output": [], "usage": usage, "tool_usage": {"image_gen": picture}}
+    )  # fmt: skip
+
+
+def used(read: int, written: int) -> Answer:
+    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    return lambda head, body: answered(completion(usage=usage))
+
+
+def test_what_has_a_price_counts_and_is_held_whatever_is_asked_beside_it(house: House) -> None:
+    made = house.gateway.make_key(user="user-0009")
+    scope = Scope(user="user-0009")
+    limit = Budget(id="m", name="m", scope=scope, measure="usd_net", limit=10**9, window="month")
+    house.gateway.put_budgets(limit)
+    mine = House(house.gateway._replace(key=made), house.upstream, house.answers)
+    asked = {"model": "gpt-4o", "input": WORDS, "max_output_tokens": 500, "store": False}
+    row = mine.row(RESPONSES, {**asked, "tools": [{"type": "image_generation"}]}, drawn)
+    priced = sum(line.net_pico or 0 for line in row.lines)
+    assert (row.net_pico, row.price_status, priced > 0) == (None, "partial", True)
+    assert house.gateway.counters()["m"].posted == -(-priced // 1000)
+    # A tool whose price is known to nobody is no way around a limit in money.
+    status, none = mine.call(RESPONSES, {**asked, "tools": [{"type": "web_search"}]}, drawn)
+    assert (status, none) == (403, None)
+    for beside, answer in (
+        ({"persona": WORDS}, used(9_000, 500)),
+        ({"prediction": {"type": "content", "content": WORDS}}, used(8, 9_500)),
+        ({"n": 5}, used(8, 2_500)),
+    ):
+        row = mine.row(V1, {**ASKED, "max_tokens": 500, **beside}, answer)
+        assert "over_hold" not in row.flags
+    status, none = mine.call(V1, {**ASKED, "max_tokens": 9, "n": " 5 "}, used(8, 45))
+    assert (status, none) == (400, None)

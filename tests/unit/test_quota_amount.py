@@ -74,6 +74,13 @@ def test_money_is_rounded_up_to_the_nano_dollar_and_an_unpriced_row_posts_none()
         assert amount(budget(measure), row()) == 0
 
 
+def test_a_line_without_a_price_hides_none_of_the_others_from_a_budget() -> None:
+    priced = Line("input_text", 10, "p", 4_000, 3_000)
+    one = row(priced, line("web_search_requests", 3), price_status="partial")
+    assert (one.list_pico, one.net_pico) == (None, None)
+    assert [amount(budget(measure), one) for measure in ("usd_list", "usd_net")] == [4, 3]
+
+
 def test_a_correction_posts_its_difference_and_is_no_further_request() -> None:
     first = new_id()
     fields = {"kind": EntryKind.ADJUSTMENT, "id": adjustment_id(first), "ref_id": first}
