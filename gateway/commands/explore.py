@@ -22,12 +22,14 @@ from gateway.ledger.period import zone
 from gateway.reporting.amounts import in_cents, in_words, percent, tokens
 from gateway.reporting.organisation import KINDS, Organisation
 from gateway.reporting.outlook import Cell, Totals, grouped
+from gateway.reporting.statement import NO_PRICE
 from gateway.storage import outlook
 from gateway.storage.known import Kind
 
 NAMES: Final = ("day", "week", "month", "org", "cost-centre", "team", "user", "app", "provider", "model")  # fmt: skip
 TOP: Final = 20
 _TIMES: Final = ("day", "week", "month")
+_NONE: Final = {"model": NO_PRICE, "app": "no application"}
 _OTHER: Final = "others"
 
 
@@ -155,7 +157,8 @@ def drawn(found: Found, names: Sequence[str], days: str) -> Table:
     whole = found.total.pico
     cents = in_cents([totals.pico for _, totals in rows], round_cents(whole))
     for (name, totals), amount in zip(rows, cents, strict=True):
-        shown.add_row(*(part or "none" for part in name), *_cells(totals, amount, whole))
+        named = (part or _NONE.get(one, "none") for one, part in zip(names, name, strict=True))
+        shown.add_row(*named, *_cells(totals, amount, whole))
     shown.add_section()
     blank = ("",) * (len(names) - 1)
     cells = _cells(found.total, round_cents(whole), whole)

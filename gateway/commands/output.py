@@ -22,7 +22,7 @@ from rich.table import Column
 from rich.text import Text
 
 from gateway.kernel.money import format_usd
-from gateway.kernel.names import HIDDEN, hidden
+from gateway.kernel.names import HIDDEN, escaped, hidden
 
 PIPED_COLUMNS = 150  # tables keep their shape in files and logs
 PROSE_COLUMNS = 28  # what a sentence in a column takes at least
@@ -260,16 +260,7 @@ ERRORS: Final = Screen(stderr=True)
 def emit(record: Mapping[str, object]) -> None:
     """One JSON object on a line of its own; what a terminal could obey is written as its JSON escape."""
     line = orjson.dumps(record).decode()
-    if not line.isprintable():
-        line = "".join(_escaped(character) for character in line)
-    sys.stdout.write(line + "\n")
-
-
-def _escaped(character: str) -> str:
-    if unicodedata.category(character) not in HIDDEN:
-        return character
-    units = character.encode("utf-16-be")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+    sys.stdout.write(escaped(line) + "\n")
 
 
 def as_written(command: Any) -> Any:

@@ -52,6 +52,20 @@ def _joins(text: str, at: int) -> bool:
     )
 
 
+def escaped(line: str) -> str:
+    """JSON that means the same, in which nothing stands raw that a terminal obeys or that reorders what is read."""
+    if line.isprintable():
+        return line
+    return "".join(map(_escape, line))
+
+
+def _escape(character: str) -> str:
+    if unicodedata.category(character) not in HIDDEN:
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
 def unfit(text: str, chars_max: int = NAME_CHARS_MAX) -> str:
     """Why a text is no name, as the rest of a sentence with its cure ('is empty: give a name'); '' where it is one."""
     unseen = hidden(text)

@@ -51,6 +51,8 @@ class Row(msgspec.Struct, frozen=True):
     unpriced   requests without a full price: what has none is missing from the amounts
     partly_pico  the part of net_pico that is of rows without a total of their own; the rest is the sum of
                the rows' own totals
+    asked      of a line without a model: what clients asked for that the price book does not have, the most
+               frequent first
     """
 
     team: str
@@ -62,6 +64,7 @@ class Row(msgspec.Struct, frozen=True):
     net_pico: int | None
     unpriced: int
     partly_pico: int = 0
+    asked: tuple[str, ...] = ()
 
 
 class Statement(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from html import escape
 
 from gateway.reporting.amounts import in_words, month_name, percent, span, tokens
 from gateway.reporting.chart import months_chart
-from gateway.reporting.statement import Seal, Statement, Use
+from gateway.reporting.statement import NO_PRICE, Seal, Statement, Use
 from gateway.reporting.style import ACCENT, CSS, INK, PILLS, SAID, region, shade, whole
 
 NO_NAMES: Mapping[str, str] = {}
@@ -105,7 +105,7 @@ def _walk(made: Statement) -> str:
 def _unpriced(made: Statement) -> str:
     if not made.unpriced:
         return ""
-    return f'<p class="unpriced">{made.unpriced:,} of {made.requests:,} requests have no whole price yet; what of them has none is missing here.</p>'
+    return f'<p class="unpriced">{made.unpriced:,} of {made.requests:,} requests have no whole price yet; what of them has none is missing here; weighbridge prices missing tells which.</p>'
 
 
 def _months(made: Statement) -> str:
@@ -181,7 +181,7 @@ def _head_cell(name: str) -> str:
 def _model(use: Use, tint: str) -> str:
     return (
         f'<td class="dotted{whole(use.model)}"><span class="dot" style="background:{tint}"></span>'
-        f"{_t(use.model or 'unknown')}</td>"
+        f"{_t(use.model or NO_PRICE)}</td>"
     )
 
 

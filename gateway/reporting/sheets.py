@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from gateway.reporting.statement import Statement, Summary, Use
+from gateway.reporting.statement import NO_PRICE, Statement, Summary, Use
 from gateway.reporting.tabular import NO_NAMES, month
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -132,7 +132,7 @@ def _totals(uses: Sequence[Use], last: int, requests: int, cents: int) -> tuple[
 
 def _usage(made: Statement) -> Sheet:
     rows: list[tuple[Cell, ...]] = [
-        (use.app or "no application", use.provider, use.model or "unknown", *_counts(use))
+        (use.app or "no application", use.provider, use.model or NO_PRICE, *_counts(use))
         for use in made.uses
     ]
     last = len(rows) + 1

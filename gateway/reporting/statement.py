@@ -24,6 +24,9 @@ class Line(msgspec.Struct, frozen=True):
     cents: int
 
 
+NO_PRICE: Final = "not in the price book"  # where a model's name would stand
+
+
 class Use(msgspec.Struct, frozen=True):
     """Use of an application and model, or of a person; tokens by class, the amount at list price."""
 

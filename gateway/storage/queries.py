@@ -20,6 +20,7 @@ from gateway.storage.engine import Database
 from gateway.storage.partly import partly_priced
 from gateway.storage.rows import entry_of
 from gateway.storage.tables import DAILY, LEDGER, MONTHLY, ROLLUP_SUMS
+from gateway.storage.unnamed import with_names
 
 ROWS_PER_FETCH: Final = 500
 _SPLIT: Final = 10**9
@@ -111,7 +112,10 @@ async def statement_where(
         wanted += _conditions([(DAILY.c.day, ge, first), (DAILY.c.day, lt, end)])
     async with database.read() as connection:
         partly = await partly_priced(connection, period, days, team)
-        return fold(await _postings(connection, table, wanted), partly)
+        made = fold(await _postings(connection, table, wanted), partly)
+        c = LEDGER.c
+        rows = _conditions([(c.period, eq, period), (c.team, eq, team), (c.day, ge, first), (c.day, lt, end)])  # fmt: skip
+        return await with_names(connection, made, rows)
 
 
 async def entries_of(connection: AsyncConnection, query: sa.Select[Any]) -> AsyncIterator[Entry]:

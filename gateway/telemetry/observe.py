@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from gateway.kernel.clock import Clock, instant
+from gateway.kernel.names import escaped
 from gateway.ledger.entry import Entry, reported_input
 from gateway.quota.alert import Alert
 from gateway.quota.budget import Budget
@@ -146,9 +147,10 @@ class Telemetry:
         )
 
     def log(self, event: str, **fields: str) -> None:
-        """One JSON line."""
+        """One JSON line, which a terminal only shows, whatever names are in it."""
         at = instant(self._clock.wall_us()).isoformat(timespec="milliseconds")
-        _LOGGER.info(msgspec.json.encode({"at": at, "event": event, **fields}).decode())
+        line = msgspec.json.encode({"at": at, "event": event, **fields}).decode()
+        _LOGGER.info("%s", escaped(line))
 
 
 def to_stderr() -> None:

@@ -337,6 +337,39 @@ async def test_what_is_charged_of_rows_without_a_total_stands_apart(
     assert (await ledger.statement(202611, team="team-2")).total.partly_pico == 0
 
 
+async def test_a_line_without_a_model_says_what_was_asked_for_and_of_whom(
+    ledger: Ledger, entry: Make
+) -> None:
+    lacks = {"list_pico": None, "net_pico": None, "price_status": "unpriced", "model": None}
+    lines = (Line("input_text", 5, None, None, None),)
+    asked = [
+        "gpt-99",
+        "gpt-99",
+        "a\u202eb",
+        "gpt-98",
+        *(f"name-{number:02}" for number in range(30)),
+    ]
+    await ledger.append([
+        *(entry(lines=lines, deployment=name, **lacks) for name in asked),
+        entry(lines=lines, deployment=None, **lacks),
+        entry(lines=lines, deployment="gpt-of-another-team", team="team-2", **lacks),
+        entry(deployment="a-deployment"),
+        entry(period=202612, day="2026-12-01", lines=lines, deployment="next-month", **lacks),
+    ])  # fmt: skip
+    made = await ledger.statement(202611)
+    told = {(row.team, row.model): row.asked for row in made.rows}
+    own = next(names for (team, model), names in told.items() if not model and team != "team-2")
+    assert own[0] == "gpt-99", "the most frequent first"
+    assert len(own) == 20  # however many names clients think of
+    assert told["team-2", ""] == ("gpt-of-another-team",)
+    assert all(not names for (_, model), names in told.items() if model)
+    assert {row.asked for row in (*made.teams, made.total)} == {()}
+    of_team = await ledger.statement(202611, team="team-2")
+    assert {row.asked for row in of_team.rows} == {("gpt-of-another-team",)}
+    by_day = await ledger.statement(from_day="2026-12-01", to_day="2026-12-02")
+    assert {row.asked for row in by_day.rows if not row.model} == {("next-month",)}
+
+
 async def test_verify_finds_a_rollup_that_was_tampered_with(
     ledger: Ledger, database: Database, entry: Make
 ) -> None:

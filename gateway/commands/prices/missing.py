@@ -1,6 +1,7 @@
 """weighbridge prices missing: what was used without a price, and the row that would cure it."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,7 +10,7 @@ import typer
 
 from gateway import premises, shipped
 from gateway.commands.moments import instant_of
-from gateway.commands.output import CONSOLE, emit, styled, table
+from gateway.commands.output import CONSOLE, emit, styled, table, visible
 from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.records import place
 from gateway.config import Config
@@ -64,7 +65,7 @@ def missing_prices(
     gaps, unknown = missing(configured, current_book(configured), since_us)
     if csv:
         lines = [",".join(COLUMNS), *(gap.row for gap in gaps if gap.now is Status.UNPRICED)]
-        typer.echo("\n".join(lines))
+        typer.echo("\n".join(map(visible, lines) if sys.stdout.isatty() else lines))
     elif json:
         for gap in gaps:
             emit(_record(gap))
@@ -152,4 +153,4 @@ def _show_gaps(gaps: list[Gap], day: str) -> None:
             "\nRows to fill (--csv writes them as a file), then: weighbridge prices import"
         )
         for row in rows:
-            typer.echo(row)
+            typer.echo(visible(row))

@@ -1,8 +1,9 @@
 """weighbridge statement: one cost centre's month as it is charged; without one, the month by team, user and model."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -26,6 +27,9 @@ from gateway.ledger.statement import Row, Statement
 from gateway.metering.units import UNITS
 from gateway.storage.known import Kind
 from gateway.storage.ledger import Ledger
+
+_NO_MODEL: Final = "no model"
+_ASKED_SHOWN: Final = 2  # names in a cell; --json has up to twenty
 
 
 def statement(
@@ -79,6 +83,7 @@ def _emit(made: Statement, when: dict[str, str | None]) -> None:
                 "team": row.team,
                 "user": row.user,
                 "model": row.model,
+                "asked_models": list(row.asked),
                 **_sums(row),
             }
         )
@@ -107,9 +112,9 @@ def drawn(made: Statement, month: str) -> Table | str:
         lambda: _laid_out(made, month, apart=False, counts=True),
         lambda: _laid_out(made, month, apart=False, counts=False),
     )
-    notes = []
+    notes: list[str] = []
     if any(not row.model for row in made.rows):
-        notes.append("unknown: no such model in the price book; weighbridge usage shows the names as they were sent")  # fmt: skip
+        notes += _notes_on_models(made)
     if made.total.partly_pico:
         notes.append(
             f"net includes {shown_usd(made.total.partly_pico, 9)} USD: "
@@ -143,11 +148,27 @@ def _laid_out(made: Statement, month: str, *, apart: bool, counts: bool) -> Tabl
         name = team.team
         for row in (row for row in made.rows if row.team == team.team):
             who = (name, row.user) if apart else (f"  {row.user}",)
-            shown.add_row(*who, row.model or "unknown", *cells(row))
+            shown.add_row(*who, model_shown(row), *cells(row))
             name = ""
         total(team, *("",) * (len(names) - 1), f"{team.team}, total")
     total(made.total, "all teams", *("",) * (len(names) - 1))
     return shown
+
+
+def model_shown(row: Row) -> str:
+    """The model, or with a star what was asked for in its place."""
+    if row.model or not row.asked:
+        return row.model or _NO_MODEL
+    more = len(row.asked) - _ASKED_SHOWN
+    said = ", ".join(row.asked[:_ASKED_SHOWN])
+    return f"{said} and {more} more *" if more > 0 else f"{said} *"
+
+
+def _notes_on_models(made: Statement) -> Iterator[str]:
+    if any(row.asked for row in made.rows):
+        yield "* as it was sent: the price book has no such model; weighbridge prices missing has the rows to fill"
+    if any(not row.model and not row.asked for row in made.rows):
+        yield f"{_NO_MODEL}: calls that named no model, or whose name the price book does not have and which used nothing"
 
 
 def _tokens(row: Row, direction: str) -> int:

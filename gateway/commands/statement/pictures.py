@@ -22,7 +22,7 @@ from gateway.commands.output import (
     visible,
 )
 from gateway.reporting.amounts import in_words, month_name, percent, span, tokens
-from gateway.reporting.statement import Part, Statement, Summary, Use
+from gateway.reporting.statement import NO_PRICE, Part, Statement, Summary, Use
 from gateway.reporting.style import SAID
 
 COLUMNS_MAX: Final = 108  # a sheet, not a wall
@@ -94,7 +94,12 @@ def _amount(found: Statement) -> RenderableType:
         lines.append(plain(f"{amount} at {other.rate} ({other.source}, {other.day})", style="dim"))
     lines.append(plain(f"US dollars, {found.requests:,} requests", style="dim"))
     if found.unpriced:
-        lines.append(plain(f"▲ {found.unpriced:,} requests have no price yet", style="yellow"))
+        lines.append(
+            plain(
+                f"▲ {found.unpriced:,} requests have no price yet: weighbridge prices missing",
+                style="yellow",
+            )
+        )
     return Group(*lines)
 
 
@@ -169,7 +174,7 @@ def _uses(found: Statement, heads: Sequence[str], *, apart: bool) -> Table:
         for at, use in enumerate(uses):
             hue = _DOTS[min(providers.index(use.provider), len(_DOTS) - 1)]
             # Where it does not fit a name is cut, never a figure.
-            model = styled("[{}]■[/] {}", hue, _cut(use.model or "unknown", MODEL_COLUMNS))
+            model = styled("[{}]■[/] {}", hue, _cut(use.model or NO_PRICE, MODEL_COLUMNS))
             first = [plain("" if at else app, "bold")] if apart else []
             shown.add_row(*first, model, *_counts(use, heads))
         if len(uses) > 1:
