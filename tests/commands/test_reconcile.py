@@ -181,7 +181,14 @@ def test_a_person_names_a_meter_and_explains_a_difference_once(
 def test_what_cannot_be_read_says_what_to_do(config: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("a,b\n1,2\n")
+    heads = "date,meterName,meterCategory,quantity,unitOfMeasure,costInBillingCurrency,billingCurrency\n"
+    abroad = tmp_path / "abroad.csv"
+    abroad.write_text(f"{heads}14/10/2026,5.4 inp Gl 1M Tokens,Azure OpenAI,1,1M,2,USD\n")
+    comma = tmp_path / "comma.csv"
+    comma.write_text(f'{heads}10/14/2026,5.4 inp Gl 1M Tokens,Azure OpenAI,1,1M,"1.234,56",USD\n')
     for words, said in (
+        (["--azure", str(abroad)], "row 1: expected a date such as 2026-10-31, found '2026-14-10'"),
+        (["--azure", str(comma)], "row 1: '1.234,56' is not a number"),
         (["--aws", str(path)], "has the columns of none of: AWS CUR 2.0"),
         (["--aws", str(tmp_path / "none.csv")], "cannot be read"),
         (["--aws", str(tmp_path / "x.xlsx")], "a bill is read as"),

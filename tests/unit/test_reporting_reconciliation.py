@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from gateway.reporting.bills.charge import USAGE, Charge, block
+from gateway.reporting.bills.charge import USAGE, Charge, block, is_day, number
 from gateway.reporting.bills.invoice import Bill, Folding, Invoiced
 from gateway.reporting.bills.layouts import LAYOUTS
 from gateway.reporting.bills.meter import OTHER, Meter, Reading
@@ -230,6 +230,28 @@ def test_a_bill_in_another_currency_is_read_in_dollars_or_not_at_all() -> None:
         dollars = {name: "USD" if value in ("CNY", "EUR") else value for name, value in row.items()}
         assert layout.charge(dollars).cost == 2
     assert cur.charge(aws | {"line_item_product_code": "AmazonEC2"}).kind == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    "text", ["1.234,56", "1,5", "1,23.4", "12,34,567.8", ",.5", "1E+999999999", "1e-999999", "1e61", "inf", "NaN", "x"]
+)  # fmt: skip
+def test_a_figure_that_means_something_else_elsewhere_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number"):
+        number(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1,234.56", "1234.56"), ("-1,234,567.8", "-1234567.8"), ("1E-9", "0.000000001"), ("0E-99", "0"), ("007", "7"), ("1e60", "1e60")],
+)  # fmt: skip
+def test_a_figure_is_read_as_bills_write_it(text: str, value: str) -> None:
+    assert number(text) == Decimal(value)
+
+
+@pytest.mark.parametrize("day", ["2026-14-10", "31.10.2026", "10/31/26", "46326", "2025-02-29", "20261031"])  # fmt: skip
+def test_what_is_no_day_is_told_from_a_day_of_another_month(day: str) -> None:
+    assert not is_day(day)
+    assert is_day("2024-02-29")
 
 
 # ── worked cases of pairing ──────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 from typing import Any, Final
 
 from gateway.commands.output import stop
-from gateway.reporting.bills.charge import Cells, Charge, Layout
+from gateway.reporting.bills.charge import Cells, Charge, Layout, is_day
 from gateway.reporting.bills.invoice import Bill, Folding
 from gateway.reporting.bills.layouts import LAYOUTS
 from gateway.reporting.bills.meter import Reading
@@ -49,9 +49,12 @@ def _reading(layout: Layout, meter: str, description: str) -> Reading:
 
 def _charge(layout: Layout, cells: Cells, path: Path, count: int) -> Charge:
     try:
-        return layout.charge(cells)
+        charge = layout.charge(cells)
     except (ValueError, IndexError) as error:
         stop(f"{path}: row {count + 1}: {error}")
+    if charge.day and not is_day(charge.day):  # it would be passed over as a row of another month
+        stop(f"{path}: row {count + 1}: expected a date such as 2026-10-31, found {charge.day!r}")
+    return charge
 
 
 def _layout(cloud: str, columns: frozenset[str], path: Path) -> Layout:

@@ -3,8 +3,11 @@
 To read a further export: a Layout in ``layouts`` that recognises its header.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
@@ -13,6 +16,9 @@ from gateway.kernel.money import PICO_PER_USD
 from gateway.reporting.bills.meter import Reading
 
 Cells: TypeAlias = Mapping[str, str]
+_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
+_DIGITS_MAX: Final = 60  # before or behind the point
+_DAYS_MAX: Final = 1_024
 _ABSOLUTE: Final = Decimal("0.0001")
 _RELATIVE: Final = Decimal("0.0005")
 
@@ -71,16 +77,29 @@ def first(cells: Cells, *names: str) -> str:
 
 
 def number(text: str) -> Decimal | None:
-    """A decimal; None where the cell is empty. Raises ValueError where it is no number."""
+    """A decimal; None where the cell is empty.
+
+    Raises ValueError where it is no number, has its commas elsewhere than between thousands ('1.234,56' is no
+    1.23456), or is beyond any bill.
+    """
     if not text:
         return None
     try:
-        value = Decimal(text.replace(",", "") if "," in text and "." in text else text)
+        value = Decimal(text.replace(",", "") if _THOUSANDS.fullmatch(text) else text)
     except InvalidOperation as error:
         raise ValueError(f"{text!r} is not a number") from error
-    if not value.is_finite():
+    if not value.is_finite() or (value and abs(value.adjusted()) > _DIGITS_MAX):
         raise ValueError(f"{text!r} is not a number")
     return value
+
+
+@lru_cache(maxsize=_DAYS_MAX)
+def is_day(text: str) -> bool:
+    """Whether it is a date such as 2026-10-31."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def amount(text: str) -> Decimal:
