@@ -8,6 +8,7 @@ import typer
 from typer import rich_utils
 from typer.exceptions import TyperException
 
+from gateway.commands.likeness import anywhere
 from gateway.commands.mistakes import misread, named_kinds
 from gateway.commands.output import as_written, stop_all
 from gateway.kernel.errors import ConfigurationError, GatewayError
@@ -80,6 +81,7 @@ def command_line(asked: str | None) -> typer.Typer:
 def main() -> None:
     """Run a command; what is wrong is said once, with its cure, and ends with status 2."""
     asked = sys.argv[1] if len(sys.argv) > 1 else None
+    anywhere()
     rich_utils.STYLE_USAGE = rich_utils.STYLE_TYPES = "dim"  # colour is for what it means
     try:
         command = named_kinds(as_written(typer.main.get_command(command_line(asked))))

@@ -4,6 +4,7 @@ Nothing that is printed is read as markup, and no control character of a name re
 ``plain`` for a value, ``styled`` for a sentence of ours with values in it, ``Table`` for rows.
 """
 
+import json
 import re
 import sys
 import unicodedata
@@ -21,6 +22,7 @@ from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
 
+from gateway.commands.likeness import writable
 from gateway.kernel.money import format_usd
 from gateway.kernel.names import HIDDEN, escaped, hidden
 
@@ -258,9 +260,12 @@ ERRORS: Final = Screen(stderr=True)
 
 
 def emit(record: Mapping[str, object]) -> None:
-    """One JSON object on a line of its own; what a terminal could obey is written as its JSON escape."""
-    line = orjson.dumps(record).decode()
-    sys.stdout.write(escaped(line) + "\n")
+    """One JSON object on a line of its own; what a terminal could obey or cannot show is its JSON escape."""
+    line = escaped(orjson.dumps(record).decode())
+    if not writable(line):
+        line = json.dumps(json.loads(line), separators=(",", ":"))
+    sys.stdout.write(f"{line}
+")
 
 
 def as_written(command: Any) -> Any:

@@ -156,6 +156,7 @@ _LEFT_OUT: Final = (
     frozenset[str](),
     frozenset({"provider"}),
     frozenset({"provider", "team"}),
+    frozenset({"provider", "team", "cached"}),
     frozenset({"provider", "team", "time UTC", "cached"}),
 )
 

@@ -178,7 +178,7 @@ def _run_clients(url: str, keys: dict[str, dict[str, str]]) -> None:
             mark = styled("[green]✓[/]") if call["ok"] else styled("[red]✗[/]")
             failed += not call["ok"]
             said = styled(
-                "{} {:<10} {:<29} {:<37} [dim]{}[/]",
+                "{} {:<10} {:<30} {:<37} [dim]{}[/]",
                 mark, call["user"], call["sdk"], call["what"], call["said"],
             )  # fmt: skip
             CONSOLE.print(said, highlight=False, no_wrap=True, overflow="ellipsis" if call["ok"] else "fold")  # fmt: skip
