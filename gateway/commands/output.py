@@ -264,8 +264,7 @@ def emit(record: Mapping[str, object]) -> None:
     line = escaped(orjson.dumps(record).decode())
     if not writable(line):
         line = json.dumps(json.loads(line), separators=(",", ":"))
-    sys.stdout.write(f"{line}
-")
+    sys.stdout.write(line + "\n")
 
 
 def as_written(command: Any) -> Any:
