@@ -20,7 +20,7 @@ from gateway.metering.asking import (
     with_thoughts,
 )
 from gateway.metering.guardrails import ACTION, guarded
-from gateway.metering.hosted import TOOL_UNITS, hosted_tools, tool_units, used_units
+from gateway.metering.hosted import TOOL_UNITS, hosted_tools, other_models, tool_units, used_units
 from gateway.metering.invocation import (
     METRICS,
     TRACE,
@@ -58,7 +58,7 @@ from gateway.wire.sse import error_event
 _LIMITS: Final = ("max_tokens", "max_tokens_to_sample")
 _SENSITIVE: Final = (
     "model", "stream", *_LIMITS, "thinking", "service_tier", "speed", "messages", "system", "tools", "mcp_servers",
-    "context_management",
+    "context_management", "fallbacks",
 )  # fmt: skip
 _BASE_SPEED: Final = "standard"
 _LIFETIMES: Final = {
@@ -92,6 +92,7 @@ def _read_request(body: bytes) -> Request:
         writes=asked_writes(asked, body, "cache_control"),
         hosted=len(hosted) + len(arr(asked, "mcp_servers")),
         tool_units=tool_units(hosted) if hosted else {},
+        others=other_models(asked, hosted),
     )
 
 

@@ -44,6 +44,7 @@ class Request(msgspec.Struct, frozen=True):
     sealed          characters of thoughts that the provider handed out sealed, sent back to be read again
     unread          characters of its text that no reader took for the prompt, and a provider may all the same
     passes          how often the whole prompt may be read and answered: 2 where it may be summed up first
+    others          models beside its own that it may have asked, by the names it gives, and how often at most each
     media_bytes     the size of what came with it as files, 0 where it is not known
     is_tied         it continues or reads what one place keeps (an earlier response, an explicit cache), so
                     that no other place can serve it
@@ -71,6 +72,7 @@ class Request(msgspec.Struct, frozen=True):
     sealed: int = 0
     unread: int = 0
     passes: int = 1
+    others: tuple[tuple[str, int], ...] = ()
     media_bytes: int = 0
     is_tied: bool = False
     opted_body: bytes | None = None

@@ -22,7 +22,7 @@ from gateway.metering.asking import (
     with_thoughts,
 )
 from gateway.metering.guardrails import guarded, guardrail_component, traced_usages
-from gateway.metering.hosted import hosted_tools, system_tools, tool_units
+from gateway.metering.hosted import hosted_tools, other_models, system_tools, tool_units
 from gateway.metering.invocation import runtime_usage, served_tier, tier_of
 from gateway.metering.iterations import sums_up
 from gateway.metering.lowering import lower_inside, set_inside, thinks_beyond
@@ -91,6 +91,7 @@ def _read_request(body: bytes) -> Request:
         guarded=bool(asked.get("guardrailConfig")),
         hosted=len(system_tools(asked)) + len(own_tools) + len(arr(own, "mcp_servers")),
         tool_units=tool_units(own_tools),
+        others=other_models(own, own_tools),
     )
 
 

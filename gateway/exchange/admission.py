@@ -193,6 +193,13 @@ class Admission:
         )  # fmt: skip
         return self._placed(provider, admitted, candidates, inbound.body, at_us)
 
+    def _require_others(self, principal: Principal, provider: str, request: Request) -> None:
+        """A model that a request has asked beside its own (an advisor) is one that the key may use."""
+        for name, _ in request.others:
+            _require_short("model", name, NAME_CHARS_MAX)
+            if not principal.may_use(name, self._canonical(provider, (name.lower(),)) or ""):
+                raise _not_allowed(principal, name)
+
     def bargained(self, admitted: Admitted, at_us: int) -> Admitted:
         """The call by the contract of whoever is charged for it: whose the kept thing is, else who calls."""
         whose = admitted.principal if admitted.owner is None else admitted.owner
@@ -213,10 +220,7 @@ class Admission:
         )
         deployment = found[0].deployment
         if not candidates and deployment is not None:
-            raise ModelNotAllowed(
-                f"team {principal.team!r} may not use {deployment.wire[:80]!r} with this key: "
-                f"allowed are {', '.join(principal.models)}"
-            )
+            raise _not_allowed(principal, deployment.wire)
         return candidates
 
     def _placed(
@@ -230,6 +234,7 @@ class Admission:
         """The call with what it costs at each place that can be named and priced."""
         assert admitted.counts is not None
         _require_short("tier", admitted.tier, TIER_CHARS_MAX)
+        self._require_others(admitted.principal, provider.name, admitted.request)
         tokens, units = admitted.counts.input.tokens, admitted.request.units
         options: list[Admitted] = []
         refusal: GatewayError = BadRequest(
@@ -327,6 +332,13 @@ class Admission:
         if len(inbound.body) <= READ_INLINE_BYTES_MAX:
             return call.dialect.read_request(inbound.body, content_type)
         return await asyncio.to_thread(call.dialect.read_request, inbound.body, content_type)
+
+
+def _not_allowed(principal: Principal, model: str) -> ModelNotAllowed:
+    allowed = ", ".join(principal.models)
+    return ModelNotAllowed(
+        f"team {principal.team!r} may not use {model[:80]!r} with this key: allowed are {allowed}"
+    )
 
 
 def _model_of(call: Call, request: Request) -> str | None:

@@ -5,15 +5,17 @@ to its ceiling. What tiktoken cannot know is covered by ``Margins``, whose figur
 (exchange/README.md). To cover another kind of input: its classes in ``_classes``; another billed piece: ``_pieces``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.dialects.contract import Request
 from gateway.exchange import guarding
 from gateway.exchange.booking import Counts
+from gateway.exchange.bound import Bound, plus, together
 from gateway.exchange.margins import MARGINS, Margins
 from gateway.metering.count import Confidence, Count
 from gateway.metering.families import family_of, plain_name
@@ -45,25 +47,6 @@ _WRITES: Final = frozenset(name for name, unit in UNITS.items() if unit.cache ==
 _TOLD_NOT: Final = frozenset({"cache_write", "cache_write_5m"})  # also where a longer one was asked
 
 
-class Bound(msgspec.Struct, frozen=True):
-    """The most a request may use.
-
-    estimate       for the budgets; its amounts are None where a price is missing
-    output_tokens  of the whole request, all choices
-    is_bounded     the client gave a ceiling of its own
-    priced         what it may use has a price in every tier it may end in
-    wanting        a unit of the tools it offers that has no price there, so that no budget in money can hold it
-    unseen         how many parts of it are covered by an allowance only
-    """
-
-    estimate: Estimate
-    output_tokens: int
-    is_bounded: bool
-    priced: bool
-    unseen: int = 0
-    wanting: str | None = None
-
-
 class _Billed(msgspec.Struct, frozen=True):
     """What a price book bills a model by: classes of output, and pieces. ``is_writing``: it fills its cache unasked."""
 
@@ -83,7 +66,32 @@ def most(
     bargain: Bargain | None = None,
     margins: Margins = MARGINS,
 ) -> Bound:
-    """The bound of a request served under ``under`` and ``bargain``; ``default_output``: where nobody knows a ceiling."""
+    """The bound of a request served under ``under`` and ``bargain``; ``default_output``: where nobody knows a ceiling.
+
+    Another model that it may have asked may read and write as much each time.
+    """
+    known = (counts, ceilings, default_output, bargain, margins)
+    bound = _alone(book, under, request, *known)
+    for name, times in request.others:
+        model = book.canonical(under.provider, (name,))
+        passes = request.passes * times
+        asked = replace(request, passes=passes, hosted=0, tool_units={}, units={}, guarded=False)
+        other = _alone(book, replace(under, model=model), asked, *known)
+        bound = together(bound, other, None if other.priced else name)
+    return bound
+
+
+def _alone(
+    book: Book,
+    under: Circumstances,
+    request: Request,
+    counts: Counts,
+    ceilings: Ceilings,
+    default_output: int,
+    bargain: Bargain | None,
+    margins: Margins,
+) -> Bound:
+    """The same of the model alone that the request is for."""
     units = book.ladder(under).units
     billed = _billed(units)
     images, opaque = _parts(request)
@@ -101,9 +109,9 @@ def most(
     looked_at, looking = guarding.most(book, under, request, written, opaque + len(images))
     held = dict.fromkeys(classes, read) | dict.fromkeys(billed.written, written)
     estimate = Estimate(
-        list_pico=_plus(amount, looking),
+        list_pico=plus(amount, looking),
         # Capacity already paid for may spill over, and is charged then: free is only what surely cannot.
-        net_pico=looking if under.provisioned is True else _plus(net, looking),
+        net_pico=looking if under.provisioned is True else plus(net, looking),
         input_tokens=read,
         output_tokens=written,
         units=held | looked_at | pieces,
@@ -113,44 +121,12 @@ def most(
     return Bound(estimate, written, is_bounded, amount is not None, unseen, wanting)
 
 
-def highest(bounds: Sequence[Bound]) -> Bound:
-    """The bound of a request that one of several places will serve: the most it may use at any of them."""
-    first, *others = bounds
-    if not others:
-        return first
-    estimates = [bound.estimate for bound in bounds]
-    units: dict[str, int] = {}
-    for estimate in estimates:
-        for unit, quantity in estimate.units.items():
-            units[unit] = max(quantity, units.get(unit, 0))
-    return Bound(
-        Estimate(
-            list_pico=_most_of([estimate.list_pico for estimate in estimates]),
-            net_pico=_most_of([estimate.net_pico for estimate in estimates]),
-            input_tokens=max(estimate.input_tokens for estimate in estimates),
-            output_tokens=max(estimate.output_tokens for estimate in estimates),
-            units=units,
-        ),
-        max(bound.output_tokens for bound in bounds),
-        first.is_bounded,
-        all(bound.priced for bound in bounds),
-        max(bound.unseen for bound in bounds),
-        next((bound.wanting for bound in bounds if bound.wanting), None),
-    )
-
-
 def _wanting(offered: Mapping[str, int], priced: frozenset[str]) -> str | None:
     """A unit that tools bill and that has no price; of those that stand for each other, one with a price will do."""
     for unit in sorted(offered):
         if unit not in priced and priced.isdisjoint(_EITHER if unit in _EITHER else ()):
             return unit
     return None
-
-
-def _most_of(amounts: Sequence[int | None]) -> int | None:
-    """The highest; None where one is not known."""
-    known = [amount for amount in amounts if amount is not None]
-    return max(known) if len(known) == len(amounts) else None
 
 
 # ── how much ─────────────────────────────────────────────────────────────────────────────────────
@@ -284,10 +260,6 @@ def _classes(writes: tuple[str, ...] | None, modalities: frozenset[str]) -> froz
     }
 
 
-def _plus(amount: int | None, more: int) -> int | None:
-    return None if amount is None else amount + more
-
-
 def _tiers(charged: str, asked: str | None, margins: Margins) -> tuple[str, ...]:
     """The other tiers it may be served at: standard for a discount that is not given, priority where it is open."""
     if charged in DISCOUNTED:
@@ -306,7 +278,7 @@ def _priced(
     ladder = _ladder(book, under, bargain)
     amount = _dearest(ladder, _billed(ladder.units), usage)
     for tier in others if amount is not None else ():
-        other = _ladder(book, msgspec.structs.replace(under, tier=tier), bargain)
+        other = _ladder(book, replace(under, tier=tier), bargain)
         amount = max(amount or 0, _dearest(other, _billed(other.units), usage) or 0)
     return amount
 

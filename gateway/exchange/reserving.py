@@ -11,7 +11,8 @@ import msgspec
 
 from gateway.dialects.contract import Request
 from gateway.exchange.admission import Admitted
-from gateway.exchange.bounds import Bound, highest, most
+from gateway.exchange.bound import Bound, highest
+from gateway.exchange.bounds import most
 from gateway.exchange.growth import STEP_TOKENS, Growth
 from gateway.exchange.holding import Held, Holding, Refused
 from gateway.kernel.errors import Unpriced
@@ -237,8 +238,8 @@ def _require_price(
     limits = _in_money(budgets)
     if limits and is_priced:
         raise Unpriced(
-            f"the request offers a tool that is billed by {wanting!r}, which has no price for {model!r}, and budget "
-            f"{limits[0].name!r} is a hard limit in money: add a price row for it, or leave the tool out"
+            f"the request offers a tool that is billed by {wanting!r}, which has no price here beside {model!r}, and "
+            f"budget {limits[0].name!r} is a hard limit in money: add a price row for it, or leave the tool out"
         )
     if limits:
         raise Unpriced(

@@ -14,6 +14,7 @@ TOOL_USES_MAX: Final = 10  # how often a tool is used in one answer where the re
 _OWN: Final = frozenset({"custom", "function"})  # the client's own tools
 # Members of which a client's own tool has one where it has no type.
 _OWN_SHAPES: Final = frozenset({"function", "custom", "name"})
+_ADVISOR: Final = "advisor"
 _DECISIVE: Final = ("type", "max_uses")
 _UNITS: Final = {"web_search": "web_search_requests", "web_fetch": "web_fetch_requests"}
 TOOL_UNITS: Final = frozenset(_UNITS.values())  # how often such tools were used
@@ -47,6 +48,20 @@ def tool_units(hosted: Iterable[Json], uses_max: int | None = None) -> dict[str,
                 uses = asked_times(at(tool, "max_uses"), "max_uses") or uses_max or TOOL_USES_MAX
                 units[unit] = units.get(unit, 0) + uses
     return units
+
+
+def other_models(asked: dict[str, Json], hosted: Iterable[Json]) -> tuple[tuple[str, int], ...]:
+    """The models that a request may have asked beside its own, with how often each: advisors, and whom to fall back to."""
+    named = [(string(tool, "model"), tool) for tool in hosted]
+    found = [
+        (name, asked_times(at(tool, "max_uses"), "max_uses") or TOOL_USES_MAX)
+        for name, tool in named
+        if name and (string(tool, "type") or "").startswith(_ADVISOR)
+    ]
+    later = [
+        each if isinstance(each, str) else string(each, "model") for each in arr(asked, "fallbacks")
+    ]
+    return (*found, *((name, 1) for name in later if name))
 
 
 def system_tools(asked: dict[str, Json]) -> list[Json]:

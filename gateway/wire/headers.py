@@ -94,6 +94,8 @@ _NOT_FORWARDED: Final = (
             b"via", b"x-goog-iam-authorization-token", b"x-goog-user-project", b"x-real-ip",
             # A free GET that a front door takes for a POST is no free call.
             b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-rewrite-url",
+            # Another model than the one that was named to us, and held for.
+            b"x-ms-model-mesh-model-name", b"azureml-model-deployment", b"azureml-model-group",
         }
     )
 )  # fmt: skip

@@ -330,6 +330,44 @@ def test_nothing_large_is_read_of_a_stranger(house: House) -> None:
         assert got.startswith(b"HTTP/1.1 401"), (got, body, clean)
 
 
+# -- another model than the one that was asked for ------------------------------------------------
+
+
+def test_a_key_with_a_list_of_models_has_no_other_asked_by_the_model_itself(house: House) -> None:
+    made = house.gateway.make_key(user="user-0010", models=("gpt-4o", "*haiku*"))
+    mine = House(house.gateway._replace(key=made), house.upstream, house.answers)
+    asked = {
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 9,
+        "messages": ASKED["messages"],
+    }
+    path = "/bedrock/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/invoke"
+    usage = {"input_tokens": 1, "output_tokens": 1}
+
+    def said(head: bytes, body: bytes) -> Script:
+        return answered(
+            {"type": "message", "content": [], "stop_reason": "end_turn", "usage": usage}
+        )
+
+    assert mine.row(path, asked, said).status == 200
+    advisor = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-6"}
+    for beside in ({"tools": [advisor]}, {"fallbacks": ["claude-opus-4-6"]}):
+        assert mine.call(path, {**asked, **beside}, said) == (403, None)
+
+
+def test_no_header_has_another_model_answer_than_the_one_that_was_named(house: House) -> None:
+    heads: list[bytes] = []
+
+    def said(head: bytes, body: bytes) -> Script:
+        heads.append(head.lower())
+        return answered(completion())
+
+    for name in ("x-ms-model-mesh-model-name", "azureml-model-deployment"):
+        house.row(V1, ASKED, said, (name, "gpt-5.4-pro"))
+    assert len(heads) == 2
+    assert not any(b"gpt-5.4-pro" in head for head in heads)
+
+
 # -- a budget that does not see all of it ---------------------------------------------------------
 
 RESPONSES: Final = "/azure/openai/v1/responses"

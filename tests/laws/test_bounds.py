@@ -10,7 +10,8 @@ from gateway import shipped
 from gateway.dialects.contract import Request
 from gateway.exchange import booking
 from gateway.exchange.booking import Counts
-from gateway.exchange.bounds import Bound, most
+from gateway.exchange.bound import Bound
+from gateway.exchange.bounds import most
 from gateway.kernel.errors import OperationRefused
 from gateway.metering.usage import MAIN, Component
 from gateway.pricing import load

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.exchange import booking
 from gateway.exchange.booking import Counts
-from gateway.exchange.bounds import Bound, most
+from gateway.exchange.bound import Bound
+from gateway.exchange.bounds import most
 from gateway.kernel.errors import MalformedBody
 from gateway.pricing.dimensions import DISCOUNTED, STANDARD
 from gateway.pricing.rate import Charge
@@ -275,3 +276,39 @@ def test_what_costs_nothing_is_not_held_for() -> None:
     assert weighed(V1, {**PLAIN, **free}, answer).bound == plain
     seen = {**PLAIN, "messages": [{"role": "user", "content": [image]}]}
     assert weighed(V1, seen, answer).bound.estimate.input_tokens < 9_000
+
+
+ADVISED: Final = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-6"}
+
+
+@pytest.mark.parametrize(
+    ("beside", "times"),
+    [
+        ({"tools": [ADVISED | {"max_uses": 2}]}, 2),
+        ({"tools": [ADVISED]}, 10),
+        ({"fallbacks": [{"model": "claude-opus-4-6"}]}, 1),
+    ],
+)
+def test_another_model_that_a_request_has_asked_is_held_at_its_own_price(
+    beside: dict[str, Any], times: int
+) -> None:
+    asked = {"model": "m", "max_tokens": 4_000, "messages": [{"role": "user", "content": LONG}]}
+    each = {"type": "advisor_message", "model": "claude-opus-4-6", "input_tokens": READ, "output_tokens": 4_000}  # fmt: skip
+    own_ = {"type": "message", "input_tokens": READ, "output_tokens": 4_000}
+    answer = answered(READ, 4_000, iterations=[own_, *[each] * times])
+    bound, charge, _ = weighed(FOUNDRY, asked | beside, answer, model="claude-haiku-4-5")
+    dear = [line for line in charge.lines if line.model == "claude-opus-4-6"]
+    assert len(dear) == 2 * times
+    assert (charge.net_pico or 0) <= (bound.estimate.net_pico or 0)
+    alone = weighed(FOUNDRY, asked, answer, model="claude-haiku-4-5").bound.estimate
+    assert (alone.net_pico or 0) < (charge.net_pico or 0)
+
+
+def test_another_model_without_a_price_is_wanting() -> None:
+    asked = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": TURN,
+        "fallbacks": [{"model": "of-tomorrow"}],
+    }
+    assert weighed(FOUNDRY, asked, answered(9, 9), model="claude-haiku-4-5").bound.wanting == "of-tomorrow"  # fmt: skip

@@ -12,7 +12,8 @@ from gateway.dialects.anthropic import MESSAGES
 from gateway.dialects.contract import Request
 from gateway.dialects.converse import CONVERSE
 from gateway.exchange.booking import Counts
-from gateway.exchange.bounds import Bound, most
+from gateway.exchange.bound import Bound
+from gateway.exchange.bounds import most
 from gateway.exchange.margins import MARGINS, Margins, Slack
 from gateway.kernel.money import format_usd
 from gateway.metering.count import Confidence, Count
