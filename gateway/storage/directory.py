@@ -4,7 +4,7 @@ Keys are stored as peppered digests; the key itself is shown once, when it is ma
 property: a field of NewKey and of Principal, a column of tables.KEY and a revision.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from secrets import token_bytes
 from typing import Any, Final
@@ -18,6 +18,7 @@ from gateway.identity.principal import Principal
 from gateway.kernel.clock import Clock, SystemClock
 from gateway.kernel.errors import NotFound, RevokedKey, UnknownKey
 from gateway.storage.engine import Database
+from gateway.storage.errors import StoreUnavailable
 from gateway.storage.renewing import Renewing
 from gateway.storage.tables import KEY, VERSION
 
@@ -184,17 +185,36 @@ class Directory:
     async def refresh(self) -> bool:
         """Load the keys again if any changed; whether they did. Raises StoreUnavailable."""
         before = self._version
-        async with self._database.snapshot() as connection:
-            version = await _version(connection)
-            if version == self._version:
-                return False
-            rows = (await connection.execute(sa.select(KEY))).mappings().all()
+        try:
+            rows = await self._changed()
+        except StoreUnavailable:
+            rows = (
+                await self._changed()
+            )  # the first was of a server that was started again, or hears it again
+        if not rows:
+            raise StoreUnavailable("the schema is missing or too old: run `weighbridge migrate`")
+        version = int(rows[0]["as_of"])
+        if version == self._version:
+            return False
         if self._version is not None and self._version != before and version < self._version:
             return False  # another look began later, and has ended earlier
-        stored = [(bytes(row["digest"]), _stored(row)) for row in rows]
+        held = [row for row in rows if row["key_id"] is not None]
+        stored = [(bytes(row["digest"]), _stored(row)) for row in held]
         self.current = KeySnapshot(self._master, stored)
         self._version = version
         return True
+
+    async def _changed(self) -> Sequence[sa.RowMapping]:
+        """Version and keys; where the version is the one that is held, one row without a key.
+
+        One statement: it sees one state by itself, and a database that takes seconds to answer is asked once.
+        """
+        known = -1 if self._version is None else self._version
+        joined = VERSION.outerjoin(KEY, VERSION.c.version != known)
+        query = sa.select(VERSION.c.version.label("as_of"), KEY).select_from(joined)
+        async with self._database.glance() as connection:
+            found = await connection.execute(query.where(VERSION.c.name == _KEYS))
+            return found.mappings().all()
 
     async def snapshot(self) -> KeySnapshot:
         """The keys as the database has them now. Raises StoreUnavailable."""
@@ -283,12 +303,6 @@ async def _named(connection: AsyncConnection, key_id: str) -> StoredKey:
 async def _change(connection: AsyncConnection, key_id: str, values: dict[str, int]) -> None:
     await connection.execute(sa.update(KEY).where(KEY.c.key_id == key_id).values(values))
     await _raise_version(connection)
-
-
-async def _version(connection: AsyncConnection) -> int:
-    query = sa.select(VERSION.c.version).where(VERSION.c.name == _KEYS)
-    # The row came with the schema.
-    return int((await connection.execute(query)).scalar_one())
 
 
 async def _raise_version(connection: AsyncConnection) -> None:

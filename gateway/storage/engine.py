@@ -28,6 +28,7 @@ CONNECT_TIMEOUT_S: Final = 5
 COMMAND_TIMEOUT_S: Final = 60
 CLOSE_S_MAX: Final = 2
 CONNECTIONS_MAX: Final = 5
+GLANCES_MAX: Final = 2  # who polls, and who looks for a key that is not known
 ROWS_AT_A_TIME: Final = 64
 # After the '?' of a Postgres URL: the driver's own words, and libpq's for TLS.
 OPTIONS: Final = frozenset(
@@ -46,6 +47,7 @@ class Database:
         self._url = driver_url(url)
         self._file = sqlite_path(self._url)
         self.engine: AsyncEngine = _engine(self._url)
+        self._glancing = _glancing(self._url) if self.is_postgres else self.engine
         # SQLite has one writer: queue here, in order, instead of spinning on its busy handler.
         self._writer = asyncio.Lock()
 
@@ -86,6 +88,16 @@ class Database:
             async with self.engine.connect() as connection:
                 if self.is_postgres:
                     await connection.execution_options(isolation_level="REPEATABLE READ")
+                yield connection
+
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one statement that reads; to Postgres it costs one way there and back, and waits for nobody.
+
+        Raises StoreUnavailable: once also where it was of a server that has been started again since.
+        """
+        with translated(self._file):
+            async with self._glancing.connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -130,10 +142,12 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection; those whose server does not answer in time are left to the end of the loop."""
-        if not await within(CLOSE_S_MAX, self.engine.dispose()):
-            # Each of them would be told with a traceback: that the server does not answer is known.
-            said: Any = self.engine.sync_engine.pool.logger
-            said.disabled = True
+        engines = {self.engine, self._glancing}
+        if not await within(CLOSE_S_MAX, *[engine.dispose() for engine in engines]):
+            for engine in engines:
+                # Each connection would be told with a traceback: that the server does not answer is known.
+                said: Any = engine.sync_engine.pool.logger
+                said.disabled = True
 
 
 class _Moment(Database):
@@ -151,6 +165,7 @@ class _Moment(Database):
             yield self._connection
 
     snapshot = read
+    glance = read
 
     def write(self) -> NoReturn:
         raise TypeError(_NOT_WRITTEN)
@@ -205,6 +220,28 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(str(url.database))
 
 
+_CONNECT: Final = {
+    "timeout": CONNECT_TIMEOUT_S,
+    "command_timeout": COMMAND_TIMEOUT_S,
+    "server_settings": {"jit": "off", "application_name": "weighbridge"},
+}
+
+
+def _glancing(url: URL) -> AsyncEngine:
+    """Connections of their own, each statement by itself, without asking first whether the server lives."""
+    return create_async_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=GLANCES_MAX,
+        max_overflow=0,
+        pool_reset_on_return=None,
+        hide_parameters=True,
+        json_serializer=_as_is,
+        json_deserializer=_as_is,
+        connect_args=_CONNECT,
+    )
+
+
 def _engine(url: URL) -> AsyncEngine:
     # JSON columns hold text that we encode and decode ourselves, on both dialects.
     common: dict[str, Any] = {
@@ -216,17 +253,7 @@ def _engine(url: URL) -> AsyncEngine:
         "hide_parameters": True,
     }
     if url.get_backend_name() == "postgresql":
-        settings = {"jit": "off", "application_name": "weighbridge"}
-        return create_async_engine(
-            url,
-            pool_pre_ping=True,
-            connect_args={
-                "timeout": CONNECT_TIMEOUT_S,
-                "command_timeout": COMMAND_TIMEOUT_S,
-                "server_settings": settings,
-            },
-            **common,
-        )
+        return create_async_engine(url, pool_pre_ping=True, connect_args=_CONNECT, **common)
     engine = create_async_engine(url, async_creator=partial(_opened, url), **common)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -194,22 +194,34 @@ async def test_the_loop_survives_every_failure_and_says_so(observer: Any) -> Non
 class Mirror:
     """A snapshot that cannot always be loaded."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(
+        self, error: Exception | None = None, *, hangs: bool = False, takes_s: float = 0
+    ) -> None:
         self.loads = 0
         self._error = error
+        self._takes_s = 600 if hangs else takes_s
 
     async def refresh(self) -> bool:
         self.loads += 1
+        await asyncio.sleep(self._takes_s)
         if self._error is not None:
             raise self._error
         return True
 
 
 async def test_a_snapshot_that_cannot_be_loaded_does_not_hold_up_the_others(observer: Any) -> None:
-    mirrors: Sequence[Mirror] = [Mirror(Unavailable("away")), Mirror()]
-    assert await Reloader(mirrors, observer).reload() == reload.PAUSE_MS
-    assert [mirror.loads for mirror in mirrors] == [1, 1]
+    mirrors: Sequence[Mirror] = [Mirror(Unavailable("away")), Mirror(hangs=True), Mirror()]
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(Reloader(mirrors, observer).run())
+        await until(lambda: all(mirror.loads for mirror in mirrors))
+        running.cancel()
     assert observer.names == ["reload"]
+
+
+async def test_a_snapshot_that_loads_slowly_is_looked_at_again_sooner(observer: Any) -> None:
+    pauses = [await Reloader((), observer).reload(Mirror(takes_s=takes_s)) for takes_s in (0, 0.5)]
+    assert reload.PAUSE_MS - 400 <= pauses[0] <= reload.PAUSE_MS
+    assert reload.PAUSE_MS_MIN <= pauses[1] <= reload.PAUSE_MS - 500
 
 
 async def test_stray_rows_are_reported(
