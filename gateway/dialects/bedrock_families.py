@@ -199,7 +199,10 @@ _ENDS: Final = (
 
 
 class _Answer:
-    """Reads one answer of any family. What is billed by the piece has been asked for by the piece."""
+    """Reads one answer of any family.
+
+    What is billed by the piece has been asked for by the piece, but for pictures that a bare prompt is enough for.
+    """
 
     def __init__(self, request: Request, head: Head) -> None:
         self._asked = request.units
@@ -212,6 +215,9 @@ class _Answer:
         self._choices: ChoicesReader | None = None
         self._transcript = Transcript()
         self._pieces = 0  # images in the answer
+        self._drawn = (
+            0  # of these, those it brings itself: Cohere's embeddings describe the client's own
+        )
         self._ended = False
         self._intact = True
 
@@ -230,7 +236,9 @@ class _Answer:
             self._choices.take(document)
             return
         self._count(value)
-        self._pieces += len(arr(value, "images")) + len(arr(value, "artifacts"))
+        images = arr(value, "images")
+        self._pieces += len(images) + len(arr(value, "artifacts"))
+        self._drawn += sum(isinstance(image, str) for image in images)
         for name, written in value.items():
             writer = _WRITERS.get(name)
             if writer is not None:
@@ -284,7 +292,8 @@ class _Answer:
         )
 
     def _counted(self, blank: Reading, *, ended: bool) -> Reading:
-        if self._asked and blank.complete:
+        is_drawn = self._drawn and self._choices is None and not self._body
+        if blank.complete and (self._asked or is_drawn):
             return self._by_the_piece(blank)
         runtime, body = runtime_usage(self._runtime), runtime_usage(self._body_usage())
         if blank.final and blank.source is Source.PROVIDER:
@@ -300,7 +309,7 @@ class _Answer:
 
     def _by_the_piece(self, blank: Reading) -> Reading:
         units, source = self._asked, Source.REQUEST
-        if IMAGES in units and self._pieces:
+        if self._pieces and (IMAGES in units or not units):
             units, source = {IMAGES: self._pieces}, Source.SHAPE
         return msgspec.structs.replace(
             blank, components=(component(units),), source=source, final=True

@@ -13,9 +13,10 @@ SEARCHES: Final = "search_units"
 VIDEO: Final = "video_seconds"
 _DOCUMENTS_PER_SEARCH: Final = 100
 _SHOT_SECONDS: Final = 6  # what one shot, and a video nobody gave a length, takes
-_IMAGE_ASKED: Final = frozenset(
-    {"imageGenerationConfig", "text_prompts", "aspect_ratio", "output_format", "mode"}
-)
+_IMAGE_ASKED: Final = frozenset({
+    "imageGenerationConfig", "text_prompts", "aspect_ratio", "output_format", "mode",
+    "negative_prompt", "image", "init_image",
+})  # fmt: skip
 
 
 def asked_pieces(asked: dict[str, Json]) -> dict[str, int]:

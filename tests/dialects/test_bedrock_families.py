@@ -311,6 +311,9 @@ def test_tools_and_thoughts_are_observed_whole_or_streamed() -> None:
         ),
         ({"taskType": "TEXT_IMAGE", "imageGenerationConfig": {}}, {"images_out": 1}),
         ({"prompt": "x", "aspect_ratio": "1:1"}, {"images_out": 1}),
+        ({"image": "aGk=", "prompt": "x"}, {"images_out": 1}),
+        ({"init_image": "aGk=", "style_image": "aGk="}, {"images_out": 1}),
+        ({"prompt": "x", "negative_prompt": "y"}, {"images_out": 1}),
         ({"query": "q", "documents": ["d"] * 101}, {"search_units": 2}),
         ({"prompt": "x"}, {}),
     ],
@@ -325,6 +328,24 @@ def test_images_are_counted_in_the_answer() -> None:
     request = asked(FAMILIES, {"imageGenerationConfig": {"numberOfImages": 3}})
     reading = read(FAMILIES, whole({"images": ["aGk=", "aGk="]}), request=request)
     assert (counts(reading), reading.source) == ({"images_out": 2}, Source.SHAPE)
+
+
+def test_pictures_that_a_bare_prompt_brings_are_billed_by_the_piece() -> None:
+    """It reads as text until the answer shows what was made."""
+    request = asked(FAMILIES, {"prompt": "a bridge"})
+    drawn = {"seeds": [7], "finish_reasons": [None], "images": ["aGk="]}
+    reading = read(FAMILIES, whole(drawn), request=request)
+    assert (counts(reading), reading.source, reading.final) == (
+        {"images_out": 1}, Source.SHAPE, True,
+    )  # fmt: skip
+
+
+def test_pictures_of_the_clients_own_that_an_embedding_describes_are_not() -> None:
+    request = asked(FAMILIES, {"images": ["aGk="], "input_type": "image"})
+    described = {"embeddings": {"float": [[0.1]]}, "images": [{"width": 9, "height": 9}]}
+    answer = head(x_amzn_bedrock_input_token_count="12")
+    reading = read(FAMILIES, whole(described), answer, request)
+    assert counts(reading) == {"input_text": 12}
 
 
 def test_searches_are_known_from_the_request() -> None:
