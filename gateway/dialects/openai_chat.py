@@ -40,6 +40,7 @@ _WISH: Final = "include_usage"
 _ASKED: Final = b'{"include_usage":true}'
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")
 _EMBEDDED: Final = "embedding_unmetered"
+_UNSAID: Final = "tool_usage_unsaid"
 _COMPLETED_DEFAULT: Final = 16  # what a text completion without a ceiling writes at most
 _SENSITIVE: Final = (
     "model", "stream", _OPTIONS, "n", "best_of", *_LIMITS, "service_tier", "data_sources", "store",
@@ -84,6 +85,7 @@ def _read_unasked(body: bytes) -> Request:
         output_ceiling=asked_number(asked.get("max_tokens")),
         choices=asked_times(asked.get("n"), "n") or 1,
         tier=string(asked, "service_tier"),
+        hosted=len(hosted_tools(arr(asked, "tools"))),
     )
 
 
@@ -199,12 +201,17 @@ class _Opting(DocumentDialect, frozen=True):
 
 
 def _reader(request: Request, head: Head) -> ChoicesReader:
-    embeds = any(store.startswith(EMBEDDING) for store in request.stores)
-    return ChoicesReader(stored=request.stored, beside=(_EMBEDDED,) if embeds else ())
+    return ChoicesReader(stored=request.stored, beside=_beside(request))
 
 
 def _thoughtful(request: Request, head: Head) -> ChoicesReader:
-    return ChoicesReader(stored=request.stored, unnamed_thoughts=True)
+    return ChoicesReader(stored=request.stored, unnamed_thoughts=True, beside=_beside(request))
+
+
+def _beside(request: Request) -> tuple[str, ...]:
+    """Flags for what the provider may have done and charged of which no such answer says a word."""
+    embeds = any(store.startswith(EMBEDDING) for store in request.stores)
+    return (_EMBEDDED,) * embeds + (_UNSAID,) * bool(request.hosted)
 
 
 def _end_chat(words: str) -> bytes:

@@ -348,3 +348,18 @@ def test_the_sound_of_an_answer_is_kept_and_continued_where_it_is() -> None:
     request = asked(CHAT, {**HELLO, "messages": [again]})
     assert (request.is_tied, request.prompt.turns[0].opaque) == (True, 1)
     assert not asked(CHAT, HELLO).is_tied
+
+
+@pytest.mark.parametrize(
+    "searching", [{"web_search_options": {}}, {"tools": [{"google_search": {}}]}]
+)
+def test_what_a_provider_may_have_searched_and_no_answer_says_is_flagged(
+    searching: dict[str, Any],
+) -> None:
+    body = whole({"model": "m", "choices": [], "usage": USAGE})
+    flags = read(CHAT, body, head(), asked(CHAT, {**HELLO, **searching})).flags
+    assert flags == ("tool_usage_unsaid",)
+    own = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+    assert read(CHAT, body, head(), asked(CHAT, {**HELLO, **own})).flags == ()
+    tools = {"tools": [{"type": "web_search"}]}
+    assert asked(MISTRAL, {**HELLO, **tools}).hosted == 1
