@@ -106,7 +106,10 @@ def test_percentiles_availability_and_pace_of_known_attempts() -> None:
 def test_dollars_shown_sum_to_the_total_shown(picos: list[int]) -> None:
     shown = whole_dollars(picos)
     assert abs(sum(shown) * DOLLAR - sum(picos)) <= DOLLAR
-    assert len(blocks(picos)) == len(picos)
+    drawn = blocks(picos)
+    assert len(drawn) == len(picos)
+    # From zero: half of the largest is drawn at half of it, whatever the smallest is.
+    assert blocks([100, 99, 50, 1, 0]) == "█▇▄▁ "
 
 
 def named(unit: str, quantity: int, unpriced: int = 0, net: int = 0, listed: int = 0) -> Cell:

@@ -53,7 +53,7 @@ def drawn(found: Outlook, width: int) -> Group:
 def _title(found: Outlook) -> Text:
     last = found.today.toordinal() - 1
     day = type(found.today).fromordinal(last)
-    left = max((month_end(found.period) - found.today).days, 0)
+    left = _days_left(found)
     said = f"AI spend, {month_name(found.period)}"
     until = (
         f" to {day.day} {day:%B}, {left} {'day' if left == 1 else 'days'} left"
@@ -66,6 +66,10 @@ def _title(found: Outlook) -> Text:
     return text + plain("  SIMULATED", style="bold yellow") if found.simulated else text
 
 
+def _days_left(found: Outlook) -> int:
+    return max((month_end(found.period) - found.today).days, 0)
+
+
 def _figures(found: Outlook, width: int) -> Table:
     """The five figures a controller asks for, each with what it is compared with."""
     totals, seen = found.totals, found.forecast
@@ -74,6 +78,8 @@ def _figures(found: Outlook, width: int) -> Table:
         if seen.low is not None and seen.high is not None
         else "no past month to try it on"
     )
+    if not _days_left(found):
+        range_80 = "the month is complete"
     saved, share = totals.cache_saved(), totals.cached_share
     budget = found.budget_cents
     left = (budget or 0) * CENT - seen.pico
@@ -104,7 +110,8 @@ def _centres(found: Outlook, width: int) -> Table:
     room = min(_NAME_MAX + width - ROOMY, _NAME_WIDEST) if has_room else _NAME_NARROW
     month = month_abbr[previous_period(found.period) % 100]
     heads = (("spend", "right"), ("share", "right"), (f"vs {month}", "right"))
-    pictures = (("12 months", "left"), ("budget", "left")) if has_room else ()
+    is_barred = any(one.budget_cents for one in found.centres)
+    pictures = (("12 months", "left"), ("budget", "left"))[: (1 + is_barred) * has_room]
     columns = (
         ("cost centre", "left"),
         *heads,
@@ -126,7 +133,7 @@ def _centres(found: Outlook, width: int) -> Table:
             in_words(amount),
             percent(one.pico, whole) or "0.0 %",
             _vs(one.pico, one.before_pico),
-            *((plain(blocks(one.months)), _bar(one, hue)) if has_room else ()),
+            *(plain(blocks(one.months)), _bar(one, hue))[: len(pictures)],
             in_words(end * 100)[:-3],
             plain(word, style=hue),
         )
@@ -136,7 +143,7 @@ def _centres(found: Outlook, width: int) -> Table:
         "100.0 %" if whole else "",
         _vs(found.totals.pico, found.before.pico),
     )
-    shown.add_row(*(plain(cell, style="bold") for cell in ("Total", *map(str, total), *(("", "") if has_room else ()), in_words(sum(ends) * 100)[:-3], "")))  # fmt: skip
+    shown.add_row(*(plain(cell, style="bold") for cell in ("Total", *map(str, total), *("" for _ in pictures), in_words(sum(ends) * 100)[:-3], "")))  # fmt: skip
     return shown
 
 
@@ -165,14 +172,9 @@ def _bar(one: Centre, hue: str) -> Text:
 
 
 def blocks(amounts: Sequence[int]) -> str:
-    """Months as block characters from the smallest to the largest; a month without any is a blank."""
-    some = [amount for amount in amounts if amount > 0]
-    low, high = min(some, default=0), max(some, default=0)
-    steps = len(BLOCKS) - 1
-    return "".join(
-        " " if amount <= 0 else BLOCKS[(amount - low) * steps // max(high - low, 1)]
-        for amount in amounts
-    )
+    """Months as block characters from zero, so that a small change looks small; a month without any is a blank."""
+    high, steps = max(amounts, default=0), len(BLOCKS) - 1
+    return "".join(" " if amount <= 0 else BLOCKS[amount * steps // high] for amount in amounts)
 
 
 def whole_dollars(picos: Sequence[int]) -> tuple[int, ...]:
@@ -201,7 +203,9 @@ def _time(slot: int) -> str:
 def _method(found: Outlook) -> Text:
     seen = found.forecast
     said = "Forecast: spend so far and, for each day left, the mean of the same weekday of eight weeks."
-    if seen.error_ppm is not None:
+    if not _days_left(found):
+        said = "Every day of the month is counted."
+    elif seen.error_ppm is not None:
         said += f" Its own mean error on the last {seen.tried} months at this day: {seen.error_ppm // 10_000}.{seen.error_ppm // 1_000 % 10} %."
     unpriced = found.totals.unpriced
     if unpriced:
