@@ -9,7 +9,7 @@ import calendar
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 import msgspec
@@ -23,6 +23,7 @@ PROFILES: Final = (CHARGEBACK, OVERLAY)
 _MILLION: Final = 1_000_000
 USD: Final = "USD"
 _PLACES: Final = Decimal(1).scaleb(-16)
+_ROOMY: Final = Context(prec=80)
 _ATTEMPTS: Final = frozenset({"usage", "interrupted", "unconfirmed"})
 _METERS: Final = {
     ("input", ""): "Input Tokens",
@@ -216,7 +217,12 @@ def _unit_price(pico: int, quantity: int, per: int) -> str:
     exact, rest = divmod(pico * per, quantity)
     if rest == 0:
         return money(exact)
-    return _plain((Decimal(pico * per) / quantity / PICO_PER_USD).quantize(_PLACES))
+    return _plain(_rounded(pico * per, quantity * PICO_PER_USD))
+
+
+def _rounded(part: int, whole: int) -> Decimal:
+    """A ratio to sixteen places, however large: corrections may leave one token of a year's money."""
+    return _ROOMY.quantize(_ROOMY.divide(Decimal(part), Decimal(whole)), _PLACES)
 
 
 def _details(one: Used, unit: Unit) -> str:
@@ -271,7 +277,7 @@ def _extra_row(book: Book, other: Extra) -> dict[str, str]:
 
 def _allocate(row: dict[str, str], one: Used, whole: int) -> None:
     """The share of a provider's meter that this row is; nothing is counted beside the provider's own rows."""
-    ratio = (Decimal(one.quantity) / whole).quantize(_PLACES) if whole else Decimal(0)
+    ratio = _rounded(one.quantity, whole) if whole else Decimal(0)
     part = {
         "AllocatedRatio": float(ratio),
         "UsageUnit": row["ConsumedUnit"],

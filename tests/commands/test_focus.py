@@ -233,6 +233,22 @@ def test_what_has_no_price_is_listed_without_one_and_never_lost(made: Bundle) ->
     assert "no price yet" in row["ChargeDescription"]
 
 
+@pytest.mark.parametrize(("version", "profile"), [("1.4", "chargeback"), ("1.4", "overlay")])
+def test_one_token_of_a_years_money_has_a_price_and_a_share(
+    config: str, version: str, profile: str
+) -> None:
+    made = read(config, version, profile)
+    fields = {name: getattr(made.used[0], name) for name in Used.__struct_fields__}
+    sums = {"unpriced": 0, "list_pico": 2**60, "net_pico": 2**60}
+    much = Used(**(fields | sums | {"quantity": 10**15}))
+    back = Used(**(fields | sums | {"quantity": 2 - 10**15}))
+    left = Used(**(fields | sums | {"quantity": 1, "day": "2026-10-02"}))
+    rows = list(cost_and_usage(made.book, [much, back, left]))
+    for row, one in zip(rows, (much, back, left), strict=True):
+        off = Decimal(row["ListUnitPrice"]) * one.quantity / 10**6 - Decimal(row["ListCost"])
+        assert abs(off) <= Decimal(abs(one.quantity)).scaleb(-22) + Decimal("1e-12")
+
+
 def test_late_and_correcting_rows_are_corrections(made: Bundle) -> None:
     fields = {name: getattr(made.used[0], name) for name in Used.__struct_fields__}
     late = Used(**(fields | {"day": "2026-09-30"}))

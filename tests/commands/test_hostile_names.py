@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, strategies as st
 
-from gateway.commands.statement import files
+from gateway.commands.statement import chargeback, files
 from gateway.kernel.money import parse_usd
 from gateway.reporting.tabular import inert
 from gateway.storage.directory import Directory, NewKey
@@ -23,7 +23,7 @@ from tests.commands.test_close import book
 
 MONTH, USD = "2024-05", 10**12
 CODES = (
-    "=1+1", "'=1+1", "-5", "@x", "+49", "007", "7", "1E5", "../../up", "a/b", "CON", "platform", "ABC", "abc", "Caf\u00e9",
+    "=1+1", "'=1+1", "-5", "@x", "+49", "007", "7", "1E5", "../../up", "a/b", "CON", "platform", "summary", "ABC", "abc", "Caf\u00e9",
     "Cafe\u0301", "a,b;c\"d'e", "\uff1d1", "名前", "مرحبا", "😀", "<b>&", "{account}", "x" * 40,
 )  # fmt: skip
 COSTS = ("=cmd|' /C calc'!A0", "usage", "corrections", "Seats", "seats", "seats-2", ",")
@@ -133,6 +133,21 @@ def test_the_summary_and_the_ledgers_rows_say_every_name(folder: Path) -> None:
     assert [as_it_was(row["text"]) for row in rows] == [f"={as_it_was(row['cost_centre'])}" for row in rows]  # fmt: skip
     told = weighbridge(folder, "usage", "--since", "2026-01-01", "--json").out
     assert len(told.splitlines()) == len(CODES)
+
+
+def test_a_folder_has_every_statement_and_the_summary_of_a_month(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chargeback, "available", lambda: (".csv",))  # the others take their time
+    to = folder / "all"
+    weighbridge(folder, "chargeback", MONTH, "--to", str(to))
+    written = [read(file) for file in to.glob("*.csv")]
+    told = Counter(as_it_was(rows[0]["cost_centre"]) for rows in written if rows[0]["statement"])
+    assert told == Counter(CODES)
+    assert len(written) == len(told) + 1
+    sums = [row for rows in written for row in rows if row["line"] == "total"]
+    charged = [row for rows in written for row in rows if row["line"] == "charged"]
+    assert sum(parse_usd(row["usd"]) for row in charged) == parse_usd(sums[0]["usd"])
 
 
 def test_a_statement_is_written_in_the_folder_that_was_asked_for(folder: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import zipfile
 from html.parser import HTMLParser
 from typing import Any
+from unicodedata import normalize
 
 import msgspec
 import openpyxl
@@ -337,6 +338,28 @@ def test_cost_centres_of_any_length_are_files_of_their_own() -> None:
     names = [files.file_name(number) for number in numbers]
     assert len(set(names)) == len(numbers)
     assert all(len(name.encode()) <= 200 and name.startswith("2026-10-") for name in names)
+
+
+def test_no_two_files_of_a_folder_are_one_where_case_and_accents_are_not_told_apart() -> None:
+    codes = (
+        "ABC",
+        "abc",
+        "Abc",
+        "Caf\u00e9",
+        "Cafe\u0301",
+        "Summary",
+        "summary",
+        "stra\u00dfe",
+        "STRASSE",
+        "4100",
+    )
+    numbers = [f"2026-10-{code}" for code in codes]
+    names = files.file_names(numbers, beside="2026-10-summary")
+    folded = [normalize("NFC", normalize("NFC", name).casefold()) for name in names.values()]
+    assert len({*folded, "2026-10-summary"}) == len(numbers) + 1
+    assert names["2026-10-4100"] == "2026-10-4100"
+    assert files.file_names(numbers[::-1], beside="2026-10-summary") == names
+    assert files.file_names(["2026-10-abc"], beside="x") == {"2026-10-abc": "2026-10-abc"}
 
 
 def test_names_are_on_the_page_only_where_they_are_given() -> None:

@@ -11,7 +11,13 @@ from gateway import app as composition, shipped
 from gateway.commands.moments import period_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop, styled
 from gateway.commands.statement.asked import Asked, KeptMonth, Month, code_of, gathered, of_file
-from gateway.commands.statement.files import SUMMARY_WRITERS, WRITERS, available, file_name
+from gateway.commands.statement.files import (
+    SUMMARY_WRITERS,
+    WRITERS,
+    available,
+    file_name,
+    file_names,
+)
 from gateway.commands.statement.pictures import drawn, drawn_summary
 from gateway.commands.whole import write_whole
 from gateway.config import Config
@@ -142,16 +148,18 @@ def _folder(found: Month, folder: Path) -> None:
     """Every cost centre's statement in every form that can be made here, and the summary."""
     folder.mkdir(parents=True, exist_ok=True)
     made, forms = found.summary(), available()
-    period = month_text(made.period)
+    summary = f"{month_text(made.period)}-summary"
+    statements = {one.centre.code: found.statement(one.centre.code) for one in made.shares}
+    names = file_names([one.number for one in statements.values()], beside=summary)
     with Progress(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), console=ERRORS, transient=True) as bar:  # fmt: skip
         task = bar.add_task("writing statements", total=len(made.shares) + 1)
         for suffix in forms:
-            write_whole(folder / f"{period}-summary{suffix}", SUMMARY_WRITERS[suffix](made))
+            write_whole(folder / f"{summary}{suffix}", SUMMARY_WRITERS[suffix](made))
         for share in made.shares:
             bar.update(task, advance=1)
-            statement = found.statement(share.centre.code)
+            statement = statements[share.centre.code]
             for suffix in forms:
-                file = folder / f"{file_name(statement.number)}{suffix}"
+                file = folder / f"{names[statement.number]}{suffix}"
                 write_whole(file, WRITERS[suffix](statement, {}))
     said = f"{len(made.shares)} statements and the summary, as {', '.join(forms)} → {folder}"
     CONSOLE.print(said, highlight=False)

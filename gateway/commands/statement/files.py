@@ -8,13 +8,15 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from pkgutil import resolve_name
 from typing import Any, Final, NoReturn
+from unicodedata import normalize
 
 import orjson
 
@@ -118,8 +120,27 @@ def file_name(number: str) -> str:
     name = "".join(
         f"%{ord(one):02X}" if one in _NOT_IN_NAMES or one < " " else one for one in number
     )
-    if len(name.encode()) <= _NAME_BYTES:
-        return name
+    return name if len(name.encode()) <= _NAME_BYTES else _with_digest(name, number)
+
+
+def file_names(numbers: Iterable[str], *, beside: str) -> dict[str, str]:
+    """Number → its file's name, where all are in one folder with a file ``beside``.
+
+    Those that some file systems take for the same (``abc`` and ``ABC``, one accent written in two ways) end in digests.
+    """
+    names = {number: file_name(number) for number in numbers}
+    alike = Counter(map(_alike, [*names.values(), beside]))
+    return {
+        number: name if alike[_alike(name)] == 1 else _with_digest(name, number)
+        for number, name in names.items()
+    }
+
+
+def _alike(name: str) -> str:
+    return normalize("NFC", normalize("NFC", name).casefold())
+
+
+def _with_digest(name: str, number: str) -> str:
     digest = hashlib.sha256(number.encode()).hexdigest()[:16]
     kept = name.encode()[: _NAME_BYTES - len(digest) - 1].decode(errors="ignore")
     return f"{kept}~{digest}"
