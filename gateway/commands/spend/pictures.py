@@ -109,22 +109,16 @@ def _centres(found: Outlook, width: int) -> Table:
     has_room = width >= ROOMY
     room = min(_NAME_MAX + width - ROOMY, _NAME_WIDEST) if has_room else _NAME_NARROW
     month = month_abbr[previous_period(found.period) % 100]
-    heads = (("spend", "right"), ("share", "right"), (f"vs {month}", "right"))
     is_barred = any(one.budget_cents for one in found.centres)
     pictures = (("12 months", "left"), ("budget", "left"))[: (1 + is_barred) * has_room]
-    columns = (
-        ("cost centre", "left"),
-        *heads,
-        *pictures,
-        ("forecast", "right"),
-        ("status", "left"),
-    )
-    shown = table("", columns)
+    amounts = (("spend", "right"), ("share", "right"), (f"vs {month}", "right"))
+    ahead = (("forecast", "right"), ("status", "left"))
+    shown = table("", (("cost centre", "left"), *amounts, *pictures, *ahead))
     shown.title, shown.box, shown.show_edge = None, SIMPLE_HEAD, False
     for column in shown.columns:
         column.no_wrap = True
-    cents = in_cents([one.pico for one in found.centres], round_cents(sum(one.pico for one in found.centres)))  # fmt: skip
     whole = sum(one.pico for one in found.centres)
+    cents = in_cents([one.pico for one in found.centres], round_cents(whole))
     ends = whole_dollars([one.forecast_pico for one in found.centres])
     for one, amount, end in zip(found.centres, cents, ends, strict=True):
         hue, word = status(one)
