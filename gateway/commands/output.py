@@ -33,6 +33,7 @@ WIDE_COLUMNS = 118  # narrower terminals get fewer columns rather than cut words
 _PICTURES: Final = 0x2400  # U+2400 to U+241F show the control characters 0 to 31
 _UNBOUNDED: Final = 10_000  # columns: what a table would take if it could
 _DECIMAL: Final = re.compile(r"\D*\d[\d,]*(\.\d+)?…?")
+_UNIT: Final = re.compile(r" (?:/ 1[kM]|%|ms|s)$")
 _PARTS: Final = re.compile(r"\[(/|[a-z ]+|\{\})\]|\{([^{}]*)\}")
 
 
@@ -193,26 +194,34 @@ class Table(rich_table.Table):
             cells = column._cells  # noqa: SLF001  # rich has no public way to a column's cells
             if column.justify != "right" or not all(isinstance(cell, Text) for cell in cells):
                 continue
-            tails = [_tail(cell) for cell in cells if isinstance(cell, Text)]
-            longest = max((tail for tail in tails if tail is not None), default=0)
-            if longest == 0 or -1 in tails:
+            numbers = [cell for cell in cells if isinstance(cell, Text) and _has_digit(cell.plain)]
+            units = {_unit(number.plain) for number in numbers}
+            tails = [_tail(number.plain) for number in numbers]
+            if len(units) != 1 or not any(tails) or -1 in tails:
                 continue
+            room = {id(one): max(tails) - tail for one, tail in zip(numbers, tails, strict=True)}
+            (unit,) = units
             column._cells[:] = [  # noqa: SLF001
-                cell
-                if tail is None or not isinstance(cell, Text)
-                else _Pointed(cell, longest - tail)
-                for cell, tail in zip(cells, tails, strict=True)
+                _Pointed(cell, room[id(cell)], unit)
+                if isinstance(cell, Text) and id(cell) in room
+                else cell
+                for cell in cells
             ]
 
 
 class _Pointed(Text):
-    """A number that leaves room behind it, so that its point stands under the others'."""
+    """A number that leaves room behind it, before its unit, so that its point stands under the others'."""
 
-    def __init__(self, number: Text, room: int) -> None:
+    def __init__(self, number: Text, room: int, unit: str) -> None:
         super().__init__(style=number.style, no_wrap=True)
-        self.append_text(number)
-        self.rstrip()
-        self._room = room
+        whole = number.copy()
+        whole.rstrip()
+        bare = whole[: len(whole) - len(unit)]
+        bare.rstrip()
+        self.append_text(bare)
+        if unit:
+            self.append(" " * room).append_text(whole[len(whole) - len(unit) :])
+        self._room = 0 if unit else room
 
     def wrap(self, console: Console, width: int, *_: Any, **__: Any) -> Lines:
         """One line: the number, then its room, at the right."""
@@ -227,13 +236,21 @@ class _Pointed(Text):
         return Measurement(self.cell_len + self._room, self.cell_len + self._room)
 
 
-def _tail(cell: Text) -> int | None:
-    """How many columns follow the units' digit: None where there is no digit, -1 where it is not a bare number."""
-    said = cell.plain.rstrip()
-    if not any(character.isdigit() for character in said):
-        return None
-    found = _DECIMAL.fullmatch(said)
-    return -1 if found is None else len(found[1] or "") + said.endswith("…")
+def _has_digit(said: str) -> bool:
+    return any(character.isdigit() for character in said)
+
+
+def _unit(said: str) -> str:
+    """What stands behind a number: ' %', ' / 1M'; '' of a bare one."""
+    found = _UNIT.search(said.rstrip())
+    return found[0] if found else ""
+
+
+def _tail(said: str) -> int:
+    """How many columns follow the units' digit, before the unit; -1 where it is no number."""
+    bare = said.rstrip().removesuffix(_unit(said)).rstrip()
+    found = _DECIMAL.fullmatch(bare)
+    return -1 if found is None else len(found[1] or "") + bare.endswith("…")
 
 
 class Screen(Console):

@@ -179,3 +179,15 @@ def test_columns_that_can_be_spared_stay_away_in_their_order_and_what_is_left_is
     }
     assert "anthropic.claude-sonnet-4-6  12.5" in drawn_in(40, shown)[1]
     assert len(shown.columns) == len(heads)
+
+
+def test_points_stand_under_each_other_before_a_unit_that_all_have() -> None:
+    shown = table("", (("row", "left"), ("was USD", "right")))
+    for price in ("0.825 / 1M", "14 / 1M", "n/a"):
+        shown.add_row("a", price)
+    for _ in range(2):  # drawing twice changes nothing
+        assert [line[5:] for line in drawn_in(40, shown)[-3:]] == [
+            " 0.825 / 1M",
+            "14     / 1M",
+            "        n/a",
+        ]

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.jobs.expire import Sweeper
 from gateway.jobs.ports import Holds as Expiring
@@ -309,7 +310,7 @@ def main() -> int:
     for start in range(0, len(results), COLUMNS):
         Console().print(report([*results[start : start + COLUMNS], control]))
     for breach in breaches:
-        Console(stderr=True).print(f"[red]{breach}")
+        Console(stderr=True).print(Text(breach, "red"))
     return 1 if breaches else 0
 
 

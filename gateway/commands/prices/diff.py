@@ -70,7 +70,9 @@ def _show(found: list[Difference], counts: Counter[Change]) -> None:
     shown = table(
         "",
         (("change", "left"), ("row", "left"), ("from", "left"), ("was", "right"), ("is", "right"), ("%", "right")),
+        ("from",),
     )  # fmt: skip
+    shown.columns[1].overflow = "fold"  # what is looked up by it is never cut
     for difference in sorted(found, key=_gravity)[:_SHOWN]:
         line, percent = difference.line, difference.percent()
         shown.add_row(
