@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody, OperationRefused
 from gateway.metering.asking import asked_connections, asked_number, asked_times, read_object
-from gateway.metering.hosted import hosted_tools, tool_units
+from gateway.metering.hosted import IMAGE_TOOL, hosted_tools, image_models, tool_units
 from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.item_prompt import is_tied, item_prompt
 from gateway.metering.lowering import lower_top
@@ -77,6 +77,8 @@ def _read_request(body: bytes) -> Request:
             "background responses do not pass this gateway, with stream=true neither: leave out background"
         )
     prompt = item_prompt(asked)
+    uses_max = asked_times(asked.get("max_tool_calls"), "max_tool_calls")
+    hosted = hosted_tools(arr(asked, "tools"))
     return Request(
         model=model,
         stream=stream is True,
@@ -86,11 +88,10 @@ def _read_request(body: bytes) -> Request:
         tier=string(asked, "service_tier"),
         stored=asked.get("store") is not False,  # kept where nothing is said
         sealed=sealed_characters(asked, body, "encrypted_content"),
-        stores=asked_connections(body) if hosted_tools(arr(asked, "tools")) else frozenset(),
+        stores=asked_connections(body) if hosted else frozenset(),
         # The tools themselves are parts of the prompt that cannot be seen.
-        tool_units=tool_units(
-            arr(asked, "tools"), asked_times(asked.get("max_tool_calls"), "max_tool_calls")
-        ),
+        tool_units=tool_units(hosted, uses_max),
+        others=image_models(hosted, uses_max),
         is_tied=is_tied(asked),
     )
 
@@ -103,6 +104,8 @@ class _Reader:
 
     def __init__(self, request: Request, head: Head) -> None:
         self._stored = request.stored
+        drawing = {name for name, _ in request.others if name != IMAGE_TOOL}
+        self._drawing = drawing.pop() if len(drawing) == 1 else None
         self._made: dict[str, None] = {}
         self._model: str | None = None
         self._tier: str | None = None
@@ -139,7 +142,7 @@ class _Reader:
     def reading(self, seen: Seen) -> Reading:
         reading = usage_reading(self._usage, settled=self._ended)
         if self._tool_usage:
-            reading = _with_tools(reading, self._usage, self._tool_usage)
+            reading = _with_tools(reading, self._usage, self._tool_usage, self._drawing)
         flags = reading.flags + ("error_event",) * self._failed + (MISMATCH,) * self._shrank
         if self._is_pending and self._usage is None:  # works on in the background, out of our sight
             flags += ("unfinished",)
@@ -192,14 +195,19 @@ def _texts(*said: str | None) -> Iterator[str]:
     yield from (each for each in said if each)
 
 
-def _with_tools(reading: Reading, usage: Json, tool_usage: dict[str, Json]) -> Reading:
-    """Add what hosted tools used: it stands beside the usage, so its tokens are outside the stated total."""
+def _with_tools(
+    reading: Reading, usage: Json, tool_usage: dict[str, Json], drawing: str | None
+) -> Reading:
+    """Add what hosted tools used: it stands beside the usage, so its tokens are outside the stated total.
+
+    ``drawing``: the model that the request has draw, where it names one.
+    """
     raw = as_raw({"usage": usage, "tool_usage": tool_usage})
     flags = reading.flags
     if any(tool_usage[name] for name in tool_usage.keys() - _READ_TOOLS):
         flags += ("tool_usage_unread",)
     try:
-        images, doubts = _image_generation(obj(tool_usage, "image_gen"))
+        images, doubts = _image_generation(obj(tool_usage, "image_gen"), drawing)
         searches = count_of(obj(tool_usage, "web_search").get("num_requests")) or 0
     except UsageInvalid:
         source = Source.PARTIAL if reading.components else Source.NONE
@@ -225,13 +233,13 @@ def _with_searches(parts: tuple[Component, ...], searches: int) -> tuple[Compone
 
 
 def _image_generation(
-    usage: dict[str, Json],
+    usage: dict[str, Json], drawing: str | None
 ) -> tuple[tuple[Component, ...], tuple[str, ...]]:
-    """Generated images are billed at the image model's price; which model that is, the answer rarely says."""
+    """Generated images are billed at the image model's price; which that is, the request says, else the answer may."""
     carved = read_inclusive(usage, output_rest="output_image") if usage else None
     if carved is None or not carved.counts:
         return (), ()
-    part = component(carved.counts, ROLE_IMAGE_GEN, string(usage, "model"))
+    part = component(carved.counts, ROLE_IMAGE_GEN, string(usage, "model") or drawing)
     return (part,), carved.doubts()
 
 

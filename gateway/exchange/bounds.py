@@ -21,7 +21,7 @@ from gateway.metering.count import Confidence, Count
 from gateway.metering.families import family_of, plain_name
 from gateway.metering.images import image_tokens, image_tokens_most
 from gateway.metering.prompt import Image
-from gateway.metering.units import OUTPUT_TEXT, UNITS
+from gateway.metering.units import UNITS
 from gateway.pricing.book import Book
 from gateway.pricing.ceilings import Ceilings
 from gateway.pricing.charged import Price
@@ -39,7 +39,7 @@ _PICTURES: Final = frozenset({"image"})
 _EITHER: Final = frozenset({"grounding_google_search", "grounding_google_search_prompts"})
 _OPEN: Final = "auto"  # the provider picks the tier: priority where the account has it
 _PRIORITY: Final = "priority"
-_PICTURED: Final = frozenset({OUTPUT_TEXT, "output_image"})
+_PICTURE: Final = "output_image"
 _UNSEEN: Final = frozenset({"image", "audio", "video", "document"})
 # Writes that a model makes unasked; the other lifetimes come from marks in a request.
 _UNASKED: Final = frozenset({"cache_write_30m", "cache_write_12h"})
@@ -77,6 +77,8 @@ def most(
         passes = request.passes * times
         asked = replace(request, passes=passes, hosted=0, tool_units={}, units={}, guarded=False)
         other = _alone(book, replace(under, model=model), asked, *known)
+        if not other.priced:  # pictures are billed at the standard tier whatever the call's
+            other = _alone(book, replace(under, model=model, tier=STANDARD), asked, *known)
         bound = together(bound, other, None if other.priced else name)
     return bound
 
@@ -186,7 +188,7 @@ def _written(
     ceiling = request.output_ceiling
     if ceiling is None:
         ceiling = default_output if known is None else known
-    elif _PICTURED.issubset(billed.written):
+    elif _PICTURE in billed.written:
         ceiling = max(ceiling, margins.picture)
     return ceiling * request.choices * request.passes
 

@@ -32,7 +32,7 @@ class Margins(msgspec.Struct, frozen=True):
                        tool that the provider runs itself; together at most the model's context, where it is known
     sealed_characters  of sealed thoughts that are one token at the most
     unread_characters  of text that no reader took for the prompt; together at most the model's context
-    picture            tokens of one picture that a model writes which also writes text: a ceiling cuts no picture
+    picture            tokens of one picture, where a ceiling is below it: that cuts no picture
     bytes_per_second   the thinnest sound there is: what tells how long a file lasts at most
     seconds            how long sound lasts at most whose size is not known
     trusts_discounts   whether a discounted tier is taken at its word; False: it may be served and charged as standard
@@ -45,7 +45,7 @@ class Margins(msgspec.Struct, frozen=True):
     unseen: int = 32_768
     sealed_characters: int = 4
     unread_characters: int = 1
-    picture: int = 4096
+    picture: int = 8192
     bytes_per_second: int = 500
     seconds: int = 7200
     trusts_discounts: bool = False

@@ -239,7 +239,7 @@ def _require_price(
     if limits and is_priced:
         raise Unpriced(
             f"the request offers a tool that is billed by {wanting!r}, which has no price here beside {model!r}, and "
-            f"budget {limits[0].name!r} is a hard limit in money: add a price row for it, or leave the tool out"
+            f"budget {limits[0].name!r} is a hard limit in money: name the tool's model, add a price row for it, or leave the tool out"
         )
     if limits:
         raise Unpriced(

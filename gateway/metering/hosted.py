@@ -14,6 +14,7 @@ TOOL_USES_MAX: Final = 10  # how often a tool is used in one answer where the re
 _OWN: Final = frozenset({"custom", "function"})  # the client's own tools
 # Members of which a client's own tool has one where it has no type.
 _OWN_SHAPES: Final = frozenset({"function", "custom", "name"})
+IMAGE_TOOL: Final = "image_generation"
 _ADVISOR: Final = "advisor"
 _DECISIVE: Final = ("type", "max_uses")
 _UNITS: Final = {"web_search": "web_search_requests", "web_fetch": "web_fetch_requests"}
@@ -62,6 +63,14 @@ def other_models(asked: dict[str, Json], hosted: Iterable[Json]) -> tuple[tuple[
         each if isinstance(each, str) else string(each, "model") for each in arr(asked, "fallbacks")
     ]
     return (*found, *((name, 1) for name in later if name))
+
+
+def image_models(hosted: Iterable[Json], uses_max: int | None) -> tuple[tuple[str, int], ...]:
+    """The models that may draw in an answer, with how often; one that no tool names goes by the tool's own name."""
+    drawing = [tool for tool in hosted if (string(tool, "type") or "").startswith(IMAGE_TOOL)]
+    return tuple(
+        (string(tool, "model") or IMAGE_TOOL, uses_max or TOOL_USES_MAX) for tool in drawing
+    )
 
 
 def system_tools(asked: dict[str, Json]) -> list[Json]:

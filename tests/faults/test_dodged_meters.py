@@ -395,13 +395,18 @@ def test_what_has_a_price_counts_and_is_held_whatever_is_asked_beside_it(house: 
     house.gateway.put_budgets(limit)
     mine = House(house.gateway._replace(key=made), house.upstream, house.answers)
     asked = {"model": "gpt-4o", "input": WORDS, "max_output_tokens": 500, "store": False}
-    row = mine.row(RESPONSES, {**asked, "tools": [{"type": "image_generation"}]}, drawn)
+    row = mine.row(RESPONSES, asked, drawn)
     priced = sum(line.net_pico or 0 for line in row.lines)
     assert (row.net_pico, row.price_status, priced > 0) == (None, "partial", True)
     assert house.gateway.counters()["m"].posted == -(-priced // 1000)
     # A tool whose price is known to nobody is no way around a limit in money.
-    status, none = mine.call(RESPONSES, {**asked, "tools": [{"type": "web_search"}]}, drawn)
-    assert (status, none) == (403, None)
+    for kind in ("web_search", "image_generation"):
+        status, none = mine.call(RESPONSES, {**asked, "tools": [{"type": kind}]}, drawn)
+        assert (status, none) == (403, None)
+    drawing = {"type": "image_generation", "model": "gpt-image-1"}
+    row = mine.row(RESPONSES, {**asked, "tools": [drawing], "max_tool_calls": 1}, drawn)
+    assert (row.price_status, row.flags) == ("priced", ())
+    assert {line.model for line in row.lines} >= {"gpt-image-1"}
     for beside, answer in (
         ({"persona": WORDS}, used(9_000, 500)),
         ({"prediction": {"type": "content", "content": WORDS}}, used(8, 9_500)),
