@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.beside import beside_health
 from gateway.commands.budgets.health import budget_health
 from gateway.commands.drift import newest
 from gateway.commands.listening import place_of, unservable
@@ -103,8 +104,12 @@ def _findings(path: Path | None) -> list[Finding]:
     except ConfigurationError as error:
         return _mistakes("configuration", error)
     found = [Finding("configuration", "ok", str(path or "defaults"))]
+
+    def _serving(configured: Config) -> list[Finding]:
+        return [Finding("serving", *said) for said in beside_health(configured, path)]
+
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _listening, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift,
+        _folder, _listening, _serving, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift,
         _matching, _credentials, _clock,
     )  # fmt: skip
     for check in checks:

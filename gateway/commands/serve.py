@@ -5,6 +5,7 @@ fraction of a second, and what is only read is in memory once.
 """
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -15,12 +16,13 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition, shipped
+from gateway.commands.beside import is_taken, leave, note_of, others, told
 from gateway.commands.listening import Place, place
-from gateway.commands.output import CONSOLE, styled
+from gateway.commands.output import CONSOLE, ERRORS, styled
 from gateway.commands.workers import Workers
 from gateway.config import Config
 from gateway.edge.server import Server, listening, server_config
-from gateway.kernel.errors import Unavailable
+from gateway.kernel.errors import ConfigurationError, Unavailable
 from gateway.storage.engine import driver_url
 from gateway.telemetry.observe import to_stderr
 
@@ -39,6 +41,7 @@ def serve(
     composition.prepare_folder(configured)
     composition.master_secret(configured)
     at = place(configured.server)
+    held = _noted(configured, at, config)
     to_stderr()
     composition.ready_store(configured)  # a shared database is migrated by whoever owns it
     gateway = composition.Gateway(configured)
@@ -59,6 +62,19 @@ def serve(
         serving(banner)
     else:
         Workers(configured.server.workers, serving, banner).run()
+    os.close(held)
+
+
+def _noted(configured: Config, at: Place, path: Path | None) -> int:
+    """Say who serves here already, and leave word that we do. Raises ConfigurationError where the folder does not take it."""
+    try:
+        note = note_of(at.host, at.port, path)
+        for said in told(note, others(configured.folder()), taken=is_taken(at.host, at.port)):
+            ERRORS.print(styled("[yellow]![/] {}", said), soft_wrap=True, highlight=False)
+        return leave(configured.folder(), note)
+    except OSError as error:
+        problem = f"storage.folder: {error.filename or configured.folder()}: {error.strerror}; expected a writable folder"
+        raise ConfigurationError((problem,)) from error
 
 
 def _serve(
