@@ -124,7 +124,7 @@ def list_keys(*, config: Config = None, json: Json = False) -> None:
             key.cost_centre or "",
             key.app or "",
             models,
-            _state(key),
+            _shown_state(key),
         )
     CONSOLE.print(shown)
 
@@ -202,6 +202,14 @@ def _state(key: StoredKey) -> str:
     if key.expires_us is not None and now >= key.expires_us:
         return "expired"
     return "active"
+
+
+def _shown_state(key: StoredKey) -> str:
+    """With its end, where a key that is active has one."""
+    state = _state(key)
+    if state != "active" or key.expires_us is None:
+        return state
+    return instant(key.expires_us).strftime("until %Y-%m-%d %H:%M").removesuffix(" 00:00")
 
 
 def _record(key: StoredKey) -> dict[str, object]:

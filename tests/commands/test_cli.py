@@ -82,6 +82,28 @@ def test_a_key_is_made_listed_rotated_and_revoked(run: Run, config: str) -> None
     assert states == ["expired", "revoked"]
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [("2199-01-01", "until 2199-01-01 "), ("2199-01-01T14:30", "until 2199-01-01 14:30 ")],
+)
+def test_the_list_of_keys_says_until_when_each_works(
+    run: Run, config: str, given: str, shown: str
+) -> None:
+    run(
+        "keys",
+        "create",
+        "--user",
+        "user-0001",
+        "--team",
+        "payments",
+        "--expires",
+        given,
+        "--config",
+        config,
+    )
+    assert shown in " ".join(run("keys", "list", "--config", config).out.split()) + " "
+
+
 def test_a_key_that_does_not_exist_is_said_to_be_so(run: Run, config: str) -> None:
     ended = run("keys", "revoke", "key_none", "--config", config)
     assert ended.status == 2
