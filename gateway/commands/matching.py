@@ -44,7 +44,8 @@ def contracts_unmatched(configured: Config) -> list[Said]:
         ("contract", "warn", f"{contract.name}: {pays(term)} for {selector(term)}", cure)
         for contract, term in idle_terms(configured.contracts, book)
     ]
-    return idle or [("contract", "ok", f"{len(configured.contracts)} contracts", "")]
+    count = len(configured.contracts)
+    return idle or [("contract", "ok", f"{count} contract{'s' * (count > 1)}", "")]
 
 
 def unmatched(configured: Config) -> list[Said]:
