@@ -26,7 +26,7 @@ def test_a_month_is_priced_again_on_another_model(url: str, tmp_path: Path) -> N
     assert "same token counts" in shown
     assert "claude" not in shown
     for wrong, said in (
-        (("--to", "gpt-99"), "no price for a model"),
+        (("--to", "gpt-99"), "has no model 'gpt-99'; did you mean gpt-5"),
         (("--to", "gpt-5.4"), "name one"),
         (
             ("--to", "gpt-5.4", "--provider", "azure", "--scope", "regional"),

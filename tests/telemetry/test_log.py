@@ -3,6 +3,7 @@
 import json
 import logging
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, strategies as st
@@ -15,15 +16,31 @@ from gateway.telemetry.observe import Telemetry
 HOSTILE = 'a\x9b31m\u202e\x1b[2J\x85\u2066\ufeff\u2028"\\b'
 
 
-def test_a_name_in_a_log_line_reaches_no_terminal_as_a_command(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with caplog.at_level(logging.INFO, logger="weighbridge"):
-        logging.getLogger("weighbridge").propagate = True
-        Telemetry(Metrics(), SystemClock()).log(
-            "breaker", upstream=HOSTILE, model="%s 東京 \U0001f468"
-        )
-    (line,) = (record.getMessage() for record in caplog.records)
+class Kept(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+    handler, logger = Kept(), logging.getLogger("weighbridge")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.setLevel(level)
+
+
+def test_a_name_in_a_log_line_reaches_no_terminal_as_a_command(kept: Kept) -> None:
+    Telemetry(Metrics(), SystemClock()).log("breaker", upstream=HOSTILE, model="%s 東京 \U0001f468")
+    (line,) = kept.lines
     assert json.loads(line)["upstream"] == HOSTILE
     assert json.loads(line)["model"] == "%s 東京 \U0001f468"
     assert not any(unicodedata.category(one) in HIDDEN for one in line)
