@@ -1,11 +1,9 @@
 """The log: one JSON line per event, which means what was said and which a terminal only shows."""
 
 import json
-import logging
 import unicodedata
-from collections.abc import Iterator
+from typing import Any
 
-import pytest
 from hypothesis import given, strategies as st
 
 from gateway.kernel.clock import SystemClock
@@ -16,29 +14,7 @@ from gateway.telemetry.observe import Telemetry
 HOSTILE = 'a\x9b31m\u202e\x1b[2J\x85\u2066\ufeff\u2028"\\b'
 
 
-class Kept(logging.Handler):
-    """Keeps what is logged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
-    handler, logger = Kept(), logging.getLogger("weighbridge")
-    monkeypatch.setattr(logger, "handlers", [handler])
-    monkeypatch.setattr(logger, "propagate", False)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    yield handler
-    logger.setLevel(level)
-
-
-def test_a_name_in_a_log_line_reaches_no_terminal_as_a_command(kept: Kept) -> None:
+def test_a_name_in_a_log_line_reaches_no_terminal_as_a_command(kept: Any) -> None:
     Telemetry(Metrics(), SystemClock()).log("breaker", upstream=HOSTILE, model="%s 東京 \U0001f468")
     (line,) = kept.lines
     assert json.loads(line)["upstream"] == HOSTILE
