@@ -220,6 +220,17 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(str(url.database))
 
 
+def _as_is(text: str) -> str:
+    return text
+
+
+# JSON columns hold text that we encode and decode ourselves, on both dialects.
+_COMMON: Final[dict[str, Any]] = {
+    "json_serializer": _as_is,
+    "json_deserializer": _as_is,
+    "max_overflow": 0,
+    "hide_parameters": True,
+}
 _CONNECT: Final = {
     "timeout": CONNECT_TIMEOUT_S,
     "command_timeout": COMMAND_TIMEOUT_S,
@@ -233,24 +244,17 @@ def _glancing(url: URL) -> AsyncEngine:
         url,
         isolation_level="AUTOCOMMIT",
         pool_size=GLANCES_MAX,
-        max_overflow=0,
         pool_reset_on_return=None,
-        hide_parameters=True,
-        json_serializer=_as_is,
-        json_deserializer=_as_is,
         connect_args=_CONNECT,
+        **_COMMON,
     )
 
 
 def _engine(url: URL) -> AsyncEngine:
-    # JSON columns hold text that we encode and decode ourselves, on both dialects.
     common: dict[str, Any] = {
-        "json_serializer": _as_is,
-        "json_deserializer": _as_is,
         "pool_size": CONNECTIONS_MAX,
-        "max_overflow": 0,
         "pool_use_lifo": True,  # the one that was used last has its statements and pages at hand
-        "hide_parameters": True,
+        **_COMMON,
     }
     if url.get_backend_name() == "postgresql":
         return create_async_engine(url, pool_pre_ping=True, connect_args=_CONNECT, **common)
@@ -259,10 +263,6 @@ def _engine(url: URL) -> AsyncEngine:
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "invalidate", _roll_back_sqlite)
     return engine
-
-
-def _as_is(text: str) -> str:
-    return text
 
 
 class _Opening:

@@ -16,7 +16,7 @@ import random
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -91,6 +91,24 @@ class Harm:
         return octets[:index] + bytes([octets[index] ^ 0xFF]) + octets[index + 1 :]
 
 
+@asynccontextmanager
+async def linking(
+    link: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
+) -> AsyncIterator[int]:
+    """Listen until left, on the port it yields; every connection is a task of this scope and ends with it."""
+    async with asyncio.TaskGroup() as links:
+        tasks: list[asyncio.Task[None]] = []
+
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.append(links.create_task(link(reader, writer)))
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+        for task in tasks:
+            task.cancel()
+
+
 class FaultProxy:
     """One listening port before one upstream port. Figures are of now; ``opened`` of its whole life."""
 
@@ -103,19 +121,9 @@ class FaultProxy:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FaultProxy"]:
-        """Listen until left; every connection is a task of this scope and ends with it."""
-        async with asyncio.TaskGroup() as links:
-
-            def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                tasks.append(links.create_task(self._link(reader, writer)))
-
-            tasks: list[asyncio.Task[None]] = []
-            server = await asyncio.start_server(serve, "127.0.0.1", 0)
-            self.port = server.sockets[0].getsockname()[1]
+        """Listen until left."""
+        async with linking(self._link) as self.port:
             yield self
-            server.close()
-            for task in tasks:
-                task.cancel()
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of the gateway's with its twin to the upstream."""

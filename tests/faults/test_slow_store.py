@@ -19,6 +19,7 @@ from gateway.storage.directory import Directory, MadeKey, NewKey
 from gateway.storage.engine import CONNECTIONS_MAX, GLANCES_MAX
 from tests.faults.gateways import Process, free_port, prepared, process, settings
 from tests.faults.origin import Origin, standing
+from tests.faults.proxy import linking
 from tests.faults.streams import CHAT, answering
 from tests.faults.visitor import Got, ask, post
 from tests.prove.database import postgres
@@ -45,18 +46,8 @@ class Slow:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Slow"]:
-        async with asyncio.TaskGroup() as group:
-            tasks: list[asyncio.Task[None]] = []
-
-            def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                tasks.append(group.create_task(self._link(reader, writer)))
-
-            server = await asyncio.start_server(serve, "127.0.0.1", 0)
-            self.port = server.sockets[0].getsockname()[1]
+        async with linking(self._link) as self.port:
             yield self
-            server.close()
-            for task in tasks:
-                task.cancel()
 
     async def _link(self, near: asyncio.StreamReader, to_near: asyncio.StreamWriter) -> None:
         far, to_far = await asyncio.open_connection("127.0.0.1", self._upstream)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
 from tests.faults.gateways import process
-from tests.faults.proxy import READ_BYTES, reset
+from tests.faults.proxy import READ_BYTES, linking, reset
 from tests.prove.books import Verdict, judged
 from tests.prove.kills import Place, place
 from tests.prove.load import Load
@@ -48,18 +48,8 @@ class ForgetfulProxy:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["ForgetfulProxy"]:
         """Listen until left."""
-        async with asyncio.TaskGroup() as links:
-            tasks: list[asyncio.Task[None]] = []
-
-            def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                tasks.append(links.create_task(self._link(reader, writer)))
-
-            server = await asyncio.start_server(serve, "127.0.0.1", 0)
-            self.port = server.sockets[0].getsockname()[1]
+        async with linking(self._link) as self.port:
             yield self
-            server.close()
-            for task in tasks:
-                task.cancel()
 
     async def _link(self, near: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):

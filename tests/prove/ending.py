@@ -28,9 +28,11 @@ from tests.faults.origin import Asked, Step
 from tests.faults.streams import CHAT
 from tests.faults.visitor import Visitor, ask, post
 from tests.prove.books import Verdict, judged
+from tests.prove.database import Postgres
 from tests.prove.kills import Place, place
 from tests.prove.load import CALL_ID, Load, answer
 from tests.storage.conftest import make_entry
+from tests.storage.valkey_server import LiveValkey
 
 DRAIN_S: Final = 1
 CLIENTS: Final = 12
@@ -214,21 +216,24 @@ def _strike(where: Place, state: str, family: list[int]) -> None:
     if state == "disk full":
         for pid in family:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
-    what, _, how = state.partition(" ")
-    server = {"database": where.store, "valkey": where.valkey}.get(what)
-    if server is not None and how == "paused":
+    server = _server(where, state)
+    if server is not None and state.endswith("paused"):
         server.pause()
     elif server is not None:
         server.crash()
 
 
 def _mend(where: Place, state: str) -> None:
-    what, _, how = state.partition(" ")
-    server = {"database": where.store, "valkey": where.valkey}.get(what)
-    if server is not None and how == "paused":
+    server = _server(where, state)
+    if server is not None and state.endswith("paused"):
         server.resume()
     elif server is not None:
         server.start()
+
+
+def _server(where: Place, state: str) -> Postgres | LiveValkey | None:
+    """The server that a state is about, where it is about one of ours."""
+    return {"database": where.store, "valkey": where.valkey}.get(state.partition(" ")[0])
 
 
 def _children(pid: int) -> list[int]:
