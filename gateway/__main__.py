@@ -9,7 +9,7 @@ from typer import rich_utils
 from typer.exceptions import TyperException
 
 from gateway.commands.likeness import anywhere
-from gateway.commands.mistakes import misread, named_kinds
+from gateway.commands.mistakes import misread, named_kinds, placed
 from gateway.commands.output import as_written, stop_all
 from gateway.kernel.errors import ConfigurationError, GatewayError
 
@@ -84,7 +84,7 @@ def main() -> None:
     anywhere()
     rich_utils.STYLE_USAGE = rich_utils.STYLE_TYPES = "dim"  # colour is for what it means
     try:
-        command = named_kinds(as_written(typer.main.get_command(command_line(asked))))
+        command = placed(named_kinds(as_written(typer.main.get_command(command_line(asked)))))
         sys.exit(command(standalone_mode=False))
     except TyperException as error:
         misread(error)

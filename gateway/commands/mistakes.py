@@ -1,5 +1,7 @@
 """What of a command line cannot be read, in the words of its reader: what was expected, an example, and what was found."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from typer.exceptions import TyperException
@@ -26,7 +28,7 @@ def _wrong_value(error: TyperException) -> str:
     """What was expected of an option's or argument's value; '' where the mistake is another."""
     param, cause = getattr(error, "param", None), error.__cause__
     if param is None:
-        return ""
+        return _no_value(error)
     own = param.opts[0] if param.opts[0].startswith("-") else str(param.name).upper()
     if cause is None:  # not given at all
         means = (getattr(param, "help", None) or "").replace("\\[", "[")
@@ -34,6 +36,16 @@ def _wrong_value(error: TyperException) -> str:
     errors: list[dict[str, object]] = getattr(cause, "errors", list)()
     found = repr(errors[0]["input"] if errors else None)[:_FOUND_CHARS]
     return f"{own}: expected {expected(param)}, found {found}"
+
+
+def _no_value(error: TyperException) -> str:
+    """What was expected behind an option that stands at the end of the line; '' where the mistake is another."""
+    context, name = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    params = () if context is None else context.command.params
+    param = next((one for one in params if name in one.opts), None)
+    if param is None or param.bare_type() == "bool":
+        return ""
+    return f"{name}: expected {expected(param)}, found nothing"
 
 
 def expected(param: Any) -> str:
@@ -48,6 +60,24 @@ def expected(param: Any) -> str:
     span = f" from {low} to {high}" if high is not None else "" if low is None else f" of at least {low}"  # fmt: skip
     usual = param.default if isinstance(param.default, int) else max(low or 0, _EXAMPLE)
     return f"{words}{span}, such as {usual}"
+
+
+def placed(command: Any) -> Any:
+    """Let every mistake on the line of a command, or of one below it, know which command it was made at."""
+    for below in getattr(command, "commands", {}).values():
+        placed(below)
+    command.parse_args = partial(_parsed, command.parse_args)
+    return command
+
+
+def _parsed(parse: Any, context: Any, words: Sequence[str]) -> Any:
+    try:
+        return parse(context, words)
+    except TyperException as error:
+        # A value that is missing, or one too many, is found before anybody has said whose it is.
+        if getattr(error, "ctx", None) is None:
+            error.ctx = context  # type: ignore[attr-defined]  # as of every usage error
+        raise
 
 
 def named_kinds(command: Any) -> Any:

@@ -131,6 +131,35 @@ def test_what_may_not_be_done_is_refused_with_its_cure(run: Run, config: str, st
     assert "--journal" in said(close(run, config, "posted"))
 
 
+def test_programs_are_told_where_a_month_is_whatever_it_is_and_why_a_step_was_not_taken(
+    run: Run, config: str, store: Path
+) -> None:
+    def refused(*words: str) -> dict[str, Any]:
+        ended = run("close", *words, "--json", "--config", config)
+        assert ended.status == 2
+        last = json.loads(ended.out.splitlines()[-1])
+        assert last["refused"] in " ".join(ended.err.split())
+        return {name: last[name] for name in ("month", "state", "revision", "finished")}
+
+    (opened,) = records(run("close", MONTH, "--json", "--config", config))
+    known = {"month": MONTH, "revision": 0, "state": "open", "finished": True}
+    assert opened == {**dict.fromkeys(opened), **known}
+    assert refused(MONTH, "--to", "approved") == known
+    assert refused("2099-12", "--to", "provisional") == {**known, "month": "2099-12"}
+    made = run("close", MONTH, "--to", "provisional", "--json", "--config", config)
+    (step,) = records(made)
+    assert (step["state"], step["finished"], step["refused"]) == ("provisional", True, None)
+    assert list(step) == list(opened)
+    assert refused(MONTH, "--to", "posted")["state"] == "provisional"
+    died = "UPDATE period_close SET state = 'reconciled', revision = 2, is_kept = 0"
+    with sqlite3.connect(store) as connection:
+        connection.execute(died)  # the next step was begun, and its process died
+    was, begun = records(run("close", MONTH, "--json", "--config", config))
+    assert was == step
+    assert (begun["state"], begun["revision"], begun["finished"]) == ("reconciled", 2, False)
+    assert list(begun) == list(step)
+
+
 def test_rows_that_came_after_a_provisional_statement_are_told_and_taken_in(
     run: Run, config: str, store: Path
 ) -> None:

@@ -202,12 +202,30 @@ def test_every_mistake_on_the_command_line_is_one_line_with_its_help(run: Run) -
         (("keys", "list", "--nope"), "keys list"),
         (("usage", "--limit", "many"), "usage"),
         (("keyz",), "weighbridge"),
+        (("keys", "lost"), "weighbridge keys"),
+        (("usage", "--json=3"), "weighbridge usage"),
+        (("usage", "2026-11", "2026-12"), "weighbridge usage"),
+        (("prices", "import", "--json=3"), "weighbridge prices import"),
     ):
         found = run(*words)
         assert (found.status, found.out) == (2, "")
         assert found.err.startswith("✗ ")
         assert found.err.count("\n") == 1
         assert f"{where} --help" in found.err
+
+
+def test_an_option_without_its_value_says_what_it_takes_and_whose_help_says_more(run: Run) -> None:
+    for words, takes in (
+        (("usage", "--limit"), "--limit: expected a whole number of at least 1, such as 20"),
+        (("serve", "--config"), "--config: expected a path"),
+        (("keys", "create", "--team"), "--team: expected text"),
+        (("budgets", "set", "--burst"), "--burst: expected a whole number"),
+    ):
+        found = run(*words)
+        assert (found.status, found.out) == (2, "")
+        assert found.err.startswith(f"✗ {takes}")
+        at = " ".join(words[:-1])
+        assert found.err.endswith(f", found nothing; see weighbridge {at} --help\n")
 
 
 def test_a_filter_that_nobody_fits_names_the_nearest_there_is(run: Run, config: str) -> None:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway import app as composition, shipped
 from gateway.commands.authors import author_of
-from gateway.commands.close.words import drawn, record
+from gateway.commands.close.words import drawn, records
 from gateway.commands.moments import period_of
 from gateway.commands.names import name_of
 from gateway.commands.output import CONSOLE, ERRORS, emit, stop
@@ -70,24 +70,25 @@ def close(
     """Close a month step by step; without --to say how far it is."""
     configured = shipped.configured(config)
     composition.ready_store(configured)
-    period = period_of(month)
+    period, refused = period_of(month), None
     if to is not None:
         wanted = Wanted(
             period=period, to=_step(to), author=author_of(author), note=note, journal=journal, evidence=evidence
         )  # fmt: skip
-        _check(configured, wanted)
         for text, option in ((note, "--note"), (journal, "--journal")):
             name_of(text or None, option, _NOTE_CHARS_MAX)
         try:
+            _check(configured, wanted)
             take(configured, wanted)
-        except Refused as refused:
-            stop(f"{month}: {refused.message}")
-    standing, steps = asyncio.run(_told(configured, period))
+        except Refused as error:
+            refused = error.message
     if json:
-        for one in steps:
-            emit(record(one))
-    else:
-        CONSOLE.print(drawn(period, standing, steps))
+        for one in records(period, *_told(configured, period), refused):
+            emit(one)
+    elif refused is None:
+        CONSOLE.print(drawn(period, *_told(configured, period)))
+    if refused is not None:
+        stop(f"{month}: {refused}")
 
 
 def _step(text: str) -> State:
@@ -96,21 +97,24 @@ def _step(text: str) -> State:
 
 
 def _check(config: Config, wanted: Wanted) -> None:
-    """What can be known before anything is moved."""
+    """What can be known before anything is moved. Raises Refused."""
     end_us = period_start_us(next_period(wanted.period), config.org.timezone)
     if SystemClock().wall_us() < end_us:
         ends = instant(end_us).strftime("%Y-%m-%d %H:%M UTC")
-        stop(f"the month is not over: its close can begin at {ends}")
+        raise Refused(f"the month is not over: its close can begin at {ends}")
     if wanted.to == "posted" and not wanted.journal:
-        stop("posted needs the number of the entry in the books: --journal 1000482291")
+        raise Refused("posted needs the number of the entry in the books: --journal 1000482291")
     if wanted.to == "posted" and config.statements.signing_key:
         _signature(config, b"")  # a key that cannot sign is told before the month is moved
 
 
-async def _told(config: Config, period: int) -> tuple[Standing, list[Step]]:
-    async with composition.opened(config) as database:
-        store = ClosingStore(database)
-        return await store.standing(period), await store.steps(period)
+def _told(config: Config, period: int) -> tuple[Standing, list[Step]]:
+    async def asked() -> tuple[Standing, list[Step]]:
+        async with composition.opened(config) as database:
+            store = ClosingStore(database)
+            return await store.standing(period), await store.steps(period)
+
+    return asyncio.run(asked())
 
 
 def take(config: Config, wanted: Wanted) -> Step:

@@ -64,12 +64,32 @@ def _files(one: Step) -> str:
     return ", ".join(one.sealed.evidence)
 
 
-def record(one: Step) -> dict[str, object]:
-    """A step for programs."""
+def records(
+    period: int, standing: Standing, steps: Sequence[Step], refused: str | None = None
+) -> list[dict[str, object]]:
+    """For programs: the steps that were kept, oldest first; the last record always says how far the month is.
+
+    ``refused``: why a step was not taken, on that last record.
+    """
+    if not standing.is_kept or not steps:
+        now = Step(period=period, revision=standing.revision, at_us=0, author="", state=standing.state)  # fmt: skip
+        begun = {**dict.fromkeys(_record(now)), "month": _month(period), "revision": now.revision}
+        last = {**begun, "state": now.state, "finished": standing.is_kept}
+        return [*map(_record, steps), {**last, "refused": refused}]
+    *before, newest = map(_record, steps)
+    return [*before, {**newest, "refused": refused}]
+
+
+def _month(period: int) -> str:
+    return f"{period // 100}-{period % 100:02}"
+
+
+def _record(one: Step) -> dict[str, object]:
     return {
-        "month": f"{one.period // 100}-{one.period % 100:02}",
+        "month": _month(one.period),
         "revision": one.revision,
         "state": one.state,
+        "finished": True,
         "at": instant(one.at_us).isoformat(timespec="seconds"),
         "author": one.author,
         "note": one.note,
@@ -83,4 +103,5 @@ def record(one: Step) -> dict[str, object]:
         "chain_sha256": one.sealed.link_digest,
         "signed_by": signer(one.signature) if one.signature else None,
         "signature": one.signature[32:].hex() or None,
+        "refused": None,
     }
