@@ -22,6 +22,7 @@ from gateway.exchange.ending import within
 from gateway.kernel.errors import ConfigurationError
 from gateway.storage.errors import translated
 from gateway.storage.kinds import DRIVERS, EXPECTED
+from gateway.storage.pooled import CACHES, checked, connecting
 
 BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 5
@@ -33,7 +34,7 @@ ROWS_AT_A_TIME: Final = 64
 # After the '?' of a Postgres URL: the driver's own words, and libpq's for TLS.
 OPTIONS: Final = frozenset(
     {"ssl", "sslmode", "host", "port", "passfile", "target_session_attrs", "krbsrvname", "gsslib"}
-)
+).union(CACHES)
 TLS_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _WRITES: Final = "weighbridge_writes"
 _NOT_WRITTEN: Final = "a moment is not written: write the database it is of"
@@ -190,7 +191,7 @@ def driver_url(url: str) -> URL:
     if driver.startswith("sqlite") and not sqlite_path(parsed):
         raise ConfigurationError((f"storage.url: SQLite needs a file: {_EXPECTED}",))
     if driver.startswith("postgresql"):
-        parsed = _with_tls(parsed)
+        parsed = checked(_with_tls(parsed))
     return parsed.set(drivername=driver)
 
 
@@ -231,11 +232,11 @@ _COMMON: Final[dict[str, Any]] = {
     "max_overflow": 0,
     "hide_parameters": True,
 }
-_CONNECT: Final = {
-    "timeout": CONNECT_TIMEOUT_S,
-    "command_timeout": COMMAND_TIMEOUT_S,
-    "server_settings": {"jit": "off", "application_name": "weighbridge"},
-}
+_SETTINGS: Final = {"jit": "off", "application_name": "weighbridge"}
+
+
+def _connecting(url: URL) -> dict[str, Any]:
+    return connecting(url, CONNECT_TIMEOUT_S, COMMAND_TIMEOUT_S, _SETTINGS)
 
 
 def _glancing(url: URL) -> AsyncEngine:
@@ -245,7 +246,7 @@ def _glancing(url: URL) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         pool_size=GLANCES_MAX,
         pool_reset_on_return=None,
-        connect_args=_CONNECT,
+        connect_args=_connecting(url),
         **_COMMON,
     )
 
@@ -257,7 +258,7 @@ def _engine(url: URL) -> AsyncEngine:
         **_COMMON,
     }
     if url.get_backend_name() == "postgresql":
-        return create_async_engine(url, pool_pre_ping=True, connect_args=_CONNECT, **common)
+        return create_async_engine(url, pool_pre_ping=True, connect_args=_connecting(url), **common)
     engine = create_async_engine(url, async_creator=partial(_opened, url), **common)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -40,6 +40,9 @@ _REFUSALS: Final = frozenset({"22", "23", "WB"})
 _NOT_GRANTED: Final = "42501"
 _DAMAGED: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
 _STARTING: Final = "57P03"
+POOLED: Final = "where a pooler in transaction mode stands before it, end storage.url with ?statement_cache_size=0"
+# A statement prepared on one of a pooler's servers is unknown to the next, or there already.
+_NOT_KEPT: Final = frozenset({"26000", "42P05"})
 # By the beginning of the server's code of an error, what to do about it.
 _CURES: Final = {
     "3D000": "make it, or mend storage.url",
@@ -47,6 +50,7 @@ _CURES: Final = {
     "25006": "it is read-only, as a replica is: name the primary in storage.url",
     "53300": "raise its max_connections, or run fewer workers",
     _STARTING: "wait until it has started",
+    "08P01": POOLED,
     "08": "start it, or mend storage.url",  # these two: the server is going, coming or gone
     "57P": "start it, or mend storage.url",
 }
@@ -119,6 +123,8 @@ def _unavailable(cause: BaseException, file: Path | None) -> StoreUnavailable:
         return StoreUnavailable(
             "the role may not do this; run `weighbridge migrate --role NAME` as the owner of the tables"
         )
+    if _sqlstate(cause) in _NOT_KEPT:
+        return StoreUnavailable(f"the database does not know its own statement: {POOLED}")
     if _sqlstate(cause).startswith("42") or "no such table" in reason or "no such column" in reason:
         return StoreUnavailable("the schema is missing or too old: run `weighbridge migrate`")
     cure = _cure(cause)

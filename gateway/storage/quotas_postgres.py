@@ -33,6 +33,7 @@ from gateway.quota.hold import (
 from gateway.storage.engine import driver_url
 from gateway.storage.errors import StoreUnavailable, translated
 from gateway.storage.holds import encode_lines
+from gateway.storage.pooled import connecting
 from gateway.storage.quota_batch import ASKS_PER_CALL_MAX, PATIENCE_S, BatchedQuotas, Fix, Wish
 
 CALL_S_MAX: Final = 2
@@ -98,16 +99,13 @@ class PostgresStore:
     """Implements quota_batch.Store: one connection, kept while it is sound, with settings of its own."""
 
     def __init__(self, url: str) -> None:
+        driver = driver_url(url)
         self._engine: AsyncEngine = create_async_engine(
-            driver_url(url),
+            driver,
             pool_size=1,
             max_overflow=0,
             hide_parameters=True,
-            connect_args={
-                "timeout": CALL_S_MAX,
-                "command_timeout": CALL_S_MAX,
-                "server_settings": _SETTINGS,
-            },
+            connect_args=connecting(driver, CALL_S_MAX, CALL_S_MAX, _SETTINGS),
         )
         self._connection: AsyncConnection | None = None
         self._driver: Any = None
