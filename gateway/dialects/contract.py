@@ -48,6 +48,9 @@ class Request(msgspec.Struct, frozen=True):
     media_bytes     the size of what came with it as files, 0 where it is not known
     is_tied         it continues or reads what one place keeps (an earlier response, an explicit cache), so
                     that no other place can serve it
+    continues       the id of the earlier answer that it goes on from: that one's prompt, too, is read again
+    carried         tokens of that at most, where they are known; None: a part of the prompt that cannot be seen
+    is_cut          the provider may leave out of the prompt what does not fit
     opted_body      the body with the usage opt-in spliced in, where the protocol needs one and the client
                     did not ask; None: send the body as it came
     """
@@ -75,6 +78,9 @@ class Request(msgspec.Struct, frozen=True):
     others: tuple[tuple[str, int], ...] = ()
     media_bytes: int = 0
     is_tied: bool = False
+    continues: str | None = None
+    carried: int | None = None
+    is_cut: bool = False
     opted_body: bytes | None = None
 
 

@@ -50,14 +50,26 @@ _HOSTED: Final = {
     "file_search_call": "file_search",
     "code_interpreter_call": "code_interpreter",
 }
+# What an answer is made of that its own usage covers when it is read again: what the model wrote, and what tools of
+# the provider's told it, once it has gone on from there. A picture that was drawn is not: it weighs more when read.
+_WROTE: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
+_TOLD: Final = frozenset(
+    {
+        "code_interpreter_call", "file_search_call", "mcp_approval_request", "mcp_call", "mcp_list_tools",
+        "web_search_call",
+    }
+)  # fmt: skip
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _ITEM_TURNS: Final = {"response.output_item.added": False, "response.output_item.done": True}
 _PENDING: Final = frozenset({"queued", "in_progress"})
 _FAILED: Final = frozenset({"response.failed", "error"})
+_CONTINUES: Final = "previous_response_id"
+_CUTS: Final = "truncation"
 _LIMIT: Final = "max_output_tokens"
 _LIMIT_MIN: Final = 16  # the API refuses less
 _SENSITIVE: Final = (
     "model", "stream", _LIMIT, "service_tier", "background", "store", "input", "instructions", "tools", "max_tool_calls",
+    _CONTINUES, _CUTS, "conversation", "prompt",
 )  # fmt: skip
 
 
@@ -93,6 +105,8 @@ def _read_request(body: bytes) -> Request:
         tool_units=tool_units(hosted, uses_max),
         others=image_models(hosted, uses_max),
         is_tied=is_tied(asked),
+        continues=string(asked, _CONTINUES),
+        is_cut=asked.get(_CUTS) not in (None, "disabled"),
     )
 
 
@@ -116,6 +130,7 @@ class _Reader:
         self._failed = False
         self._shrank = False
         self._is_pending = False
+        self._answer: str | None = None
         self._transcript = Transcript()
         self._wrote = False
         self.written = False  # an item has ended and no other has begun
@@ -156,6 +171,7 @@ class _Reader:
             observed=self._transcript.observed(),
             flags=flags,
             made=tuple(self._made),
+            answer=self._answer,
         )
 
     def _make(self, *kept: Json) -> None:
@@ -176,10 +192,22 @@ class _Reader:
         self._failed = self._failed or response.get("error") is not None
         items = arr(response, "output") if self._ended else []
         self._make(response, *items)
+        if self._ended and self._stored and _is_covered(response.get("output")):
+            self._answer = string(response, "id")
         self._hosted |= {_HOSTED.get(string(item, "type") or "", "") for item in items} - {""}
         if not self._wrote:
             for place, item in enumerate(items):
                 _ITEMS.get(string(item, "type") or "", _unread)(self._transcript, place, item)
+
+
+def _is_covered(output: Json) -> bool:
+    """Whether the usage of an answer made of these items covers what whoever goes on from it reads of it."""
+    if not isinstance(output, list):  # too large to be read whole
+        return False
+    kinds = [string(item, "type") for item in output]
+    if _WROTE.issuperset(kinds):
+        return True
+    return kinds[-1] == "message" and (_WROTE | _TOLD).issuperset(kinds)
 
 
 def _kept(each: Json, *, stored: bool) -> Iterator[str]:

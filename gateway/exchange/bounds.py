@@ -97,7 +97,7 @@ def _alone(
     units = book.ladder(under).units
     billed = _billed(units)
     images, opaque = _parts(request)
-    unseen = opaque + request.hosted
+    unseen = opaque + request.hosted - (request.carried is not None)
     prompt = _read(request, images, unseen, counts.input, under.model, ceilings, margins)
     read = prompt * request.passes
     written = _written(request, ceilings.output(under.model), default_output, billed, margins)
@@ -159,6 +159,7 @@ def _read(
     if images and count.confidence is not Confidence.EXACT:
         tokens += _pictured(images, model or "", margins)
     tokens += -(-request.sealed // margins.sealed_characters)
+    tokens += _capped(request.carried or 0, model, ceilings)
     tokens += _capped(request.unread // margins.unread_characters, model, ceilings)
     return tokens + _capped(unseen * margins.unseen, model, ceilings)
 

@@ -17,6 +17,7 @@ from gateway.exchange import booking
 from gateway.exchange.admission import Admission, Admitted
 from gateway.exchange.attempt import Asked, Attempt, Recording, Zone
 from gateway.exchange.booking import Counts
+from gateway.exchange.carrying import carries
 from gateway.exchange.counting import Counting
 from gateway.exchange.deferring import Deferring
 from gateway.exchange.failover import Failover
@@ -271,17 +272,21 @@ class Exchange:
         finally:
             self._shared.reserving.holding.settle(held, entry)
         if reading.made:
-            await self._keep(reading, entry if self._call.reserved else None)
+            await self._keep(reading, entry)
 
-    async def _keep(self, reading: Reading, created: Entry | None = None) -> None:
+    async def _keep(self, reading: Reading, entry: Entry | None = None) -> None:
         """Claim what the answer made, durably, for whoever may touch it from now on."""
         if reading.made:
             owning, now_us = self._shared.owning, self._shared.clock.wall_us()
-            admitted = self.attempt.admitted
-            owning.keep(self._provider, self._inbound, admitted, reading, now_us, created)
+            admitted, created, tokens = self.attempt.admitted, None, None
+            if entry is not None:
+                created = entry if self._call.reserved else None
+                tokens = carries(admitted, reading, entry, self.attempt.parts)
+            owning.keep(self._provider, self._inbound, admitted, reading, now_us, created, tokens)
             if self.is_a_clients:
                 owning.told(admitted, reading, now_us)
-            await owning.kept()
+            if self._call.kind is not _METERED or not admitted.upstream.single_tenant:
+                await owning.kept()
 
     async def __aexit__(
         self,

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from gateway.dialects.contract import Request
 from gateway.exchange.admission import Admitted
 from gateway.exchange.booking import circumstances
+from gateway.exchange.carrying import carried
 from gateway.exchange.ports import Resources, Upstreams
 from gateway.exchange.remedy import remedy
 from gateway.exchange.routing import Canonical, Routes
@@ -89,15 +90,18 @@ class Owning:
         MalformedBody for a body that names too many, NotYetBooked for a deletion that would take usage away,
         Unavailable where nobody can tell, UpstreamFailed where the provider has to be asked and does not answer.
         """
-        placed = await self._placed(provider, inbound, admitted, at_us)
+        placed, claims = await self._placed(provider, inbound, admitted, at_us)
+        continues = placed.request.continues
+        if continues is not None:
+            placed = carried(placed, claims.get(_key(placed.call, continues)))
         if placed.call.removes:
             await self._withholding.admit(provider, inbound, placed, at_us)
         return placed
 
     async def _placed(
         self, provider: Provider, inbound: Inbound, admitted: Admitted, at_us: int
-    ) -> Admitted:
-        """The call where what it names is kept."""
+    ) -> tuple[Admitted, Mapping[str, Claim]]:
+        """The call where what it names is kept, and the claims there are of what it names."""
         call, request, principal = admitted.call, admitted.request, admitted.principal
         if call.lists:
             _require_all(call, principal, admitted.upstream)
@@ -106,19 +110,20 @@ class Owning:
             found = await _named(body)
             names = References(names.named | found.named, names.brought | found.brought)
         if not (any(names) or call.reserved):
-            return _tied(admitted, ())
+            return _tied(admitted, ()), {}
         claims = await self._claimed(call, names, principal, admitted.upstream)
         claim = claims.get(_key(call, call.resource or request.works_on or ""))
         if call.reserved:
             self._require_models(provider, admitted, claim, at_us)
         if claim is None:
-            return _tied(admitted, claims.values())
+            return _tied(admitted, claims.values()), claims
         upstream = self._routes().named(claim.upstream)
         if upstream is None:
             raise UnknownResource(
                 f"{claim.resource[:120]!r} is kept at upstream {claim.upstream!r}, which is not configured any more"
             )
-        return replace(admitted, upstream=upstream, owner=None if call.resource is None else claim)
+        owner = None if call.resource is None else claim
+        return replace(admitted, upstream=upstream, owner=owner), claims
 
     async def _claimed(
         self, call: Call, names: References, principal: Principal, first: Upstream
@@ -188,35 +193,31 @@ class Owning:
         reading: Reading,
         now_us: int,
         created: Entry | None = None,
+        tokens: int | None = None,
     ) -> None:
         """Claim what an answer made, for whom the thing in the path belongs to, or who called. Never raises.
 
-        ``created``: the entry of new deferred work, which is asked from then on for what it used.
+        ``created``: the entry of new deferred work, which is asked from then on for what it used. ``tokens``: what
+        whoever goes on from the answer reads of it. Where all keys are one tenant, only answers whose tokens are
+        known are claimed.
         """
         call, upstream = admitted.call, admitted.upstream
         is_metered = call.kind is _METERED
         is_nobodys = call.resource is not None and admitted.owner is None
-        if not reading.made or is_nobodys or (is_metered and upstream.single_tenant):
+        answer = None if tokens is None else reading.answer
+        all_made = reading.made
+        if is_metered and upstream.single_tenant:
+            all_made = () if answer is None else (answer,)
+        if not all_made or is_nobodys:
             return
-        whose = admitted.principal if admitted.owner is None else admitted.owner
-        name = (
-            None
-            if reading.work_id is None
-            else work_name(call.provider, upstream.name, reading.work_id)
-        )
+        claim = _claim(admitted, now_us, now_us + STORED_US if is_metered else None)
+        work = reading.work_id
+        wrote = None if work is None else work_name(call.provider, upstream.name, work)
         claims = [
-            Claim(
-                resource=_key(call, made),
-                org=whose.org,
-                team=whose.team,
-                key_id=whose.key_id,
-                upstream=upstream.name,
-                made_us=now_us,
-                expires_us=now_us + STORED_US if is_metered else None,
-                models=admitted.request.named,
-                work=None if made == reading.work_id else name,
-            )
-            for made in reading.made
+            replace(claim, resource=_key(call, made), work=None if made == work else wrote)
+            if made != answer
+            else replace(claim, resource=_key(call, made), model=admitted.model, tokens=tokens)
+            for made in all_made
         ]
         self._resources.keep(claims, self._works(provider, inbound, upstream, reading, created))
 
@@ -266,6 +267,21 @@ def _tied(admitted: Admitted, claims: Iterable[Claim]) -> Admitted:
         return admitted
     first, *others = admitted.options
     return next((each for each in (first, *others) if each.upstream.name in keeping), first)
+
+
+def _claim(admitted: Admitted, now_us: int, expires_us: int | None) -> Claim:
+    """The claim of what a call made, whatever that is."""
+    whose = admitted.principal if admitted.owner is None else admitted.owner
+    return Claim(
+        resource="",
+        org=whose.org,
+        team=whose.team,
+        key_id=whose.key_id,
+        upstream=admitted.upstream.name,
+        made_us=now_us,
+        expires_us=expires_us,
+        models=admitted.request.named,
+    )
 
 
 def _require_all(call: Call, principal: Principal, upstream: Upstream) -> None:

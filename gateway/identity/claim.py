@@ -13,6 +13,8 @@ class Claim(msgspec.Struct, frozen=True):
     expires_us  when the provider has forgotten it, epoch microseconds; None: until it is deleted
     models      of an input file of batches: the models its lines name; None: it was not read as one
     work        of a file that deferred work wrote: the name of that work ('azure/openai-main/batch_1')
+    tokens      of an answer that can be gone on from: what its prompt and itself are at most when they are read
+                again by ``model``, canonical; None: nobody can tell
     """
 
     resource: str
@@ -24,6 +26,8 @@ class Claim(msgspec.Struct, frozen=True):
     expires_us: int | None = None
     models: tuple[str, ...] | None = None
     work: str | None = None
+    model: str | None = None
+    tokens: int | None = None
 
     def is_of(self, principal: Principal) -> bool:
         """Whether the principal's team made it."""

@@ -218,7 +218,7 @@ class ResourceStore:
 def _size(claim: Claim) -> int:
     """What a claim takes, at most: its own texts are short, but for its id and what it names."""
     named = sum([getsizeof(model) for model in claim.models or ()])
-    return _CLAIM_BYTES + getsizeof(claim.resource) + named
+    return _CLAIM_BYTES + getsizeof(claim.resource) + getsizeof(claim.model) + named
 
 
 async def _stored(connection: AsyncConnection, names: Sequence[str]) -> list[Claim]:

@@ -337,6 +337,10 @@ RESOURCE: Final = sa.Table(
     _column("expires_us", BIGINT, null=True),
     _column("models", JSON_TEXT, null=True),  # of an input file of batches
     _column("work", sa.Text(), null=True),  # of a file that a batch wrote
+    _column("model", sa.Text(), null=True),  # that tells the tokens
+    _column(
+        "tokens", BIGINT, null=True
+    ),  # of an answer and its prompt, for whoever goes on from it
     sa.Index(None, "expires_us"),
     sqlite_strict=True,
 )

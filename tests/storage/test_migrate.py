@@ -17,7 +17,7 @@ from gateway.storage.ledger import Ledger
 from gateway.storage.partitions import Partitions
 
 ROOT = Path(__file__).parents[2]
-HEAD = "0013"
+HEAD = "0014"
 
 
 def test_up_down_up_ends_at_the_head_without_a_trace_of_the_way(empty_url: str) -> None:
