@@ -24,6 +24,7 @@ _BATCH: Final = b"batch"
 _RESULTS: Final = "batch_output"
 _FIELDS: Final = frozenset({"purpose"})
 _FILE: Final = "file"
+_NUL: Final = "\0"  # which no database keeps
 _CURE: Final = (
     'every line of a batch file must be a JSON object with "body", an object that names its "model"'
 )
@@ -90,9 +91,9 @@ def _line(number: int, line: bytes) -> tuple[str, References]:
         )
     if not model:
         raise MalformedBody(f"line {number} of the file names no model; {_CURE}")
-    if len(model) > NAME_CHARS_MAX:
+    if len(model) > NAME_CHARS_MAX or _NUL in model:
         raise MalformedBody(
-            f"line {number} of the file: a model's name has at most {NAME_CHARS_MAX} characters"
+            f"line {number} of the file: a model's name has at most {NAME_CHARS_MAX} characters, and no zero byte"
         )
     return model, named
 

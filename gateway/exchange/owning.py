@@ -29,6 +29,7 @@ from gateway.kernel.errors import (
     UnknownResource,
     Unpriced,
 )
+from gateway.kernel.names import known_by
 from gateway.ledger.entry import Entry
 from gateway.ledger.work import Told, Work, work_name
 from gateway.metering.meter import Reading
@@ -316,4 +317,4 @@ async def _named(body: bytes) -> References:
 
 
 def _key(call: Call, name: str) -> str:
-    return f"{call.provider}/{name}"
+    return f"{call.provider}/{known_by(name)}"

@@ -8,10 +8,12 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from hashlib import sha256
 from typing import Final
 
 NAME_CHARS_MAX: Final = 200  # Unicode characters; a joined emoji has several
 CODE_CHARS_MAX: Final = 40  # of a cost centre
+ID_CHARS_MAX: Final = 512  # of an id that a provider gives: fits any index
 # Control, format (bidi overrides, zero width, tags), line and paragraph separators, lone surrogates.
 HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _REGION_FLAG: Final = re.compile(
@@ -50,6 +52,16 @@ def _joins(text: str, at: int) -> bool:
         and unicodedata.category(text[at - 1]) in _JOINED_AFTER
         and unicodedata.category(text[at + 1]) in _JOINED_BEFORE
     )
+
+
+def known_by(identity: str) -> str:
+    """What an id in others' words is kept under: the id, or its SHA-256 where no database would take it as it is.
+
+    Equal for equal ids; whoever asks for the id again finds it, however long it is and whatever it holds.
+    """
+    if len(identity) <= ID_CHARS_MAX and identity.isprintable():
+        return identity
+    return f"sha256-{sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def escaped(line: str) -> str:

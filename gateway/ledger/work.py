@@ -4,12 +4,13 @@ from enum import Enum
 
 import msgspec
 
+from gateway.kernel.names import known_by
 from gateway.ledger.entry import Entry
 
 
 def work_name(provider: str, upstream: str, work_id: str) -> str:
     """What work is known by, once only: its provider's id, where that was given."""
-    return f"{provider}/{upstream}/{work_id}"
+    return f"{provider}/{upstream}/{known_by(work_id)}"
 
 
 class Work(msgspec.Struct, frozen=True):

@@ -35,8 +35,8 @@ class RowRefused(GatewayError):
     code = "row_refused"
 
 
-# Data exceptions, integrity violations, and our own guards (append-only).
-_REFUSALS: Final = frozenset({"22", "23", "WB"})
+# Data exceptions, integrity violations, a value past what an index holds, and our own guards (append-only).
+_REFUSALS: Final = frozenset({"22", "23", "54", "WB"})
 _NOT_GRANTED: Final = "42501"
 _DAMAGED: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
 _STARTING: Final = "57P03"

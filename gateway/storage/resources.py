@@ -141,10 +141,7 @@ class ResourceStore:
         """Write everything queued. Raises Unavailable: what is not written stays queued."""
         while self._queue:
             batch = [self._queue[at] for at in range(min(len(self._queue), PER_TRANSACTION_MAX))]
-            try:
-                await self._write(batch)
-            except RowRefused as error:
-                self._observer.failed("claims", error)
+            await self._write_apart(batch)
             for _ in batch:
                 self._queue.popleft()
             self._written += len(batch)
@@ -168,6 +165,20 @@ class ResourceStore:
         gone = sa.delete(RESOURCE).where(RESOURCE.c.resource.in_(over.scalar_subquery()))
         async with self._database.write() as connection:
             return int((await connection.execute(gone)).rowcount)
+
+    async def _write_apart(self, batch: Sequence[Claim | Work | Told]) -> None:
+        """Write a batch whole; where one of it spoils that, its halves: what is refused costs nobody else's claim."""
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            try:
+                await self._write(part)
+            except RowRefused as error:
+                if len(part) == 1:
+                    self._observer.failed("claims", error)
+                    continue
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
 
     async def _write(self, batch: Sequence[Claim | Work | Told]) -> None:
         claims = sorted(

@@ -178,3 +178,28 @@ def test_what_a_batch_files_lines_name_must_be_the_teams_own(two: Two) -> None:
     with pytest.raises(openai.NotFoundError):
         two.ours.files.create(file=lines("gpt-4o", messages=content), purpose="batch")
     assert two.theirs.files.create(file=lines("gpt-4o", messages=content), purpose="batch").id
+
+
+@pytest.mark.parametrize("odd", ["\0", "x" * 5_000, "\u202e"], ids=["zero", "long", "bidi"])
+def test_a_thing_is_its_teams_own_whatever_its_provider_calls_it(two: Two, odd: str) -> None:
+    """An id that no database takes as it is must cost no other team's claim, and no row of what a batch used."""
+    file = uploaded(two.ours)
+    two.cloud._prefix = odd
+    made = batched(two.ours, file), uploaded(two.ours)
+    two.cloud._prefix = ""
+    theirs = uploaded(two.theirs)
+    assert all(odd in name for name in made)
+    assert batched(two.theirs, theirs)
+    with pytest.raises(openai.NotFoundError):
+        batched(two.ours, theirs)
+    assert {row.team for row in two.running.rows(2)} == {"core", "search"}
+
+
+def test_an_id_that_no_database_takes_is_nobodys(two: Two) -> None:
+    again: Any = {"model": "gpt-4o", "input": "on", "previous_response_id": "resp_\0"}
+    asked = len(two.cloud.seen)
+    with pytest.raises(openai.NotFoundError, match="was made through this gateway"):
+        two.ours.responses.create(**again)
+    with pytest.raises(openai.BadRequestError, match="no zero byte"):
+        uploaded(two.ours, "gpt-4o\0")
+    assert len(two.cloud.seen) == asked

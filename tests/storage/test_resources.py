@@ -1,6 +1,7 @@
 """Claims: the first stands whoever races for it, and none is lost to a database that is away."""
 
 import asyncio
+from hashlib import sha256
 from sys import getsizeof
 from typing import Any
 
@@ -133,3 +134,32 @@ async def test_what_is_remembered_is_bounded_and_forgotten_claims_go(
     async with database.read() as connection:
         left = await connection.scalar(sa.select(sa.func.count()).select_from(RESOURCE))
     assert left == 20
+
+
+NO_TEXT = "\ud800"  # what no database takes
+
+
+async def test_a_claim_that_the_database_refuses_costs_nobody_elses(database: Database) -> None:
+    """Whoever made it and however it stands among others: one of a batch must not decide over all of it."""
+    for place in (0, 17, 39):
+        watch = Watch()
+        store = ResourceStore(database, watch)
+        claims = [replace(FIRST, resource=f"azure/{place}-{number}") for number in range(40)]
+        store.keep([*claims[:place], replace(FIRST, resource=NO_TEXT), *claims[place:]])
+        await store.flush()
+        assert (store.waiting, watch.failures) == (0, ["claims"])
+        fresh = ResourceStore(database, Watch())
+        assert len(await fresh.find([claim.resource for claim in claims])) == 40
+
+
+async def test_an_id_past_what_an_index_holds_is_refused_and_never_tried_again(
+    database: Database,
+) -> None:
+    """What is taken for a database that is away is tried for ever, and everything behind it waits."""
+    watch = Watch()
+    store = ResourceStore(database, watch)
+    long = "".join([sha256(b"%d" % number).hexdigest() for number in range(500)])
+    store.keep([replace(FIRST, resource=long), replace(FIRST, resource="azure/file-short")])
+    await store.flush()
+    assert store.waiting == 0
+    assert await ResourceStore(database, Watch()).find(["azure/file-short"])

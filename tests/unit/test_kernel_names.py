@@ -6,7 +6,15 @@ import unicodedata
 import pytest
 from hypothesis import given, strategies as st
 
-from gateway.kernel.names import HIDDEN, NAME_CHARS_MAX, hidden, nearest, unfit
+from gateway.kernel.names import (
+    HIDDEN,
+    ID_CHARS_MAX,
+    NAME_CHARS_MAX,
+    hidden,
+    known_by,
+    nearest,
+    unfit,
+)
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
 REFUSED = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) in HIDDEN]  # fmt: skip
@@ -61,3 +69,22 @@ def test_a_name_is_judged_whatever_it_is(text: str) -> None:
 def test_the_nearest_are_few_and_there() -> None:
     assert nearest("serch", ["search", "support", "research"]).split(", ")[0] == "search"
     assert nearest("zzz", ["search"]) == ""
+
+
+INDEXED_BYTES_MAX = 2_600  # of Postgres' 2,704, less what stands before an id
+
+
+@given(
+    st.text(st.characters(codec=None), max_size=40)
+    | st.builds(str.__mul__, st.text(min_size=1, max_size=3), st.integers(100, 2_000)),
+    st.text(max_size=20),
+)
+def test_whatever_a_provider_calls_a_thing_every_database_can_keep_and_find_it(
+    identity: str, other: str
+) -> None:
+    name = known_by(identity)
+    assert len(name.encode()) <= INDEXED_BYTES_MAX
+    assert "\0" not in name
+    assert known_by(name) == name == known_by(str(identity))
+    assert (known_by(other) == name) == (other == identity)
+    assert len(identity) > ID_CHARS_MAX or not identity.isprintable() or name == identity
