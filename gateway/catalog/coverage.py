@@ -25,6 +25,7 @@ CLASSES: Final[dict[str, Callable[[Unit], bool]]] = {
     "characters": lambda unit: unit.name == "characters_in",
     "video": lambda unit: unit.modality == "video",
     "search": lambda unit: unit.modality == "search",
+    "code": lambda unit: unit.modality == "code",
     "guardrail": lambda unit: unit.modality == "guardrail",
     "capacity": lambda unit: unit.modality == "capacity",
 }

@@ -6,6 +6,9 @@ from typing import Final, NamedTuple
 from gateway.metering.units import UNITS
 
 MILLION: Final = 1_000_000
+_PER: Final = {
+    "images_out": 1, "video_seconds": 1, "ptu_hours": 1, "code_interpreter_sessions": 1, "audio_seconds": 3600,
+}  # fmt: skip
 
 
 class SourceUnreadable(ValueError):
@@ -55,6 +58,4 @@ def per_of(unit: str) -> int:
     """Per how many of a unit people read a price: a million tokens, a thousand of what is counted."""
     if UNITS[unit].is_token:
         return MILLION
-    return {"images_out": 1, "video_seconds": 1, "ptu_hours": 1, "audio_seconds": 3600}.get(
-        unit, 1000
-    )
+    return _PER.get(unit, 1000)

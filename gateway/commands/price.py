@@ -17,10 +17,11 @@ from gateway.commands.prices.imports import current_book
 from gateway.commands.prices.undecided import check_place, tell_undecided
 from gateway.config import Config
 from gateway.kernel.clock import SystemClock
+from gateway.metering.hosted import parted
 from gateway.metering.units import UNITS
 from gateway.pricing.contract import Bargain, Contracts
 from gateway.pricing.dimensions import PROVISIONED, SCOPES, Circumstances
-from gateway.pricing.rate import Charge, rate
+from gateway.pricing.rate import Charge, rate_components
 from gateway.providers.contract import Provider
 from gateway.storage.migrate import is_made
 
@@ -61,7 +62,7 @@ def price(
     )
     check_place(book, speaker.name, geo, region)
     bargain = _bargain(configured, team, under.at_us)
-    charge = rate(book, under, _counts(usage), bargain)
+    charge = rate_components(book, under, parted(_counts(usage)), bargain)
     tell_undecided(book, under, charge.status, model)
     if json:
         emit(_record(charge) | {"contract": None if bargain is None else bargain.id})

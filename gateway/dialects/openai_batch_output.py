@@ -8,12 +8,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
+from gateway.metering.hosted import Uses
 from gateway.metering.inclusive import read_inclusive
 from gateway.metering.meter import Meter, Reading
 from gateway.metering.reader import Reader, as_raw
 from gateway.metering.usage import MAIN, Source, UsageInvalid, component
 from gateway.wire.documents import Document, Documents, Seen, documents
-from gateway.wire.jsondoc import Json, at, obj, string
+from gateway.wire.jsondoc import Json, arr, at, obj, string
 from gateway.wire.messages import Head
 
 MODELS_MAX: Final = 64
@@ -29,6 +30,7 @@ class _Results:
         self._work_id = work_id
         self._requests = 0
         self._counts: dict[str, dict[str, int]] = {}
+        self._uses = Uses()
         self._flags: dict[str, None] = {}
 
     def take(self, document: Document) -> None:
@@ -37,6 +39,8 @@ class _Results:
         if at(line, "response", "status_code") not in (_DONE, None):
             return
         self._requests += 1
+        for item in arr(answer, "output"):
+            self._uses.pass_by(item)
         try:
             # Of a line beyond the bound only its usage was found.
             carved = read_inclusive(obj(answer, "usage") or obj(line, "usage"))
@@ -65,14 +69,15 @@ class _Results:
             component(counts, MAIN, None if model == first else model)
             for model, counts in self._counts.items()
         ]
+        used = self._uses.component()
         raw: dict[str, Json] = {"requests": self._requests}
         return Reading(
-            components=tuple(parts),
+            components=tuple(parts if used is None else [*parts, used]),
             source=Source.PROVIDER,
             model=first or None,
             tier=TIER,
             usage_raw=as_raw(raw),
-            flags=tuple(self._flags),
+            flags=(*self._flags, *self._uses.flags(continues=False)),
             work_id=self._work_id,
             work_ended=True,
         )

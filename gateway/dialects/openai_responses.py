@@ -13,7 +13,16 @@ from msgspec.structs import replace
 from gateway.dialects.contract import Dialect, DocumentDialect, Request
 from gateway.kernel.errors import MalformedBody, OperationRefused
 from gateway.metering.asking import asked_connections, asked_number, asked_times, read_object
-from gateway.metering.hosted import IMAGE_TOOL, hosted_tools, image_models, tool_units
+from gateway.metering.hosted import (
+    IMAGE_TOOL,
+    OWN_UNITS,
+    UNSAID,
+    Uses,
+    hosted_tools,
+    image_models,
+    names_container,
+    tool_units,
+)
 from gateway.metering.inclusive import read_inclusive, usage_reading
 from gateway.metering.item_prompt import is_tied, item_prompt
 from gateway.metering.lowering import lower_top
@@ -43,12 +52,10 @@ MADE_MAX: Final = (
 _WRITTEN: Final = "container_file_citation"  # other citations name files that are there already
 ROLE_IMAGE_GEN: Final = "tool_image_gen"
 _READ_TOOLS: Final = frozenset({"image_gen", "web_search"})
-# Items of hosted tools that are billed by the call or by their own tokens, and where ``tool_usage`` says so.
+# Items of hosted tools whose uses are not counted by their items, and where ``tool_usage`` says how much.
 _HOSTED: Final = {
     "web_search_call": "web_search",
     "image_generation_call": "image_gen",
-    "file_search_call": "file_search",
-    "code_interpreter_call": "code_interpreter",
 }
 # What an answer is made of that its own usage covers when it is read again: what the model wrote, and what tools of
 # the provider's told it, once it has gone on from there. A picture that was drawn is not: it weighs more when read.
@@ -104,7 +111,7 @@ def _read_request(body: bytes) -> Request:
         # The tools themselves are parts of the prompt that cannot be seen.
         tool_units=tool_units(hosted, uses_max),
         others=image_models(hosted, uses_max),
-        is_tied=is_tied(asked),
+        is_tied=is_tied(asked) or names_container(hosted),
         continues=string(asked, _CONTINUES),
         is_cut=asked.get(_CUTS) not in (None, "disabled"),
     )
@@ -126,6 +133,9 @@ class _Reader:
         self._usage: Json = None
         self._tool_usage: dict[str, Json] = {}
         self._hosted: set[str] = set()
+        self._uses = Uses()
+        self._continues = request.is_tied
+        self._offers_uses = not OWN_UNITS.isdisjoint(request.tool_units)
         self._ended = False
         self._failed = False
         self._shrank = False
@@ -141,6 +151,8 @@ class _Reader:
         if kind in _ITEM_TURNS:
             self.written = _ITEM_TURNS[kind]
             self._make(value.get("item"))  # it is kept although the stream is cut
+            if self.written:
+                self._uses.pass_by(value.get("item"))
         delta = _DELTAS.get(kind or "")
         if delta is not None:
             self._wrote = True
@@ -161,15 +173,18 @@ class _Reader:
         flags = reading.flags + ("error_event",) * self._failed + (MISMATCH,) * self._shrank
         if self._is_pending and self._usage is None:  # works on in the background, out of our sight
             flags += ("unfinished",)
-        if self._hosted - self._tool_usage.keys():
-            flags += ("tool_usage_unsaid",)
+        # Of an answer too large to look at only the usage is found again, none of its items.
+        if self._hosted - self._tool_usage.keys() or (seen.clipped and self._offers_uses):
+            flags += (UNSAID,)
+        used = self._uses.component()
         return replace(
             reading,
+            components=reading.components if used is None else (*reading.components, used),
             model=self._model,
             tier=self._tier,
             complete=self._ended,
             observed=self._transcript.observed(),
-            flags=flags,
+            flags=flags + self._uses.flags(continues=self._continues),
             made=tuple(self._made),
             answer=self._answer,
         )
@@ -194,6 +209,8 @@ class _Reader:
         self._make(response, *items)
         if self._ended and self._stored and _is_covered(response.get("output")):
             self._answer = string(response, "id")
+        if items:
+            self._uses.list_all(items)
         self._hosted |= {_HOSTED.get(string(item, "type") or "", "") for item in items} - {""}
         if not self._wrote:
             for place, item in enumerate(items):

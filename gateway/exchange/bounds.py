@@ -13,12 +13,13 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.dialects.contract import Request
-from gateway.exchange import guarding
+from gateway.exchange import beside, guarding
 from gateway.exchange.booking import Counts
 from gateway.exchange.bound import Bound, plus, together
 from gateway.exchange.margins import MARGINS, Margins
 from gateway.metering.count import Confidence, Count
 from gateway.metering.families import family_of, plain_name
+from gateway.metering.hosted import OWN_UNITS
 from gateway.metering.images import image_tokens, image_tokens_most
 from gateway.metering.prompt import Image
 from gateway.metering.units import UNITS
@@ -101,31 +102,31 @@ def _alone(
     prompt = _read(request, images, unseen, counts.input, under.model, ceilings, margins)
     read = prompt * request.passes
     written = _written(request, ceilings.output(under.model), default_output, billed, margins)
-    beside = _UNSEEN if opaque else _PICTURES if images else frozenset()
-    classes = _classes(None if billed.is_writing else request.writes, beside)
+    seen = _UNSEEN if opaque else _PICTURES if images else frozenset()
+    classes = _classes(None if billed.is_writing else request.writes, seen)
     pieces = _pieces(request, billed, opaque, margins)
     usage = _Usage(read, written, classes, pieces, max(prompt, under.context_tokens or 0))
     others = _tiers(under.tier, request.tier, margins)
     amount = _priced(book, under, usage, others)
     net = amount if bargain is None else _priced(book, under, usage, others, bargain)
-    looked_at, looking = guarding.most(book, under, request, written, opaque + len(images))
+    other = beside.most(book, under, request, written, opaque + len(images), bargain)
     held = dict.fromkeys(classes, read) | dict.fromkeys(billed.written, written)
     estimate = Estimate(
-        list_pico=plus(amount, looking),
+        list_pico=plus(amount, other.list_pico),
         # Capacity already paid for may spill over, and is charged then: free is only what surely cannot.
-        net_pico=looking if under.provisioned is True else plus(net, looking),
+        net_pico=other.net_pico if under.provisioned is True else plus(net, other.net_pico),
         input_tokens=read,
         output_tokens=written,
-        units=held | looked_at | pieces,
+        units=held | other.units | pieces,
     )
-    wanting = _wanting(request.tool_units, units) if request.tool_units else None
+    wanting = other.wanting or _wanting(request.tool_units, units)
     is_bounded = request.output_ceiling is not None
     return Bound(estimate, written, is_bounded, amount is not None, unseen, wanting)
 
 
 def _wanting(offered: Mapping[str, int], priced: frozenset[str]) -> str | None:
     """A unit that tools bill and that has no price; of those that stand for each other, one with a price will do."""
-    for unit in sorted(offered):
+    for unit in sorted(offered.keys() - OWN_UNITS):
         if unit not in priced and priced.isdisjoint(_EITHER if unit in _EITHER else ()):
             return unit
     return None
@@ -197,8 +198,9 @@ def _written(
 def _pieces(request: Request, billed: _Billed, opaque: int, margins: Margins) -> dict[str, int]:
     """What is billed by the piece: as the request says, else what the model is billed by."""
     pieces = dict(request.units)
-    for unit, quantity in request.tool_units.items():
-        pieces[unit] = pieces.get(unit, 0) + quantity
+    for unit, uses in request.tool_units.items():
+        if unit not in OWN_UNITS:
+            pieces[unit] = pieces.get(unit, 0) + uses
     for unit in billed.pieces - pieces.keys():
         quantity = _piece(unit, request, opaque, margins)
         if quantity:

@@ -17,8 +17,10 @@ from gateway.exchange.growth import STEP_TOKENS, Growth
 from gateway.exchange.holding import Held, Holding, Refused
 from gateway.kernel.errors import Unpriced
 from gateway.ledger.entry import Entry
+from gateway.metering.hosted import OWN_UNITS, ROLE
 from gateway.pricing.book import Book
 from gateway.pricing.ceilings import Ceilings
+from gateway.pricing.rate import name_of
 from gateway.quota.amount import Estimate, bounded
 from gateway.quota.budget import MONEY, Budget, Subject
 from gateway.quota.hold import Balance
@@ -237,8 +239,9 @@ def _require_price(
         return
     limits = _in_money(budgets)
     if limits and is_priced:
+        at = f"under {name_of(ROLE)!r}" if wanting in OWN_UNITS else f"beside {model!r}"
         raise Unpriced(
-            f"the request offers a tool that is billed by {wanting!r}, which has no price here beside {model!r}, and "
+            f"the request offers a tool that is billed by {wanting!r}, which has no price here {at}, and "
             f"budget {limits[0].name!r} is a hard limit in money: name the tool's model, add a price row for it, or leave the tool out"
         )
     if limits:

@@ -14,8 +14,8 @@ from gateway.ledger.parts import components, facts_of, parts_of
 from gateway.metering.units import UNITS
 from gateway.metering.usage import Component
 from gateway.pricing.book import Book
-from gateway.pricing.dimensions import BATCH, Circumstances
-from gateway.pricing.rate import context_tokens
+from gateway.pricing.dimensions import BATCH, STANDARD, Circumstances
+from gateway.pricing.rate import context_tokens, name_of
 
 LACKING: Final = ("unpriced", "partial", "ambiguous")  # the price statuses of rows with a NULL line
 CORRECTIONS: Final = (EntryKind.ADJUSTMENT, EntryKind.REPRICE, EntryKind.REVERSAL)
@@ -89,13 +89,14 @@ class Gaps:
 
     def _wanted(self, entry: Entry, line: Line, prompt: int) -> Wanted:
         own = entry.model or entry.served_model or entry.deployment or ""
+        beside = name_of(line.role)
         wanted = Wanted(
             provider=entry.provider,
-            model=own if line.model is None else line.model,
+            model=(beside or own) if line.model is None else line.model,
             scope=entry.scope or "",
             geo=entry.geo or "",
             region=entry.region or "",
-            tier=entry.tier,
+            tier=entry.tier if beside is None else STANDARD,
             unit=line.unit,
         )
         at = wanted.circumstances(self._book, entry.occurred_us)

@@ -1,13 +1,13 @@
 """Tools that the provider runs itself: what they read is not in the prompt, and some are billed by the use.
 
-To bill another one: one line in ``_UNITS``.
+To bill another one: one line in ``_UNITS``; one that costs the same beside every model: in ``OWN_UNITS`` as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gateway.metering.asking import asked_times, require_spelt
-from gateway.metering.usage import count_of
+from gateway.metering.usage import MAIN, Component, component, count_of
 from gateway.wire.jsondoc import Json, arr, at, obj, string
 
 TOOL_USES_MAX: Final = 10  # how often a tool is used in one answer where the request sets no limit
@@ -17,8 +17,23 @@ _OWN_SHAPES: Final = frozenset({"function", "custom", "name"})
 IMAGE_TOOL: Final = "image_generation"
 _ADVISOR: Final = "advisor"
 _DECISIVE: Final = ("type", "max_uses")
-_UNITS: Final = {"web_search": "web_search_requests", "web_fetch": "web_fetch_requests"}
+FILE_SEARCHES: Final = "file_search_calls"
+SESSIONS: Final = "code_interpreter_sessions"
+_UNITS: Final = {
+    "web_search": "web_search_requests",
+    "web_fetch": "web_fetch_requests",
+    "file_search": FILE_SEARCHES,
+    "code_interpreter": SESSIONS,
+}
+_SEARCH_ITEM: Final = "file_search_call"
+_SESSION_ITEM: Final = "code_interpreter_call"
+CONTAINERS_MAX: Final = 4096  # of one answer
+UNSAID: Final = "tool_usage_unsaid"
+CONTINUED: Final = "session_continued"  # an earlier row may have booked it already
 TOOL_UNITS: Final = frozenset(_UNITS.values())  # how often such tools were used
+# What costs the same whichever model has the tool used: charged under a name of its own, not under the model's.
+ROLE: Final = "hosted_tool"
+OWN_UNITS: Final = frozenset({FILE_SEARCHES, SESSIONS})
 
 
 def hosted_tools(tools: Iterable[Json]) -> list[Json]:
@@ -84,6 +99,59 @@ def used_units(used: dict[str, Json]) -> tuple[dict[str, int], tuple[str, ...]]:
     units = {name: count for name, count in counts.items() if name in TOOL_UNITS}
     unknown = any(count for name, count in counts.items() if name not in TOOL_UNITS)
     return units, ("unknown_unit",) if unknown else ()
+
+
+def parted(counts: Mapping[str, int]) -> tuple[Component, ...]:
+    """The counts of a call as its parts: what is the model's, and what stands beside it."""
+    beside = {unit: count for unit, count in counts.items() if unit in OWN_UNITS}
+    own = {unit: count for unit, count in counts.items() if unit not in OWN_UNITS}
+    both = (Component(MAIN, own), Component(ROLE, beside))
+    return tuple(part for part in both if part.counts)
+
+
+def names_container(hosted: Iterable[Json]) -> bool:
+    """Whether code is to run in a container that is there already: an earlier answer opened it."""
+    return any(string(tool, "container") for tool in hosted)
+
+
+class Uses:
+    """What the items of an answer say of tools that are billed by themselves: calls, and the containers code ran in."""
+
+    def __init__(self) -> None:
+        self._passed = 0  # searches of a stream's own items
+        self._listed = 0  # searches that the answer lists at its end, the same ones
+        self._containers: dict[str, None] = {}
+        self._unnamed = False
+
+    def pass_by(self, item: Json) -> None:
+        """An item of a stream has ended."""
+        self._passed += self._is_search(item)
+
+    def list_all(self, items: Iterable[Json]) -> None:
+        """All items of the answer, at its end."""
+        self._listed = sum([self._is_search(item) for item in items])
+
+    def _is_search(self, item: Json) -> bool:
+        kind = string(item, "type")
+        if kind == _SESSION_ITEM:
+            container = string(item, "container_id")
+            if container and len(self._containers) < CONTAINERS_MAX:
+                self._containers[container] = None
+            self._unnamed = self._unnamed or not container
+        return kind == _SEARCH_ITEM
+
+    def component(self) -> Component | None:
+        """Calls and sessions, charged beside the model; None where there were none."""
+        counts = {
+            FILE_SEARCHES: max(self._passed, self._listed),
+            SESSIONS: len(self._containers),
+        }
+        return component(counts, ROLE) if any(counts.values()) else None
+
+    def flags(self, *, continues: bool) -> tuple[str, ...]:
+        """Words for the row. ``continues``: the request goes on from something that an earlier answer left."""
+        unsaid = (UNSAID,) if self._unnamed else ()
+        return (*unsaid, CONTINUED) if continues and self._containers else unsaid
 
 
 def search_units(asked: dict[str, Json]) -> dict[str, int]:

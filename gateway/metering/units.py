@@ -69,6 +69,8 @@ _ALL: Final = (
     _counted("grounding_google_maps", "tool", "search"),
     _counted("grounding_retrieval", "tool", "search"),
     _counted("grounding_enterprise_web_search", "tool", "search"),
+    _counted("file_search_calls", "tool", "search"),
+    _counted("code_interpreter_sessions", "tool", "code"),
     _counted("search_units", "tool", "search"),
     _counted("content_policy_units", "tool", "guardrail"),
     _counted("topic_policy_units", "tool", "guardrail"),

@@ -66,6 +66,7 @@ class Billed(msgspec.Struct, frozen=True):
 # Roles that are not charged at the prices of the request's own model.
 ROLES: Final[dict[str, Billed]] = {
     "guardrail": Billed("guardrail"),
+    "hosted_tool": Billed("hosted-tools"),
     "tool_image_gen": Billed(None),
     "transcription": Billed(None),
     "svg": Billed(None),
@@ -177,9 +178,28 @@ def _gap(lines: list[ChargeLine], *, ambiguous: bool) -> Status:
 
 
 def _paid(charge: Charge) -> Charge:
-    """The same, of capacity that is paid for already: at no net, whatever the list says."""
-    free = tuple([msgspec.structs.replace(line, net_pico=0) for line in charge.lines])
-    return Charge(free, charge.list_pico, 0, Status.ZERO_MARGINAL)
+    """The same, of capacity that is paid for already: at no net, whatever the list says.
+
+    That capacity is a model's: what is billed beside any model (guardrails, hosted tools) it does not serve.
+    """
+    lines = tuple(
+        [
+            msgspec.structs.replace(line, net_pico=0) if name_of(line.role) is None else line
+            for line in charge.lines
+        ]
+    )
+    net = 0
+    for line in lines:
+        if line.net_pico is None:
+            return Charge(lines, None, None, charge.status)
+        net += line.net_pico
+    return Charge(lines, charge.list_pico, net, Status.ZERO_MARGINAL)
+
+
+def name_of(role: str) -> str | None:
+    """The name that a role is billed under beside every model; None where it is billed as a model's."""
+    billed = ROLES.get(role)
+    return None if billed is None else billed.model
 
 
 class Steady(msgspec.Struct, frozen=True, gc=False):

@@ -12,6 +12,7 @@ from gateway.kernel.errors import MalformedBody, OperationRefused
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Image, Schema, ToolCall, Turn
 from gateway.metering.usage import Source
+from gateway.wire.documents import DOCUMENT_BYTES_MAX
 from tests.dialects.answers import SSE, asked, counts, events, head, odd_values, read, whole
 
 USAGE = {"input_tokens": 900, "output_tokens": 120, "total_tokens": 1020}
@@ -281,7 +282,7 @@ def test_no_answer_makes_the_meter_fail(
 
 @pytest.mark.parametrize(
     "kind",
-    ["web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"],
+    ["web_search_call", "code_interpreter_call", "image_generation_call"],
 )
 def test_a_hosted_tool_that_no_usage_speaks_of_is_flagged(kind: str) -> None:
     output = [{"type": kind, "status": "completed"}]
@@ -307,6 +308,99 @@ def test_no_spelling_of_background_passes(background: object) -> None:
         return
     with pytest.raises(OperationRefused):
         asked(RESPONSES, asking)
+
+
+SEARCH = {"type": "file_search_call", "status": "completed"}
+
+
+def ran(container: str | None) -> dict[str, Any]:
+    return {"type": "code_interpreter_call", "status": "completed", "container_id": container}
+
+
+def used(reading: Reading) -> dict[str, int]:
+    return counts(reading, "hosted_tool")
+
+
+def done(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "response.output_item.done", "output_index": 0, "item": item}
+
+
+def test_file_searches_are_counted_by_the_call_and_code_by_the_container() -> None:
+    output = [SEARCH, ran("cntr_1"), SEARCH, ran("cntr_1"), ran("cntr_2"), SEARCH]
+    both = {"file_search_calls": 3, "code_interpreter_sessions": 2}
+    whole_, of_stream = (
+        answered(usage=USAGE, output=output),
+        streamed(*map(done, output), terminal(usage=USAGE, output=output)),
+    )
+    for reading in (whole_, of_stream):
+        assert used(reading) == both
+        assert counts(reading) == {"input_text": 900, "output_text": 120}
+        assert (reading.flags, reading.final, reading.balances()) == ((), True, True)
+
+
+@given(
+    items=st.lists(
+        st.one_of(st.just(SEARCH), st.sampled_from("abc").map(ran), st.just({"type": "message"})),
+        max_size=12,
+    ),
+    seen=st.integers(0, 12),
+)
+def test_a_cut_stream_bills_the_uses_that_passed_and_never_more_than_the_whole(
+    items: list[dict[str, Any]], seen: int
+) -> None:
+    cut = used(streamed(*map(done, items[:seen])))
+    whole_ = used(streamed(*map(done, items), terminal(usage=USAGE, output=items)))
+    assert whole_ == used(answered(usage=USAGE, output=items))
+    assert all(count <= whole_[unit] for unit, count in cut.items())
+    assert cut.get("file_search_calls", 0) == items[:seen].count(SEARCH)
+
+
+def test_a_terminal_event_without_items_leaves_what_the_stream_said() -> None:
+    reading = streamed(done(SEARCH), done(ran("cntr_1")), terminal(usage=USAGE, output=[]))
+    assert used(reading) == {"file_search_calls": 1, "code_interpreter_sessions": 1}
+
+
+def test_code_that_ran_in_no_named_container_is_flagged_and_not_counted() -> None:
+    reading = answered(usage=USAGE, output=[ran(None), {"type": "code_interpreter_call"}])
+    assert (used(reading), reading.flags) == ({}, ("tool_usage_unsaid",))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"tools": [{"type": "code_interpreter", "container": "cntr_1"}]},
+        {"previous_response_id": "resp_1"},
+        {"input": [{"type": "code_interpreter_call", "id": "ci", "container_id": "cntr_1"}]},
+    ],
+)
+def test_a_session_that_may_have_been_booked_by_an_earlier_row_is_flagged(
+    request_: dict[str, Any],
+) -> None:
+    request = asked(RESPONSES, request_)
+    meter = RESPONSES.meter(request, head())
+    meter.feed(whole({**BODY, "usage": USAGE, "output": [ran("cntr_1")]}))
+    reading = meter.read()
+    assert request.is_tied
+    assert (used(reading), reading.flags) == (
+        {"code_interpreter_sessions": 1},
+        ("session_continued",),
+    )
+
+
+def test_an_answer_too_large_to_look_at_says_that_its_tools_are_not_counted() -> None:
+    request = asked(RESPONSES, {"tools": [{"type": "file_search"}]})
+    filler = {**SEARCH, "results": [{"text": "x" * DOCUMENT_BYTES_MAX}]}
+    meter = RESPONSES.meter(request, head())
+    meter.feed(whole({**BODY, "output": [filler], "usage": USAGE}))
+    assert meter.read().flags == ("tool_usage_unsaid", "body_clipped")
+
+
+def test_hosted_tools_are_held_as_often_as_they_may_be_used() -> None:
+    tools = [{"type": "file_search"}, {"type": "code_interpreter", "container": {"type": "auto"}}]
+    units = ("file_search_calls", "code_interpreter_sessions")
+    assert asked(RESPONSES, {"tools": tools}).tool_units == dict.fromkeys(units, 10)
+    limited = asked(RESPONSES, {"tools": tools, "max_tool_calls": 3})
+    assert limited.tool_units == dict.fromkeys(units, 3)
 
 
 def test_what_was_made_is_the_stored_answer_its_items_and_what_code_wrote() -> None:

@@ -123,6 +123,18 @@ def _models(call: Call) -> Said:
     return _whole(shapes.listing(model))
 
 
+def _responses(call: Call) -> Said:
+    """What hosted tools did is recorded; the rest is as the demo scripts it."""
+    hosted = {tool["type"] for tool in call.document.get("tools") or ()}
+    if not hosted & {"file_search", "code_interpreter"}:
+        return _scripted(call, _made("/openai/v1/responses"))
+    streamed = bool(call.document.get("stream"))
+    name = "responses-hosted-tools-stream" if streamed else "responses-hosted-tools"
+    body = (shapes.RECORDED / "azure" / f"{name}.response").read_bytes()
+    parts = [part + b"\n\n" for part in body.split(b"\n\n") if part] if streamed else [body]
+    return Said(Answer(SSE if streamed else JSON, parts), shapes.HOSTED)
+
+
 def _input_tokens(call: Call) -> Said:
     return _whole(orjson.dumps({"object": "response.input_tokens", "input_tokens": 7}))
 
@@ -216,6 +228,7 @@ ROUTES: Final[tuple[tuple[str, re.Pattern[str], Handler], ...]] = tuple(
         ("POST", _DEPLOYED + r"/images/edits", _edits),
         ("POST", _DEPLOYED + r"/audio/(?:transcriptions|translations)", _transcription),
         ("POST", _DEPLOYED + r"/audio/speech", _speech),
+        ("POST", _OPENAI + r"/responses", _responses),
         ("POST", _OPENAI + r"/responses/compact", _compaction),
         ("POST", _OPENAI + r"/responses/input_tokens", _input_tokens),
         ("POST", _OPENAI + r"/files", _files),

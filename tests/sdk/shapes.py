@@ -5,6 +5,7 @@ Every function is pure: counts in, bytes out. Its partner in ``cloud.ROUTES`` sa
 
 import base64
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -17,6 +18,16 @@ PIXEL: Final = base64.b64encode(b"\x89PNG-pixel").decode()
 SOUND: Final = b"ID3\x04" + bytes(range(256)) * 40
 VECTOR: Final[Json] = [0.25, 0.5, 0.75]
 CREATED: Final = 1790000000
+RECORDED: Final = Path(__file__).parents[1] / "transcripts"
+HOSTED: Final = {
+    "input_text": 4186,
+    "cache_read_text": 1024,
+    "output_text": 248,
+    "output_reasoning": 64,
+    "file_search_calls": 2,
+    "code_interpreter_sessions": 1,
+}
+"""What the recorded answer of hosted tools states, and what its items show."""
 
 
 # ── OpenAI ───────────────────────────────────────────────────────────────────────────────────────

@@ -38,6 +38,13 @@ def colleague(everything: Weighing, kept: Opened) -> OpenAI:
     return kept(OpenAI(base_url=f"{everything.azure}/openai/v1", api_key=key))
 
 
+@pytest.fixture(scope="module")
+def keeper(everything: Weighing, kept: Opened) -> OpenAI:
+    """Who may search what others put into a store of files."""
+    key = everything.keys["keeper"].key
+    return kept(OpenAI(base_url=f"{everything.azure}/openai/v1", api_key=key))
+
+
 def test_responses(weighing: Weighing, client: Client) -> None:
     answer = client.responses.create(model="gpt-5.4", input=BIG)
     row = weighing.booked(operation="responses", model="gpt-5.4")
@@ -62,6 +69,31 @@ def test_responses_streamed_by_the_helper(weighing: Weighing, client: Client) ->
         final = stream.get_final_response()
     weighing.booked(stream=True)
     assert final.output_text == TEXT
+
+
+TOOLS: Any = [
+    {"type": "file_search", "vector_store_ids": ["vs_1"]},
+    {"type": "code_interpreter", "container": {"type": "auto"}},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_hosted_tools_are_booked_by_the_call_and_by_the_session(
+    weighing: Weighing, keeper: OpenAI, *, stream: bool
+) -> None:
+    asking: dict[str, Any] = {"model": "gpt-5.4", "input": "weigh", "tools": TOOLS}
+    if stream:
+        events = list(keeper.responses.create(stream=True, **asking))
+        items = [event.item for event in events if event.type == "response.output_item.done"]
+    else:
+        items = keeper.responses.create(**asking).output
+    row = weighing.booked(operation="responses", model="gpt-5.4")
+    assert [item.type for item in items].count("file_search_call") == 2
+    beside = {line.unit: line.list_pico for line in row.lines if line.role == "hosted_tool"}
+    assert beside == {
+        "file_search_calls": 5_000_000_000,
+        "code_interpreter_sessions": 30_000_000_000,
+    }
 
 
 def test_a_compacted_conversation(weighing: Weighing, client: Client) -> None:

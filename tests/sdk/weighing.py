@@ -94,6 +94,7 @@ _REFUSED: Final = re.compile(r'weighbridge_refusals_total\{code="(\w+)",[^}]*\} 
 PEOPLE: Final = {
     "indexer": NewKey(user="user-0002", team="search", cost_centre="4100", app="indexer"),
     "colleague": NewKey(user="user-0006", team="core"),
+    "keeper": NewKey(user="user-0007", team="keeping", allow_shared=True),
     "broke": NewKey(user="user-0004", team="broke"),
     "rated": NewKey(user="user-0005", team="rated"),
     "narrow": NewKey(user="user-0003", team="support", models=("gpt-4o*", "amazon.nova-*")),

@@ -19,11 +19,13 @@ from gateway.kernel.money import format_usd
 from gateway.metering.count import Confidence, Count
 from gateway.metering.prompt import Image, Prompt, Turn
 from gateway.metering.units import UNITS
+from gateway.metering.usage import Component
 from gateway.pricing import load
 from gateway.pricing.book import Book
 from gateway.pricing.ceilings import Ceilings
+from gateway.pricing.contract import Bargain, Contract, Term
 from gateway.pricing.dimensions import Circumstances
-from gateway.pricing.rate import rate
+from gateway.pricing.rate import rate, rate_components
 from gateway.pricing.row import Row
 
 SEED = Path(__file__).resolve().parents[2] / "gateway" / "pricing" / "seed"
@@ -123,6 +125,58 @@ def test_a_model_that_caches_by_itself_is_priced_as_written() -> None:
     assert found.estimate.units["cache_write"] == 1_000_000
     assert found.priced
     assert written.priced
+
+
+HOSTED = {"file_search_calls": 10, "code_interpreter_sessions": 4}
+
+
+def test_hosted_tools_are_held_beside_the_model_at_their_own_price() -> None:
+    bare = bound("azure", "gpt-5.4", 1000, Request(output_ceiling=100))
+    found = bound("azure", "gpt-5.4", 1000, Request(output_ceiling=100, tool_units=HOSTED))
+    assert bare.estimate.net_pico is not None
+    assert found.estimate.net_pico == bare.estimate.net_pico + 145_000_000_000
+    assert HOSTED.items() <= found.estimate.units.items()
+    assert (found.priced, found.wanting) == (True, None)
+
+
+@pytest.mark.parametrize("scope", ["data_zone", "in_region"])
+def test_a_hosted_tool_without_a_price_is_what_the_request_wants(scope: str) -> None:
+    request = Request(output_ceiling=100, tool_units={"code_interpreter_sessions": 1})
+    assert bound("azure", "gpt-5.4", 1, request, scope=scope).wanting == "code_interpreter_sessions"
+    assert (
+        bound("bedrock", "openai.gpt-oss-120b", 1, request).wanting == "code_interpreter_sessions"
+    )
+
+
+@given(
+    used=st.dictionaries(st.sampled_from(sorted(HOSTED)), st.integers(0, 10), min_size=1),
+    margin=st.integers(0, 5000),
+    discount=st.integers(0, 5000),
+    tokens=st.integers(1, 10_000),
+)
+def test_what_hosted_tools_cost_by_any_contract_stays_within_the_hold(
+    used: dict[str, int], margin: int, discount: int, tokens: int
+) -> None:
+    under = Circumstances("azure", "gpt-5.4", "global", NOW_US)
+    bargain = Bargain(Contract(name="c", margin_bp=margin, terms=(Term(discount_bp=discount),)))
+    request = Request(output_ceiling=1, tool_units=dict.fromkeys(HOSTED, 10))
+    counts = Counts(Count(tokens, Confidence.EXACT))
+    held = most(BOOK, under, request, counts, CEILINGS, DEFAULT, bargain, PLAIN).estimate
+    parts = (Component("main", {"input_text": tokens}), Component("hosted_tool", used))
+    charge = rate_components(BOOK, under, parts, bargain)
+    assert charge.net_pico is not None
+    assert charge.list_pico is not None
+    assert held.net_pico is not None
+    assert held.list_pico is not None
+    assert (charge.list_pico <= held.list_pico, charge.net_pico <= held.net_pico) == (True, True)
+
+
+def test_capacity_that_is_paid_for_holds_what_it_does_not_pay_for() -> None:
+    under = Circumstances("azure", "gpt-5.4", "provisioned", NOW_US, provisioned=True)
+    request = Request(output_ceiling=100, tool_units=HOSTED)
+    counts = Counts(Count(1000, Confidence.EXACT))
+    held = most(BOOK, under, request, counts, CEILINGS, DEFAULT, margins=PLAIN).estimate
+    assert held.net_pico == 145_000_000_000
 
 
 def test_sound_is_priced_as_sound_only_where_the_prompt_has_parts_nobody_can_see() -> None:

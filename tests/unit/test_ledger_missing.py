@@ -66,6 +66,14 @@ def replaced(**changes: object) -> Entry:
     return msgspec.structs.replace(ROW, **changes)
 
 
+def test_what_is_billed_beside_the_model_is_missing_under_its_own_name() -> None:
+    line = Line("code_interpreter_sessions", 2, None, None, None, "hosted_tool")
+    (found,) = gaps([replaced(lines=(line,), tier="priority")]).found()
+    assert found[0] == Wanted(
+        "cloud", "hosted-tools", "global", "", "", "standard", "code_interpreter_sessions"
+    )
+
+
 @given(st.lists(st.integers(1, 1000), max_size=9))
 def test_lines_without_a_price_are_counted_and_summed(quantities: list[int]) -> None:
     rows = [replaced(lines=(Line("input_text", n, None, None, None),)) for n in quantities]
