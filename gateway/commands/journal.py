@@ -30,6 +30,7 @@ from gateway.reporting.journal import (
     entries,
     posting_date,
     templated,
+    withdrawn,
 )
 from gateway.reporting.statement import Statement
 from gateway.storage.closing import ClosingStore
@@ -77,7 +78,7 @@ def journal(
         stop(str(error))
     _write(rows, columns, out)
     _say(made, out, json=json)
-    _say_withdrawn(statements, past or {})
+    _say_withdrawn(period, past or {})
 
 
 async def _read(config: Config, period: int) -> tuple[list[Statement], dict[str, Past] | None]:
@@ -109,15 +110,12 @@ async def _past(store: ClosingStore, period: int) -> dict[str, Past]:
     return found
 
 
-def _say_withdrawn(statements: Iterable[Statement], past: Mapping[str, Past]) -> None:
+def _say_withdrawn(period: int, past: Mapping[str, Past]) -> None:
     """Name the entries of an earlier close that no longer hold."""
-    for made in statements:
-        mine = past.get(made.centre.code, Past())
-        gone = mine.number(made.number, back=1 if made.journal else 0)
-        if gone:
-            instead = f", before {mine.number(made.number)} is booked" if made.journal else ""
-            said = f"{gone} no longer holds: the month was closed again; reverse it where it was booked{instead}"
-            ERRORS.print(styled("[yellow]▲[/] {}", said), highlight=False)
+    for gone, instead in withdrawn(period, past):
+        before = f", before {instead} is booked" if instead else ""
+        said = f"{gone} no longer holds: the month was closed again; reverse it where it was booked{before}"
+        ERRORS.print(styled("[yellow]▲[/] {}", said), highlight=False)
 
 
 def _write(rows: Iterable[Row], columns: Sequence[str], out: Path) -> None:

@@ -86,5 +86,5 @@ def _line(line: Line) -> _LineRow:
 
 
 def _line_order(row: _LineRow) -> tuple[str, ...]:
-    # As text: None sorts with the rest, and equal rows are interchangeable.
-    return tuple([str(part) for part in row])
+    # As text: None sorts with the rest. A model called "None" is told from none at the end, where nothing else is.
+    return tuple([str(part) for part in row] + [repr(part) for part in row])

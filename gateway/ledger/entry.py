@@ -1,5 +1,6 @@
 """The entry: one immutable row per upstream attempt."""
 
+from collections import Counter
 from enum import StrEnum
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -118,7 +119,7 @@ def reported_input(entry: Entry) -> int:
 
 def reported_tokens(entry: Entry) -> tuple[int, int]:
     """Input and output tokens the provider reported for the call itself."""
-    sums = {"input": 0, "output": 0, "tool": 0}
+    sums = Counter[str]()
     for line in entry.lines:
         unit = UNITS.get(line.unit)
         if line.role == MAIN and line.model is None and unit is not None and unit.is_token:

@@ -46,8 +46,7 @@ def _call(transcript: Transcript, value: Json) -> None:
         function = obj(call, "function")
         transcript.call(key, string(function, "name"), string(function, "arguments"))
         custom = obj(call, "custom")
-        if custom:
-            transcript.call(key, string(custom, "name"), string(custom, "input"))
+        transcript.call(key, string(custom, "name"), string(custom, "input"))
 
 
 def _legacy_call(transcript: Transcript, value: Json) -> None:
@@ -160,19 +159,16 @@ class ChoicesReader:
 
     def _begun(self, index: int) -> Transcript:
         others = self._transcripts
-        last = next(reversed(others.values())) if len(others) >= TRANSCRIPTS_MAX else None
-        if last is not None and len(others) >= CHOICES_MAX:
-            return last
-        return others.setdefault(index, last or Transcript())
+        if len(others) < TRANSCRIPTS_MAX:
+            return others.setdefault(index, Transcript())
+        last = next(reversed(others.values()))
+        if len(others) < CHOICES_MAX:
+            others[index] = last
+        return last
 
     def _observed(self) -> Observed:
-        if len(self._transcripts) == 1:
-            (only,) = self._transcripts.values()
-            return only.observed()
         own = (self._transcripts[index] for index in sorted(self._transcripts))
         each = [transcript.observed() for transcript in dict.fromkeys(own)]
-        if len(each) == 1:
-            return each[0]
         return Observed(
             text="".join(one.text for one in each),
             reasoning="".join(one.reasoning for one in each),
@@ -184,8 +180,6 @@ class ChoicesReader:
 
 def _traffic_type(usage: Json) -> str | None:
     """The tier that a compatible endpoint says inside the usage, under its own vendor's name."""
-    if not isinstance(usage, dict) or "extra_properties" not in usage:
-        return None
     for extra in obj(usage, "extra_properties").values():
         if found := string(extra, "traffic_type"):
             return found

@@ -27,7 +27,7 @@ def estimated_tokens(prompt: Prompt, _name: str, family: Family, tally: Tally) -
     for turn in prompt.turns:
         tokens += weighted(turn.text, family, tally) + family.image * len(turn.images)
         tokens += OPAQUE * turn.opaque
-        for call in turn.tool_calls:
+        for call in turn.calls:
             tokens += weighted(f"{call.name} {call.arguments}", family, tally)
     if prompt.functions:
         tokens += family.tools

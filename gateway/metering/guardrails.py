@@ -57,6 +57,7 @@ def guarded(
 def _usages(value: Json, nesting: int) -> list[dict[str, Json]]:
     metrics = obj(value, "invocationMetrics")
     if metrics:
-        return [obj(metrics, "usage")]
+        usage = obj(metrics, "usage")  # without it nothing tells what was looked at
+        return [usage] if usage else []
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [usage for each in inner for usage in _usages(each, nesting - 1)] if nesting else []

@@ -3,11 +3,10 @@
 To read another lifetime: one line in ``_LIFETIMES``.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from gateway.metering.asking import read_anywhere
-from gateway.wire.jsondoc import Json, string
+from gateway.wire.jsondoc import Json
 from gateway.wire.members import Members, folded
 
 _TTL: Final = "ttl"
@@ -27,7 +26,7 @@ def asked_writes(asked: dict[str, Json], body: bytes, mark: str) -> tuple[str, .
     mark = folded(mark)
     found = read_anywhere(asked, body, (mark, _TTL))
     units = {
-        _LIFETIMES.get(lifetime, _LONGEST)
+        _written_for(lifetime)
         for name, value in found
         if name == mark and value is not None
         for lifetime in _lifetimes(value)
@@ -35,9 +34,11 @@ def asked_writes(asked: dict[str, Json], body: bytes, mark: str) -> tuple[str, .
     return tuple(sorted(units))
 
 
-def _lifetimes(value: object) -> Iterator[object]:
-    if isinstance(value, Members):
-        given = [said for name, said in value if name == _TTL]
-        yield from [said if isinstance(said, str) else None for said in given] or [None]
-    else:
-        yield string(value, _TTL)  # type: ignore[arg-type]
+def _lifetimes(value: object) -> list[object]:
+    said = value if isinstance(value, Members) else value.items() if isinstance(value, dict) else ()
+    return [lifetime for name, lifetime in said if folded(name) == _TTL] or [None]
+
+
+def _written_for(lifetime: object) -> str:
+    is_word = lifetime is None or isinstance(lifetime, str)
+    return _LIFETIMES.get(lifetime, _LONGEST) if is_word else _LONGEST

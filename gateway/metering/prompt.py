@@ -37,6 +37,11 @@ class Turn(msgspec.Struct, frozen=True):
     images: tuple[Image, ...] = ()
     opaque: int = 0
 
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """Its calls of either form."""
+        return self.tool_calls if self.legacy_call is None else (*self.tool_calls, self.legacy_call)
+
 
 class Function(msgspec.Struct, frozen=True):
     """A tool the model may call; ``parameters`` is its JSON schema."""
@@ -68,7 +73,7 @@ class Prompt(msgspec.Struct, frozen=True):
         turns = TURN_CHARACTERS * len(self.turns)
         for turn in self.turns:
             turns += len(turn.text)
-            for call in turn.tool_calls:
+            for call in turn.calls:
                 turns += len(call.arguments)
         if not self.functions and self.schema is None:
             return turns

@@ -46,5 +46,5 @@ def _seam(text: str, limit: int) -> int:
         # The window keeps one character after ``limit``, so that the look-ahead sees what follows the blank.
         seams = [match.start() for match in pattern.finditer(text, floor, limit + 1)]
         if seams:
-            return min(seams[-1], limit)
+            return seams[-1]
     return limit

@@ -10,6 +10,7 @@ from gateway.metering.usage import COUNT_MAX, UsageInvalid
 from gateway.wire.jsondoc import Json
 
 SECONDS: Final = "audio_seconds"
+HALF: Final = 0.5
 
 
 def read_transcription(usage: Json) -> Inclusive | None:
@@ -27,4 +28,5 @@ def duration(seconds: Json) -> Inclusive | None:
         raise UsageInvalid(f"not a duration: {seconds!r}")
     if not 0 <= seconds <= COUNT_MAX:
         raise UsageInvalid(f"not a duration: {seconds!r}")
-    return Inclusive({SECONDS: int(seconds + 0.5)}, None, whole=True)
+    whole = int(seconds)  # half a second is not added first: a float so close to it would round up
+    return Inclusive({SECONDS: whole + (seconds - whole >= HALF)}, None, whole=True)

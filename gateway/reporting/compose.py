@@ -14,6 +14,7 @@ from gateway.ledger.currency import USD, Rate, from_usd
 from gateway.metering.usage import Provenance
 from gateway.reporting.allocation import LIST_COST
 from gateway.reporting.amounts import CENT, in_words, month_name, percent
+from gateway.reporting.focus import invoice_id
 from gateway.reporting.fold import PLATFORM, Account, Ledgered, people, uses
 from gateway.reporting.organisation import UNALLOCATED, CostCentre
 from gateway.reporting.statement import (
@@ -80,7 +81,7 @@ def composed(
     period = ledgered.period
     currency = facts.currency if centre.currency == USD else centre.currency
     return Statement(
-        number=f"{period // 100}-{period % 100:02}-{code or 'unallocated'}",
+        number=invoice_id(period, code),
         revision=closing.revision,
         period=period,
         zone=facts.zone,

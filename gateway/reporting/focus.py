@@ -312,9 +312,9 @@ def _meter(unit: Unit) -> str:
 
 
 def _counted(unit: Unit) -> str:
-    """The unit of what is no token: Seconds, Characters, Images, else Requests."""
-    words = {"seconds": "Seconds", "characters": "Characters", "images": "Images"}
-    return next((word for part, word in words.items() if part in unit.name), "Requests")
+    """The unit of what is no token: Seconds, Characters, Images, Hours, Sessions, Units (of a guardrail), else Requests."""
+    words = ("seconds", "characters", "images", "hours", "sessions", "units")
+    return next((word.capitalize() for word in words if word in unit.name), "Requests")
 
 
 def _tags(code: str, team: str, app: str) -> dict[str, str]:

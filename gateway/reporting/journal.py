@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from gateway.reporting.amounts import days_of, month_name
+from gateway.reporting.focus import invoice_id
 from gateway.reporting.statement import JournalLine, Statement
 from gateway.reporting.tabular import inert, usd
 
@@ -102,6 +103,18 @@ def entries(statements: Iterable[Statement], past: Mapping[str, Past] | None = N
         said = f"{text}, replaces {replaced}" if replaced else text
         found.append(Entry(mine.number(made.number), replaced, said, made.journal))
     return found
+
+
+def withdrawn(period: int, past: Mapping[str, Past]) -> Iterator[tuple[str, str]]:
+    """The numbers of entries that no longer hold, each with the one that takes its place ('' for none).
+
+    past  by cost centre, its last step among them: also of one that has no statement any more
+    """
+    for code, mine in sorted(past.items()):
+        number = invoice_id(period, code)
+        gone = mine.number(number, back=1 if mine.lines else 0)
+        if gone:
+            yield gone, mine.number(number) if mine.lines else ""
 
 
 def netsuite(head: Head, found: Iterable[Entry]) -> Iterator[Row]:

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.mutate [--only FILE] [--sample N --seed S] [--jobs N] [--json]
 
 Ends with 1 where a survivor is not listed in ``equivalent.toml``, and where a listed one is killed or no longer exists.
-To gate another file: its name in ``ROOMS``, and a test module of the same name. Ours rather than mutmut 3.8, which was
+To gate another file: its name in ``ROOMS``, and a test module of the same name (``tests_of``). Ours rather than mutmut 3.8, which was
 tried: it leaves tables, class bodies and decorated functions (``Book.compile``) alone, and numbers its mutants, so that
 a list of equivalent ones does not outlive an edit.
 """
@@ -36,7 +36,9 @@ EQUIVALENT: Final = Path(__file__).with_name("equivalent.toml")
 # room → its gated modules. A module's own tests are asked first, then those of the rest of its room.
 ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "kernel": ("money",),
-    "metering": ("usage", "inclusive"),
+    "metering": (
+        "usage", "inclusive", "choices", "iterations", "transcription", "guardrails", "marks",
+    ),
     "pricing": (
         "rate", "book", "shelf", "charged", "dimensions", "resolve", "atlas", "cover", "row",
         "contract", "importing", "ladder",
@@ -46,11 +48,14 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
         "missing", "parts",
     ),
     "exchange": ("booking",),
-    "quota": ("gcra", "amount", "counters", "demand", "forecast", "alert", "window", "standing", "plan"),
+    "quota": (
+        "gcra", "amount", "counters", "demand", "forecast", "alert", "window", "standing", "plan",
+    ),
     "reporting": (
         "amounts", "allocation", "fixed", "reconciliation", "causes", "drift", "whatif", "outlook", "forecast", "fold",
     ),
 }  # fmt: skip
+OWN_FOLDER: Final = frozenset({"wire"})  # rooms whose tests stand in a folder of their own
 FILES: Final = tuple(f"gateway/{room}/{name}.py" for room, names in ROOMS.items() for name in names)
 TOLD_EVERY: Final = 100  # mutants, where no bar can be drawn
 
@@ -69,11 +74,20 @@ def room_of(file: str) -> str:
     return file.split("/")[1]
 
 
+def tests_of(room: str, name: str) -> str:
+    """The test module of a module."""
+    return (
+        f"tests/{room}/test_{name}.py"
+        if room in OWN_FOLDER
+        else f"tests/unit/test_{room}_{name}.py"
+    )
+
+
 def rounds_of(file: str) -> tuple[tuple[str, ...], ...]:
     """The tests that are asked about a file, in rounds."""
     room, name = room_of(file), Path(file).stem
-    own = f"tests/unit/test_{room}_{name}.py"
-    others = tuple(f"tests/unit/test_{room}_{other}.py" for other in ROOMS[room] if other != name)
+    own = tests_of(room, name)
+    others = tuple(tests_of(room, other) for other in ROOMS[room] if other != name)
     return ((own,), others) if others else ((own,),)
 
 
@@ -104,7 +118,7 @@ def reach(tree: Path, files: Sequence[str], jobs: int) -> dict[str, Reach]:
     """
     found: dict[str, Reach] = {}
     for room in dict.fromkeys(map(room_of, files)):
-        tests = [f"tests/unit/test_{room}_{name}.py" for name in ROOMS[room]]
+        tests = [tests_of(room, name) for name in ROOMS[room]]
         of_room = reached(tree, tests, [file for file in files if room_of(file) == room])
         if of_room is None:
             raise SystemExit(f"{room}: its tests fail on the code as it is: {' '.join(tests)}")

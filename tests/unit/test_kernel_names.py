@@ -1,5 +1,6 @@
 """What a name is: every script and emoji, nothing that cannot be seen, and nothing that reorders what is read."""
 
+import json
 import sys
 import unicodedata
 
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.kernel.names import (
+    CODE_CHARS_MAX,
     HIDDEN,
     ID_CHARS_MAX,
     NAME_CHARS_MAX,
+    escaped,
     hidden,
     known_by,
     nearest,
@@ -88,3 +91,55 @@ def test_whatever_a_provider_calls_a_thing_every_database_can_keep_and_find_it(
     assert known_by(name) == name == known_by(str(identity))
     assert (known_by(other) == name) == (other == identity)
     assert len(identity) > ID_CHARS_MAX or not identity.isprintable() or name == identity
+
+
+@given(st.text(max_size=20) | st.sampled_from(REFUSED))
+def test_an_escaped_line_means_the_same_and_hides_nothing(text: str) -> None:
+    for line in (json.dumps(text, ensure_ascii=False), json.dumps(text)):
+        safe = escaped(line)
+        assert json.loads(safe) == text
+        assert not any(unicodedata.category(one) in HIDDEN for one in safe)
+
+
+def test_what_can_be_seen_is_left_as_it_is_and_what_cannot_is_written_out() -> None:
+    assert escaped(f"東京 {FAMILY[0]}\u3000\u2800") == f"東京 {FAMILY[0]}\u3000\u2800"
+    assert escaped("a\u202eb\x1b\U000e0061\x07") == "a\\u202eb\\u001b\\udb40\\udc61\\u0007"
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("\u200dक", "\u200d"), ("क\u200d", "\u200d"), ("क\u200dक", ""), ("ab\u200dक", "\u200d"),
+        ("क\u200da", "\u200d"), ("क\u200bक", "\u200b"), ("x\u200e", "\u200e"), ("a\u200eक\u200d\x1b", "\u200e"),
+        ("\U0001f3f4\U000e0067\U000e007f", ""), ("\U0001f3f4\U000e0067", "\U000e0067"),
+        ("\U0001f3f4\U000e007f", "\U000e007f"), ("\U000e0067\U000e007f", "\U000e0067"),
+    ],
+)  # fmt: skip
+def test_the_first_that_is_hidden_is_told_and_what_joins_is_not(text: str, first: str) -> None:
+    assert hidden(text) == first
+
+
+def test_the_lengths_of_names_and_of_codes() -> None:
+    assert (NAME_CHARS_MAX, CODE_CHARS_MAX) == (200, 40)
+    assert unfit("x" * 40, CODE_CHARS_MAX) == ""
+    assert unfit("x" * 41, CODE_CHARS_MAX) == "has 41 characters: at most 40 are a name"
+    assert unfit("x" * 1_200).startswith("has 1,200 characters")
+
+
+def test_the_first_cure_is_told_where_several_are_needed() -> None:
+    assert unfit(" \u200b" * 200) == "has 400 characters: at most 200 are a name"
+    assert unfit(" a\u200b") == "holds the invisible character U+200B: type it again without"
+    assert unfit("a\u00a0") == "is a name without spaces around it: leave them out"
+
+
+def test_three_names_at_most_are_near_the_nearest_first_in_their_own_spelling() -> None:
+    known = ["Search", "Sea", "searching", "searches", "searched", "", "support"]
+    assert nearest("SEARCH", known) == "Search, searches, searched"
+    assert nearest("se*rch[a-z]?", known).startswith("Search, ")
+    assert nearest("search", ["SEARCH", "Search", "search"]) == "SEARCH"
+    assert nearest("", known) == nearest("search", []) == ""
+
+
+def test_half_of_the_letters_in_common_are_near_and_fewer_are_not() -> None:
+    assert nearest("abcd", ["abxy"]) == "abxy"
+    assert nearest("abcde", ["abxyz"]) == ""

@@ -5,12 +5,15 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from gateway.ledger.digest import (
     COLUMNS,
     GENESIS,
+    ID_BYTES,
+    VERSION,
     canonical,
+    canonical_values,
     joined_ids,
     link_digest,
     rows_digest,
@@ -83,6 +86,41 @@ def test_the_order_of_the_lines_does_not_matter(order: list[int]) -> None:
     assert canonical(one) == canonical(other)
 
 
+LINES = st.builds(
+    Line, st.sampled_from(["input_text", "output_text", "input_audio"]), st.integers(0, 2),
+    st.sampled_from([None, "None", "p"]), st.sampled_from([None, 0, 1]), st.sampled_from([None, 0, 1]),
+    role=st.sampled_from(["main", "advisor"]), model=st.sampled_from([None, "None", "m"]),
+)  # fmt: skip
+
+
+@settings(max_examples=80)
+@given(
+    st.lists(LINES, max_size=6).flatmap(
+        lambda drawn: st.tuples(st.just(drawn), st.permutations(drawn))
+    )
+)
+@example(([Line("input_text", 1, None, 1, 1), Line("input_text", 1, "None", 1, 1)],) * 2)
+def test_rows_are_equal_just_where_their_lines_are_whatever_the_order(
+    drawn: tuple[list[Line], list[Line]],
+) -> None:
+    lines, shuffled = drawn
+    one, other = (
+        canonical(msgspec.structs.replace(ROW, lines=tuple(each)))
+        for each in (lines[::-1], shuffled)
+    )
+    assert one == other
+    if lines:
+        more = msgspec.structs.replace(lines[0], quantity=lines[0].quantity + 3)
+        assert canonical(msgspec.structs.replace(ROW, lines=(more, *lines[1:]))) != one
+
+
+def test_the_version_and_the_form_of_ids_are_part_of_what_is_kept() -> None:
+    assert (VERSION, max(COLUMNS), ID_BYTES, GENESIS) == (2, 2, 16, b"")
+    assert canonical_values(("a", 1), ROW.lines[:1], 7) == (
+        b'[7,"a",1,[["output_text","main",null,"p-2",80,3,null]]]'
+    )
+
+
 @pytest.mark.parametrize("name", sorted(set(Entry.__struct_fields__) - {"lines"}))
 def test_no_column_can_change_unseen(name: str) -> None:
     value = getattr(ROW, name)
@@ -102,3 +140,20 @@ def test_ids_are_joined_and_split() -> None:
     assert split_ids(joined_ids([ROW, ROW])) == [ROW.id, ROW.id]
     with pytest.raises(ValueError, match="whole number"):
         split_ids(b"short")
+
+
+@settings(max_examples=30)
+@given(st.lists(st.uuids(), max_size=5))
+def test_ids_come_out_as_they_went_in_and_in_their_order(ids: list[UUID]) -> None:
+    rows = [msgspec.structs.replace(ROW, id=one) for one in ids]
+    assert joined_ids(rows) == b"".join(one.bytes for one in ids)
+    assert split_ids(joined_ids(rows)) == ids
+    for cut in (1, 15):
+        with pytest.raises(ValueError, match="whole number"):
+            split_ids(joined_ids(rows) + b"x" * cut)
+
+
+def test_a_digest_of_rows_is_one_per_row_in_the_order_given() -> None:
+    other = msgspec.structs.replace(ROW, team="other")
+    assert rows_digest([ROW, other]) == rows_digest([ROW]) + rows_digest([other])
+    assert rows_digest([]) == b""

@@ -8,7 +8,9 @@ from hypothesis import given, settings, strategies as st
 from gateway.metering.count import Vocabulary
 from gateway.metering.segment import (
     SAMPLE_CHARS,
+    SAMPLED_CHARS,
     SAMPLES,
+    SEAM_CHARS_MAX,
     SEGMENT_CHARS_MAX,
     samples,
     segments,
@@ -90,3 +92,41 @@ def test_samples_reach_from_the_first_character_to_the_last() -> None:
     assert text.endswith(pieces[-1])
     starts = [text.index(piece) for piece in pieces]
     assert all(later > earlier for earlier, later in pairwise(starts))
+
+
+def test_the_bounds_are_those_the_tokenizer_was_measured_with() -> None:
+    assert (SEGMENT_CHARS_MAX, SEAM_CHARS_MAX) == (65_536, 4_096)
+    assert (SAMPLES, SAMPLE_CHARS, SAMPLED_CHARS) == (32, 2_048, 65_536)
+
+
+@pytest.mark.parametrize("back", [1, 2, SEAM_CHARS_MAX - 1, SEAM_CHARS_MAX])
+@pytest.mark.parametrize("seam", ["a b", "\nb"])
+def test_a_seam_is_looked_for_so_far_back_and_no_further(back: int, seam: str) -> None:
+    before = SEGMENT_CHARS_MAX - back
+    lead = seam[:1]  # what stands before the cut
+    text = "-" * (before - 1) + lead + seam[1:] + "-" * SEGMENT_CHARS_MAX
+    assert len(next(segments(text))) == before
+    further = "-" * (before - back - SEAM_CHARS_MAX) + lead + seam[1:] + "-" * 2 * SEGMENT_CHARS_MAX
+    assert len(next(segments(further))) == SEGMENT_CHARS_MAX
+
+
+def test_a_line_may_begin_right_behind_the_bound() -> None:
+    text = "-" * (SEGMENT_CHARS_MAX - 1) + "\nword"
+    assert [len(piece) for piece in segments(text)] == [SEGMENT_CHARS_MAX, 4]
+    early = "-" * (SEGMENT_CHARS_MAX - 10) + "\nw" + "-" * 7 + "\n-"
+    assert [len(piece) for piece in segments(early)] == [SEGMENT_CHARS_MAX - 9, 10]
+
+
+def test_the_last_of_several_seams_is_taken_and_a_blank_before_a_newline() -> None:
+    tail = "-" * 100
+    text = "-" * (SEGMENT_CHARS_MAX - 60) + "a b" + "-" * 9 + "c d" + "-" * 9 + "\ne" + tail
+    assert len(next(segments(text))) == SEGMENT_CHARS_MAX - 60 + 1 + 12
+
+
+def test_samples_are_spread_evenly() -> None:
+    text = "".join(f"{index:07d}" for index in range(20_000))
+    starts = [text.index(piece) for piece in samples(text)]
+    last = len(text) - 2_048
+    assert starts == [last * nth // 31 for nth in range(32)]
+    shortest = "".join(f"{index:07d}" for index in range(10_000))[:65_537]
+    assert [len(piece) for piece in samples(shortest)] == [2_048] * 32

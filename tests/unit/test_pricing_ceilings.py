@@ -6,7 +6,7 @@ import pytest
 
 from gateway import shipped
 from gateway.pricing import load
-from gateway.pricing.ceilings import COLUMNS, Ceilings, CeilingsInvalid
+from gateway.pricing.ceilings import COLUMNS, TOKENS_MAX, Ceilings, CeilingsInvalid
 
 SEED = Path(__file__).resolve().parents[2] / "gateway" / "pricing" / "seed"
 BOOK = load.book({path.name: path.read_bytes() for path in sorted(SEED.glob("*.csv"))})
@@ -75,3 +75,31 @@ def test_a_model_without_an_output_ceiling_has_no_output_price(name: str) -> Non
 
 def test_every_shipped_ceiling_is_of_a_model_the_book_knows() -> None:
     assert SHIPPED.named.keys() - MODELS == UNPRICED
+
+
+def test_a_ceiling_is_from_one_token_to_a_hundred_million() -> None:
+    assert TOKENS_MAX == 100_000_000
+    found = read("m,1,100000000,list 1,m", "n,100000000,1,list 1,n")
+    assert [found.output(name) for name in ("m", "n")] == [1, 100_000_000]
+    assert [found.context(name) for name in ("m", "n")] == [100_000_000, 1]
+    for bad in ("0", "100000001", "-1", "+1", "1_000", "1e3", "\u0663", "\u00b2"):
+        for cells in (f"{bad},1", f"1,{bad}"):
+            with pytest.raises(CeilingsInvalid, match="is not a number of tokens from 1 to 100000000"):  # fmt: skip
+                read(f"m,{cells},list 1,m")
+
+
+def test_a_line_is_kept_as_it_is_written_and_names_where_it_is_from() -> None:
+    (line,) = read("m,8192,200000,list 1,m-v1").named.values()
+    assert (line.model, line.output, line.context) == ("m", 8192, 200_000)
+    assert (line.source, line.source_ref) == ("list 1", "m-v1")
+    for cells in (",1,1,s,r", "m,1,1,,r", "m,1,1,s,"):
+        with pytest.raises(CeilingsInvalid, match=r"ceilings\.csv:2: a ceiling names its model"):
+            read(cells)
+
+
+def test_a_file_is_named_as_it_is_called() -> None:
+    with pytest.raises(CeilingsInvalid, match=r"own\.csv:2"):
+        Ceilings.from_bytes(f"{HEADER}\nm,0,1,s,r".encode(), "own.csv")
+    assert Ceilings().output("m") is None
+    assert Ceilings().context("m") is None
+    assert read("m,8,9,s,r").context(None) is None

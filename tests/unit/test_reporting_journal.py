@@ -15,6 +15,7 @@ from gateway.reporting.journal import (
     entries,
     posting_date,
     templated,
+    withdrawn,
 )
 from gateway.reporting.organisation import CostCentre
 from gateway.reporting.statement import JournalLine, Line, Statement
@@ -146,3 +147,122 @@ def test_texts_stay_texts() -> None:
     assert row["Memo"] == "'=cmd()"
     assert row["External ID"] == "2026-10-4100"
     assert posting_date(202602) == "2026-02-28"
+
+
+def test_a_charge_that_stays_away_has_had_its_entries_and_no_more() -> None:
+    one, two = statement("4100", [100]).journal, statement("4100", [200]).journal
+    past = Past().after(())
+    assert past == Past()
+    past = past.after(one).after(two).after(()).after(())
+    assert (past.times, past.lines) == (2, ())
+    assert [past.number("n", back=back) for back in (0, 1, 2)] == ["n-r2", "n", ""]
+    assert past.after(two).number("n") == "n-r3"
+
+
+def test_every_entry_that_no_longer_holds_is_named_whoever_still_has_a_statement() -> None:
+    one, two = statement("4100", [100]).journal, statement("4100", [200]).journal
+    past = {
+        "4400": Past().after(one),
+        "4300": Past(),
+        "4200": Past().after(one).after(two).after(()),
+        "4100": Past().after(one).after(two),
+    }
+    assert list(withdrawn(202610, past)) == [
+        ("2026-10-4100", "2026-10-4100-r2"),
+        ("2026-10-4200-r2", ""),
+    ]
+    assert list(withdrawn(202610, {})) == []
+
+
+def test_what_is_posted_says_what_it_replaces_and_does_so_per_centre() -> None:
+    first = {code: Past().after(statement(code, [100]).journal) for code in ("4100", "4200")}
+    now = [statement("4100", [100]), statement("4200", [300]), statement("4300", [7])]
+    found = entries(now, first)
+    assert [(entry.number, entry.replaces) for entry in found] == [
+        ("2026-10-4100", ""),
+        ("2026-10-4200-r2", "2026-10-4200"),
+        ("2026-10-4300", ""),
+    ]
+    assert [entry.text for entry in found] == [
+        "Model inference October 2026, 4100 Centre 4100",
+        "Model inference October 2026, 4200 Centre 4200, replaces 2026-10-4200",
+        "Model inference October 2026, 4300 Centre 4300",
+    ]
+    assert [entry.lines for entry in found] == [made.journal for made in now]
+
+
+def test_what_does_not_post_is_passed_over_and_not_the_rest() -> None:
+    now = [statement("4100", [100], posts=False), statement("4200", []), statement("4300", [7])]
+    assert [entry.number for entry in entries(now, {})] == ["2026-10-4300"]
+    assert [entry.number for entry in entries(now)] == ["2026-10-4300-draft"]
+
+
+def test_an_account_that_is_missing_is_named_with_the_cure() -> None:
+    made = statement("4100", [100])
+    first, *rest = made.journal
+    lines = (first, *(msgspec.structs.replace(line, account="") for line in rest))
+    with pytest.raises(Unbalanced, match=r"2026-10-4100: cost centre 9000 .*gl_account"):
+        entries([msgspec.structs.replace(made, journal=lines)], {})
+
+
+def test_the_rows_of_every_system_by_hand() -> None:
+    found = entries([statement("4100", [123_456, -56], 1_000)], {})
+    debit = {"Line: Account": "652100", "Line: Debit": "1244.00", "Line: Credit": ""}
+    credit = {"Line: Account": "799000", "Line: Debit": "", "Line: Credit": "1234.00"}
+    tax = {"Line: Account": "481000", "Line: Debit": "", "Line: Credit": "10.00"}
+    rows = list(FORMS["netsuite"].rows(HEAD, found))
+    for row, expected, centre in zip(rows, (debit, credit, tax), ("4100", "9000", "9000"), strict=True):  # fmt: skip
+        assert expected.items() <= row.items()
+        assert (row["External ID"], row["Date"], row["Currency"], row["Line: Department"]) == (
+            "2026-10-4100", "2026-10-31", "USD", centre,
+        )  # fmt: skip
+        assert row["Memo"] == "Model inference October 2026, 4100 Centre 4100"
+    assert [row["Line: Memo"] for row in rows] == ["Centre 4100", "recharge", "tax"]
+    assert [
+        (row["Company Code"], row["Document Type"], row["Posting Date"], row["Document Date"],
+         row["Reference"], row["G/L Account"], row["Debit/Credit"], row["Amount"], row["Cost Centre"], row["Text"])
+        for row in FORMS["sap"].rows(HEAD, found)
+    ] == [
+        ("1000", "SA", "20261031", "20261031", "2026-10-4100", account, sign, amount, centre, text)
+        for account, sign, amount, centre, text in (
+            ("652100", "S", "1244.00", "4100", "Centre 4100"),
+            ("799000", "H", "-1234.00", "9000", "recharge"),
+            ("481000", "H", "-10.00", "9000", "tax"),
+        )
+    ]  # fmt: skip
+    assert [tuple(row.values()) for row in FORMS["generic"].rows(HEAD, found)] == [
+        ("2026-10-4100", "2026-10-31", "USD", *cells, f"{found[0].text}: {text}")
+        for *cells, text in (
+            ("652100", "4100", "1244.00", "0.00", "1244.00", "Centre 4100"),
+            ("799000", "9000", "0.00", "1234.00", "-1234.00", "recharge"),
+            ("481000", "9000", "0.00", "10.00", "-10.00", "tax"),
+        )
+    ]
+
+
+def test_a_credit_note_is_posted_the_other_way_round() -> None:
+    found = entries([statement("4100", [-5_000])], {})
+    assert [
+        (row["Debit/Credit"], row["Amount"], row["G/L Account"])
+        for row in FORMS["sap"].rows(HEAD, found)
+    ] == [("H", "-50.00", "652100"), ("S", "50.00", "799000")]
+
+
+@pytest.mark.parametrize(
+    ("period", "day"),
+    [(202610, "2026-10-31"), (202602, "2026-02-28"), (202802, "2028-02-29"), (202612, "2026-12-31"), (202601, "2026-01-31")],
+)  # fmt: skip
+def test_a_month_is_posted_on_its_last_day(period: int, day: str) -> None:
+    assert posting_date(period) == day
+
+
+def test_every_cell_of_a_template_is_filled_wherever_the_name_stands() -> None:
+    found = entries([statement("4100", [100])], {})
+    cells = ("{entry}/{account}", "fixed", "{debit}-{debit}", "")
+    rows = list(templated(("a", "b", "c", "d"), cells, HEAD, found))
+    assert rows[0] == {"a": "2026-10-4100/652100", "b": "fixed", "c": "1.00-1.00", "d": ""}
+    with pytest.raises(ValueError, match="names ''"):
+        list(templated(("a", "b"), ("{entry}", "{}"), HEAD, found))
+    assert set(FORMS["generic"].columns) == {
+        "entry", "posting_date", "currency", "account", "cost_centre", "debit", "credit", "amount", "text",
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import time
 
+import orjson
 import pytest
 
 from gateway.wire.jsonbounds import (
@@ -11,6 +12,8 @@ from gateway.wire.jsonbounds import (
     LIGHT_BYTES,
     MEMBERS_MAX,
     OPENINGS_MAX,
+    overgrown,
+    swarm,
 )
 from gateway.wire.jsondoc import MalformedJson, parse_object
 
@@ -51,3 +54,79 @@ def test_a_swarm_is_refused_and_soon(raw: bytes, why: str) -> None:
 )
 def test_what_clients_really_send_passes(raw: bytes) -> None:
     assert parse_object(raw, ("model",))
+
+
+def test_the_bounds_are_those_that_were_measured() -> None:
+    assert (DEPTH_MAX, CONTAINERS_MAX, MEMBERS_MAX) == (64, 200_000, 1_000)
+    assert (OPENINGS_MAX, COMMAS_MAX, LIGHT_BYTES) == (1_000_000, 4_000_000, 262_144)
+
+
+@pytest.mark.parametrize(
+    ("most", "one"),
+    [
+        (b"{" * 500_000 + b"[" * 500_000, b"{"),
+        (b"{" * 500_000 + b"[" * 500_000, b"["),
+        (b"," * 4_000_000, b","),
+        (b"{[," * 500_000, b"["),
+    ],
+    ids=["objects", "arrays", "commas", "all"],
+)
+def test_one_piece_more_than_the_most_is_a_swarm(most: bytes, one: bytes) -> None:
+    assert swarm(most + b"x" * 9) is None
+    assert swarm(most + one) == "the body is made of too many pieces"
+
+
+def test_a_light_body_is_no_swarm_whatever_it_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.wire.jsonbounds.OPENINGS_MAX", 10)
+    assert swarm(b"[" * 262_144) is None
+    assert swarm(b"[" * 262_145) is not None
+
+
+def nested(levels: int, *, objects: bool) -> bytes:
+    """A document of so many levels, its outermost object one of them."""
+    inner = levels - 1
+    if objects:
+        return b'{"a":' * inner + b"{}" + b"}" * inner
+    return b'{"a":' + b"[" * inner + b"]" * inner + b"}"
+
+
+@pytest.mark.parametrize("objects", [True, False])
+@pytest.mark.parametrize("levels", [2, 63, 64, 65, 66, 200])
+def test_sixty_four_levels_are_the_most(levels: int, *, objects: bool) -> None:
+    raw = nested(levels, objects=objects)
+    said = overgrown(orjson.loads(raw), raw)
+    assert said == (None if levels <= 64 else "the body is nested deeper than 64 levels")
+    mixed = raw.replace(b"{}", b'{"t":[]}') if objects else raw
+    if objects:
+        said = overgrown(orjson.loads(mixed), mixed)
+        assert said == (None if levels <= 63 else "the body is nested deeper than 64 levels")
+
+
+def test_a_wide_body_is_not_deep_and_every_branch_is_looked_into() -> None:
+    deep = orjson.loads(nested(64, objects=False))
+    for document in (
+        {"a": deep, "z": [[]] * 99},
+        {"a": [[]] * 99, "z": deep},
+        {"a": [0, "t", deep]},
+    ):
+        raw = orjson.dumps(document)
+        assert overgrown(document, raw) == "the body is nested deeper than 64 levels"
+    wide = {"a": [[]] * 99, "b": [{}] * 99, "t": "[{" * 99}
+    assert overgrown(wide, orjson.dumps(wide)) is None
+
+
+def test_objects_and_arrays_of_all_levels_count_together() -> None:
+    of_b = [{"c": list[int]()}] * 50_000
+    for pieces, said in (
+        (99_997, None),
+        (99_998, "the body has more than 200000 objects and arrays"),
+    ):
+        document = {"a": [list[int]()] * pieces, "b": of_b}  # and the three that hold them
+        assert overgrown(document, orjson.dumps(document)) == said
+
+
+def test_a_thousand_members_are_the_most() -> None:
+    members = {str(n): 1 for n in range(1_000)}
+    assert overgrown(members, orjson.dumps(members)) is None
+    members["more"] = 1
+    assert overgrown(members, b"") == "the body has more than 1000 members"
