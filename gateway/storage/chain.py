@@ -1,7 +1,8 @@
 """The digest chain read back: whether the rows are those that were booked, every one and no other.
 
 A row that was changed or removed breaks its link's digest; a link that was changed or removed breaks the
-chain; a row put in past the chain is in no link. What is hashed is in ledger/digest.py.
+chain; a row put in past the chain is in no link. A chain that was cut at its end, or made anew over other rows,
+is whole in itself: the links that closes sealed are held against it. What is hashed is in ledger/digest.py.
 """
 
 from collections import Counter
@@ -15,14 +16,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.kernel.clock import instant
+from gateway.ledger.closing import Sealed
 from gateway.ledger.digest import COLUMNS, GENESIS, canonical, link_digest, split_ids
 from gateway.storage.queries import entries_of
 from gateway.storage.tables import CHAIN, LEDGER
+from gateway.storage.tables_reporting import PERIOD_CHANGE
 
 LINKS_PER_QUERY: Final = 20
 IDS_PER_QUERY: Final = 500
 FAULTS_MAX: Final = 100
 _DAY_MS: Final = 86_400_000
+_SEALED: Final = msgspec.json.Decoder(Sealed)
 _MASK: Final = (1 << 128) - 1
 
 
@@ -72,6 +76,22 @@ async def chain_faults(
     if len(faults) < FAULTS_MAX:
         faults += await _outside(connection, rows.differs(linked))
     return count, faults[:FAULTS_MAX]
+
+
+async def sealed_faults(connection: AsyncConnection, period: int | None = None) -> list[str]:
+    """The steps of closes, of one month or of all, whose sealed link is not the chain's, in words."""
+    c = PERIOD_CHANGE.c
+    query = sa.select(c.period, c.revision, c.sealed).order_by(c.period, c.revision)
+    if period is not None:
+        query = query.where(c.period == period)
+    faults: list[str] = []
+    for of, revision, text in (await connection.execute(query)).all():
+        sealed = _SEALED.decode(text)
+        found = await connection.scalar(sa.select(CHAIN.c.digest).where(CHAIN.c.seq == sealed.link))
+        if sealed.link and (found is None or bytes(found).hex() != sealed.link_digest):
+            what = "is missing" if found is None else "is not the one it sealed"
+            faults.append(f"close of {of // 100}-{of % 100:02}, revision {revision}: link {sealed.link} {what}: rows were taken out, or the chain was made anew, behind its back")  # fmt: skip
+    return faults[:FAULTS_MAX]
 
 
 class _Link(msgspec.Struct, frozen=True):

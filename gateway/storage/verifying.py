@@ -17,7 +17,7 @@ from gateway.ledger.validity import problem
 from gateway.quota.hold import CounterKey
 from gateway.storage.books import hold_lines
 from gateway.storage.budgets import loaded_now
-from gateway.storage.chain import Tally, chain_faults
+from gateway.storage.chain import Tally, chain_faults, sealed_faults
 from gateway.storage.engine import Database
 from gateway.storage.queries import ROWS_PER_FETCH, entries_of
 from gateway.storage.restating import CounterDifference, differing
@@ -120,6 +120,7 @@ async def verified(
         if period is not None:
             return told
         links, faults = await chain_faults(connection, found.tally, progress)
+        faults += await sealed_faults(connection)
         posted = await differing(connection, budgets, found.sums)
         counters, pending = await pending_differing(connection)
         return msgspec.structs.replace(

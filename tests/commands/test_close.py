@@ -45,7 +45,8 @@ def book(file: Path, changes: list[dict[str, Any]]) -> None:
         database = Database(f"sqlite:///{file}")
         line = Line("input_text", 1200, "p", USD, USD)
         priced = {"lines": (line,), "list_pico": USD, "net_pico": USD}
-        rows = [make_entry(day="2024-05-07", period=PERIOD, **priced, **one) for one in changes]
+        fields: dict[str, Any] = {"day": "2024-05-07", "period": PERIOD, **priced}
+        rows = [make_entry(**(fields | one)) for one in changes]
         await Ledger(database).append(rows)
         await database.close()
 
@@ -193,6 +194,9 @@ def test_evidence_is_written_and_its_digests_are_kept(
         ("DELETE FROM usage_ledger WHERE id = (SELECT min(id) FROM usage_ledger)", "not those that were sealed"),
         ("UPDATE period_document SET document = CAST(document || ' ' AS BLOB) WHERE name = '*'", "kept statement of"),
         ("UPDATE period_change SET sealed = replace(sealed, '\"rows\":12', '\"rows\":11')", "signature"),
+        ("DELETE FROM period_change", "posted, and what its steps kept is not there: revision 1, revision 2, revision 3, revision 4"),
+        ("DELETE FROM period_change WHERE revision = 4", "not there: revision 4"),
+        ("UPDATE ledger_chain SET digest = x'00'", "link 1 is not the one it sealed"),
     ],
 )  # fmt: skip
 def test_whatever_is_changed_behind_its_back_is_told(
@@ -200,7 +204,7 @@ def test_whatever_is_changed_behind_its_back_is_told(
 ) -> None:
     posted(run, config)
     connection = sqlite3.connect(store)
-    for table in ("usage_ledger", "period_document", "period_change"):
+    for table in ("usage_ledger", "ledger_chain", "period_document", "period_change"):
         connection.execute(f"DROP TRIGGER {table}_no_update")
         connection.execute(f"DROP TRIGGER {table}_no_delete")
     connection.execute(statement)
@@ -209,6 +213,29 @@ def test_whatever_is_changed_behind_its_back_is_told(
     ended = run("verify", "--period", MONTH, "--config", config)
     assert ended.status == 1
     assert fault in " ".join(ended.out.split())
+
+
+def test_a_chain_that_was_cut_behind_a_close_is_told_although_it_is_whole_in_itself(
+    run: Run, config: str, store: Path
+) -> None:
+    june = {"day": "2024-06-07", "period": 202406}
+    book(store, [june])
+    posted(run, config)
+    unsealed = ("usage_ledger", "usage_daily", "usage_monthly")
+    connection = sqlite3.connect(store)
+    connection.execute("DROP TRIGGER usage_ledger_no_delete")
+    for table in unsealed:
+        connection.execute(f"DELETE FROM {table} WHERE period = 202406")
+    connection.execute("DROP TRIGGER ledger_chain_no_delete")
+    connection.execute("DELETE FROM ledger_chain WHERE seq = 2")
+    connection.commit()
+    connection.close()
+    ended = run("verify", "--config", config)
+    assert ended.status == 1
+    said = " ".join(ended.out.split())
+    assert "close of 2024-05, revision 1: link 2 is missing" in said
+    assert run("verify", "--period", MONTH, "--config", config).status == 1
+    assert run("verify", "--period", "2024-06", "--config", config).status == 0
 
 
 def test_rows_that_changed_after_they_were_sealed_stop_the_next_step(

@@ -10,7 +10,8 @@ from gateway import app as composition
 from gateway.config import Config
 from gateway.identity.signing import is_signed, signer
 from gateway.ledger.closing import FROZEN, signed_bytes
-from gateway.storage.closing import ClosingStore, Step
+from gateway.storage.chain import sealed_faults
+from gateway.storage.closing import ClosingStore, Standing, Step
 from gateway.storage.evidence import read_rows
 from gateway.storage.reporting import requests_of
 
@@ -24,15 +25,16 @@ class Proof(msgspec.Struct, frozen=True):
 
 def proof_of(config: Config, period: int, told: Callable[[str, int], None] | None) -> Proof:
     """Compare a closed month with what its newest step sealed."""
-    steps, documents, expected = asyncio.run(_read(config, period))
+    kept, expected = asyncio.run(_read(config, period))
+    steps, documents = kept.steps, kept.documents
     if not steps:
-        return Proof()
+        return Proof(faults=kept.faults)
     last = steps[-1]
     rows = read_rows(
         config.database_url(), period, zone=config.org.timezone, expected=expected, version=last.sealed.version,
         progress=None if told is None else lambda count: told("rows hashed", count),
     )  # fmt: skip
-    faults = list(_documents(steps, documents))
+    faults = [*kept.faults, *_documents(steps, documents)]
     said = [f"{last.state}, revision {last.revision}: {len(documents[last.revision]):,} kept statements"]  # fmt: skip
     if (rows.rows, rows.digest) == (last.sealed.rows, last.sealed.digest):
         said.append(f"{rows.rows:,} rows, SHA-256 {rows.digest}")
@@ -46,12 +48,31 @@ def proof_of(config: Config, period: int, told: Callable[[str, int], None] | Non
     return Proof(tuple(said), tuple(faults))
 
 
-async def _read(config: Config, period: int) -> tuple[list[Step], dict[int, dict[str, bytes]], int]:
+class _Kept(msgspec.Struct, frozen=True):
+    """What a close left behind: its steps, by revision what each kept, and what is wrong with that in itself."""
+
+    steps: list[Step]
+    documents: dict[int, dict[str, bytes]]
+    faults: tuple[str, ...]
+
+
+async def _read(config: Config, period: int) -> tuple[_Kept, int]:
     async with composition.opened(config) as database:
         store = ClosingStore(database)
-        steps = await store.steps(period)
+        standing, steps = await store.standing(period), await store.steps(period)
         documents = {one.revision: await store.documents(period, one.revision) for one in steps}
-        return steps, documents, await requests_of(database, period)
+        async with database.read() as connection:
+            faults = await sealed_faults(connection, period)
+        if lost := _lost(standing, steps):
+            faults.append(f"it is {standing.state}, and what its steps kept is not there: {lost}")
+        return _Kept(steps, documents, tuple(faults)), await requests_of(database, period)
+
+
+def _lost(standing: Standing, steps: list[Step]) -> str:
+    """The steps that were taken and are not there, in words."""
+    taken = standing.revision if standing.is_kept else standing.revision - 1
+    gone = sorted(set(range(1, taken + 1)) - {one.revision for one in steps})
+    return ", ".join(f"revision {one}" for one in gone)
 
 
 def _documents(steps: list[Step], documents: dict[int, dict[str, bytes]]) -> Iterator[str]:
