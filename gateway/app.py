@@ -152,6 +152,7 @@ class Gateway:
         async with self._siblings.open(), opened(self.config) as database:
             parts = await self._furnished(database)
             try:
+                await parts.resources.adopt()
                 await parts.engine.opened(observer=self.observer)
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(job) for job in self._jobs(parts)]
@@ -194,7 +195,7 @@ class Gateway:
         return _Parts(
             database=database,
             keys=keys,
-            resources=ResourceStore(database, observer),
+            resources=ResourceStore(database, observer, config.folder() / "claims"),
             budgets=budgets,
             engine=engine,
             holding=holding,
@@ -339,12 +340,8 @@ class Gateway:
             watch=self.observer,
             attempts=told.attempts,
             retry_unanswered=told.retry_unanswered,
-            bounds=Trips(
-                told.open_after_failures,
-                told.open_error_percent,
-                told.probe_seconds * NS_PER_SECOND,
-            ),
-        )
+            bounds=Trips(told.open_after_failures, told.open_error_percent, told.probe_seconds * NS_PER_SECOND),
+        )  # fmt: skip
         self.metrics.gauge("weighbridge_open_breakers", failover.open_places)
         return failover
 
@@ -393,6 +390,7 @@ class _Parts:
         drains = (self.engine.quotas.drain(), self.resources.drain(), self.flusher.drain())
         if not await within(BOOK_SECONDS_MAX, *drains):
             observer.failed("ending", TimeoutError())
+        self.resources.close()
         self.spool.close()
         await self.engine.close()
         await self.pool.aclose()

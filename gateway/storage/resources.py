@@ -2,12 +2,16 @@
 
 ``keep`` queues and remembers; one writer takes what has queued while the last transaction ran. What is
 remembered is bounded, and the table is the truth: the first claim of a resource stands, whoever races for it.
+What a database that is away did not take before an answer is let go is on disk by then (storage/claim_file.py).
 To keep more of a claim: a column of tables.RESOURCE, ``_row`` and ``_claim``.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 from sys import getsizeof
 from typing import Any, Final
 
@@ -22,6 +26,7 @@ from gateway.identity.claim import Claim
 from gateway.kernel.clock import US_PER_SECOND
 from gateway.kernel.errors import Unavailable
 from gateway.ledger.work import Told, Work
+from gateway.storage.claim_file import ClaimFile, Kept, left
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused, StoreUnavailable
 from gateway.storage.rows import encode
@@ -35,21 +40,30 @@ REMEMBERED_BYTES_MAX: Final = (
 _CLAIM_BYTES: Final = 600  # of a claim that names no models, with its place in the dictionary
 QUEUED_MAX: Final = 100_000  # claims waiting for a database that is away
 PER_TRANSACTION_MAX: Final = 500
-KEPT_S_MAX: Final = 3.0  # a database that is away delays an answer by so much, and loses no claim
+KEPT_S_MAX: Final = (
+    3.0  # a database that is away delays an answer by so much; then its claims go to disk
+)
 FIRST_ASKED_US: Final = 60 * US_PER_SECOND
 FORGOTTEN_PER_STEP: Final = 1_000
 _MODELS: Final = msgspec.json.Decoder(tuple[str, ...])
 
 
 class ResourceStore:
-    """Implements the exchange's port Resources. One per process; ``run`` is its writer."""
+    """Implements the exchange's port Resources. One per process; ``run`` is its writer.
 
-    def __init__(self, database: Database, observer: Observer) -> None:
+    ``folder``: where what the database does not take is kept on disk; None: nowhere.
+    """
+
+    def __init__(self, database: Database, observer: Observer, folder: Path | None = None) -> None:
         self._database = database
         self._observer = observer
+        self._folder = folder
+        self._file = None if folder is None else ClaimFile(folder)
+        self._filed = 0  # of what was queued so far: is on disk, or was written before it had to be
+        self._filing = asyncio.Lock()
         self._remembered: OrderedDict[str, Claim] = OrderedDict()
         self._remembered_bytes = 0
-        self._queue: deque[Claim | Work | Told] = deque()
+        self._queue: deque[Kept] = deque()
         self._wake = asyncio.Event()
         self._queued = 0
         self._written = 0
@@ -115,6 +129,9 @@ class ResourceStore:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((self._queued, future))
         await asyncio.wait((future,), timeout=KEPT_S_MAX)
+        if not future.done():
+            async with self._filing:
+                await asyncio.to_thread(self._to_disk, *self._unfiled())
 
     async def _written_so_far(self) -> None:
         """Raises StoreUnavailable where what was queued before could not be written: the table does not tell all."""
@@ -147,6 +164,57 @@ class ResourceStore:
             self._written += len(batch)
             self._release()
         self._wake.clear()
+        if self._file is not None and not self._filing.locked():
+            with self._reported():
+                self._file.cut()
+
+    async def adopt(self) -> None:
+        """At the start: store what processes before this one could not. Raises Unavailable."""
+        for found in () if self._folder is None else left(self._folder):
+            is_stored = False
+            try:
+                await self._store(found.records())
+                is_stored = True
+            finally:
+                if is_stored:
+                    found.remove()
+                else:
+                    found.release()
+            if found.unread:
+                said = f"{found.unread} claims that were kept on disk cannot be read back"
+                self._observer.failed("claims", ValueError(said))
+
+    async def _store(self, records: Sequence[Kept]) -> None:
+        for start in range(0, len(records), PER_TRANSACTION_MAX):
+            await self._write_apart(records[start : start + PER_TRANSACTION_MAX])
+
+    def close(self) -> None:
+        """After ``drain``: what is still not written goes to disk, for the next start."""
+        self._to_disk(*self._unfiled())
+        if self._file is not None:
+            with self._reported():
+                if not self._queue:
+                    self._file.cut()
+                self._file.close()
+
+    def _unfiled(self) -> tuple[list[Kept], int]:
+        """What is neither written nor on disk, and how many that makes of all that was queued."""
+        start = max(self._filed - self._written, 0)
+        return list(islice(self._queue, start, None)), self._queued
+
+    def _to_disk(self, records: Sequence[Kept], queued: int) -> None:
+        if self._file is None or not records:
+            return
+        with self._reported():
+            self._file.add(records)
+            self._filed = queued
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._observer.failed("claims", error)
 
     async def drain(self) -> None:
         """At the end of the process: write what is queued; a failure is reported."""
@@ -166,7 +234,7 @@ class ResourceStore:
         async with self._database.write() as connection:
             return int((await connection.execute(gone)).rowcount)
 
-    async def _write_apart(self, batch: Sequence[Claim | Work | Told]) -> None:
+    async def _write_apart(self, batch: Sequence[Kept]) -> None:
         """Write a batch whole; where one of it spoils that, its halves: what is refused costs nobody else's claim."""
         waiting = [batch]
         while waiting:
@@ -180,7 +248,7 @@ class ResourceStore:
                 middle = len(part) // 2
                 waiting += [part[middle:], part[:middle]]
 
-    async def _write(self, batch: Sequence[Claim | Work | Told]) -> None:
+    async def _write(self, batch: Sequence[Kept]) -> None:
         claims = sorted(
             (one for one in batch if isinstance(one, Claim)), key=lambda claim: claim.resource
         )

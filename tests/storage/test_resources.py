@@ -1,7 +1,9 @@
 """Claims: the first stands whoever races for it, and none is lost to a database that is away."""
 
 import asyncio
+import os
 from hashlib import sha256
+from pathlib import Path
 from sys import getsizeof
 from typing import Any
 
@@ -12,11 +14,16 @@ from msgspec.structs import replace
 from gateway.identity.claim import Claim
 from gateway.identity.principal import Principal
 from gateway.jobs.forget import FAILED_PAUSE_MS, PAUSE_MS, Forgetter
+from gateway.ledger.work import Work
 from gateway.storage import resources
+from gateway.storage.claim_file import ClaimFile
+from gateway.storage.disk import Disk, create_home
 from gateway.storage.engine import Database
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.resources import ResourceStore
 from gateway.storage.tables import RESOURCE
+from gateway.storage.work import WorkStore
+from tests.storage.conftest import make_entry
 
 pytestmark = pytest.mark.anyio
 FIRST = Claim("azure/file-1", "org", "core", "key_1", "azure-main", 1_000, None, ("gpt-4o",))
@@ -118,6 +125,120 @@ async def test_a_database_that_is_away_delays_an_answer_and_loses_no_claim(
     assert (store.waiting, watch.failures) == (0, ["claims"] * 3)
     assert await ResourceStore(database, Watch()).find([FIRST.resource]) == {FIRST.resource: FIRST}
     writer.cancel()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "claims"
+
+
+def _homes(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+def _away(store: ResourceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(batch: Any) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(resources, "KEPT_S_MAX", 0.02)
+    monkeypatch.setattr(store, "_write", failing)
+
+
+def _work(number: int) -> Work:
+    path, creator = b"/azure/openai/v1/batches/\xff", make_entry(settles=f"azure/batch-{number}")
+    return Work(f"azure/batch-{number}", "azure", "main", path, b"a=b", creator, 1_000)
+
+
+async def test_what_a_database_that_is_away_did_not_take_outlives_the_process(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after its answer was let go (nothing is closed), or ended in order: the next start stores all of it."""
+    works = [_work(1), _work(2)]
+    for is_killed, work in zip((True, False), works, strict=True):
+        name = f"azure/file-{is_killed}"
+        store = ResourceStore(database, Watch(), folder)
+        with monkeypatch.context() as patched:
+            _away(store, patched)
+            store.keep([replace(FIRST, resource=name)], [work])
+            await store.kept()
+            if is_killed:
+                os.close(store._file._lock)  # type: ignore[union-attr,arg-type]  # as the kernel does for the dead
+            else:
+                store.keep([replace(FIRST, resource=f"{name}-late")])
+                await store.drain()
+                store.close()
+        fresh = ResourceStore(database, Watch(), folder)
+        assert await fresh.find([name]) == {}
+        await fresh.adopt()
+        assert set(await fresh.find([name])) == {name}
+        assert await fresh.is_unbooked(work.work, 2_000)
+        assert _homes(folder) == []
+    fresh, late = ResourceStore(database, Watch()), "azure/file-False-late"
+    assert set(await fresh.find([late])) == {late}
+    due = await WorkStore(database).take(10**15, 9, 1)
+    assert sorted((one.work for one in due), key=lambda one: one.work) == works
+
+
+async def test_a_claim_file_goes_when_the_database_has_all_and_a_torn_line_spoils_nothing(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ResourceStore(database, Watch(), folder)
+    with monkeypatch.context() as patched:
+        _away(store, patched)
+        store.keep([FIRST, replace(FIRST, resource="azure/file-3", models=("\ud800",))])
+        await store.kept()
+        store.keep([replace(FIRST, resource="azure/file-2")])
+        await store.kept()
+    path = _homes(folder)[0] / "claims"
+    kept = path.read_bytes()
+    assert kept.count(b"\n") == 2
+    await store.flush()
+    assert path.read_bytes() == b""
+    store.close()
+    assert _homes(folder) == []
+    home = folder / "of-the-dead"
+    os.close(create_home(folder, home.name, Disk()))
+    (home / "claims").write_bytes(b"{]\n" + kept.replace(b"file-", b"item-") + b'{"claim":{"res')
+    watch = Watch()
+    fresh = ResourceStore(database, watch, folder)
+    await fresh.adopt()
+    assert len(await fresh.find(["azure/item-1", "azure/item-2"])) == 2
+    assert watch.failures == ["claims"]
+    assert _homes(folder) == []
+
+
+async def test_what_cannot_be_stored_at_a_start_waits_for_the_next_and_a_live_ones_file_is_left(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = ResourceStore(database, Watch(), folder)
+    _away(alive, monkeypatch)
+    alive.keep([FIRST])
+    await alive.kept()
+    await ResourceStore(database, Watch(), folder).adopt()
+    assert await ResourceStore(database, Watch()).find([FIRST.resource]) == {}
+    alive.close()
+    refused = ResourceStore(database, Watch(), folder)
+    _away(refused, monkeypatch)
+    with pytest.raises(StoreUnavailable):
+        await refused.adopt()
+    await ResourceStore(database, Watch(), folder).adopt()
+    assert await ResourceStore(database, Watch()).find([FIRST.resource]) == {FIRST.resource: FIRST}
+
+
+async def test_a_disk_that_is_full_is_reported_and_keeps_nothing_half(
+    database: Database, folder: Path
+) -> None:
+    class Full(Disk):
+        def write(self, fd: int, record: bytes, at: int) -> int:
+            return super().write(fd, record[:10], at)
+
+    file = ClaimFile(folder, Full())
+    with pytest.raises(OSError, match="half"):
+        file.add([FIRST])
+    path = _homes(folder)[0] / "claims"
+    assert path.read_bytes() == b""
+    file.close()
+    assert _homes(folder) == []
 
 
 async def test_what_is_remembered_is_bounded_and_forgotten_claims_go(
