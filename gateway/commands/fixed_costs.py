@@ -20,6 +20,7 @@ from gateway.config import Config
 from gateway.kernel.clock import SystemClock
 from gateway.kernel.ids import new_id
 from gateway.kernel.money import PICO_PER_USD, format_usd, parse_usd, round_cents
+from gateway.ledger.currencies import minor_digits
 from gateway.ledger.period import day_and_period
 from gateway.reporting.allocation import LIST_COST, Allocation, allocate
 from gateway.reporting.amounts import in_cents, in_words
@@ -275,7 +276,9 @@ def _rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _amount(cost: FixedCost) -> tuple[str, str]:
-    return shown_usd(cost.pico, 12), f"{cost.currency}{' a seat' if cost.per_seat else ''}"
+    return shown_usd(
+        cost.pico, 12, minor_digits(cost.currency)
+    ), f"{cost.currency}{' a seat' if cost.per_seat else ''}"
 
 
 def _pool(cost: FixedCost) -> str:

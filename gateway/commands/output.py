@@ -359,9 +359,10 @@ def usd(pico: int | None) -> str | None:
     return None if pico is None else format_usd(pico)
 
 
-def shown_usd(pico: int | None, places: int = 6) -> str:
-    """An amount for people: n/a where it is not known, never 0."""
+def shown_usd(pico: int | None, places: int = 6, least: int = 2) -> str:
+    """An amount for people, with ``least`` decimals or more: n/a where it is not known, never 0."""
     if pico is None:
         return "n/a"
     whole, _, rest = format_usd(pico).partition(".")
-    return f"{whole}.{rest[:places].ljust(2, '0')}" + ("…" if len(rest) > places else "")
+    shown = rest[:places].ljust(least, "0")
+    return f"{whole}{shown and '.'}{shown}" + ("…" if len(rest) > places else "")

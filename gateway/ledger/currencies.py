@@ -1,7 +1,7 @@
-"""The codes of currencies: the active alphabetic codes of ISO 4217, as the standard's table stands in November 2026.
+"""Currencies: the active alphabetic codes of ISO 4217, and their minor units, as its table stands in November 2026.
 
 Left out is what nobody is billed in: precious metals, bond market units, the codes for tests and for none.
-To add or end one: its code here, with the amendment in the commit.
+To add or end one: its code here, in ``_MINOR`` where its minor unit is no hundredth, the amendment in the commit.
 """
 
 from typing import Final
@@ -19,6 +19,40 @@ CODES: Final = frozenset(
     USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XCD XCG XDR XOF XPF XSU XUA YER ZAR ZMW ZWG
     """.split()  # noqa: SIM905  # a table is read in rows
 )
+
+# How many decimals the minor unit has, where the standard does not say two. XDR, XSU and XUA have none stated: two.
+_MINOR: Final = {
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "UYI",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        0,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+    **dict.fromkeys(["CLF", "UYW"], 4),
+}
+CENTS: Final = 2
+
+
+def minor_digits(code: str) -> int:
+    """How many decimals an amount of a currency has: 2 of EUR, 0 of JPY, 3 of KWD."""
+    return _MINOR.get(code, CENTS)
 
 
 def unlike(code: str) -> str:

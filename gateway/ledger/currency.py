@@ -59,6 +59,11 @@ def from_usd(pico: int, rate: int) -> int:
     return _rounded(pico * rate, PICO_PER_USD)
 
 
+def in_minor(pico: int, digits: int) -> int:
+    """Pico-units of a currency in whole minor units of so many decimals, rounded half away from zero."""
+    return _rounded(pico, PICO_PER_USD // 10**digits)
+
+
 def in_usd(pico: int, rate: int) -> int:
     """Pico-units of a currency in pico-USD, rounded half away from zero."""
     return _rounded(pico * PICO_PER_USD, rate)

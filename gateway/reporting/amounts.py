@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.kernel.money import PICO_PER_USD
+from gateway.ledger.currencies import CENTS
 
 CENT: Final = PICO_PER_USD // 100
 MINUS: Final = "\N{MINUS SIGN}"
@@ -26,10 +27,11 @@ def in_cents(parts: Sequence[int], cents: int) -> list[int]:
     return floors
 
 
-def in_words(cents: int, sign: str = "$") -> str:
-    """$1,234.50, with a true minus sign."""
-    minus = MINUS if cents < 0 else ""
-    return f"{minus}{sign}{abs(cents) // 100:,}.{abs(cents) % 100:02}"
+def in_words(minor: int, sign: str = "$", digits: int = CENTS) -> str:
+    """$1,234.50, with a true minus sign; ``minor``: cents, or whole units of so many decimals (JPY 1,235)."""
+    whole, rest = divmod(abs(minor), 10**digits)
+    point = f".{rest:0{digits}}" if digits else ""
+    return f"{MINUS if minor < 0 else ''}{sign}{whole:,}{point}"
 
 
 def percent(part: int, whole: int, places: int = 1) -> str:

@@ -10,7 +10,8 @@ import msgspec
 
 from gateway.kernel.money import format_usd, round_cents
 from gateway.ledger.closing import State
-from gateway.ledger.currency import USD, Rate, from_usd
+from gateway.ledger.currencies import minor_digits
+from gateway.ledger.currency import USD, Rate, from_usd, in_minor
 from gateway.metering.usage import Provenance
 from gateway.reporting.allocation import LIST_COST
 from gateway.reporting.amounts import CENT, in_words, month_name, percent
@@ -146,9 +147,10 @@ def journal(centre: CostCentre, lines: Sequence[Line], books: Books) -> tuple[Jo
 def _converted(cents: int, rate: Rate | None) -> Converted | None:
     if rate is None:
         return None
-    whole = round_cents(from_usd(cents * CENT, rate.pico))
+    digits = minor_digits(rate.currency)
+    whole = in_minor(from_usd(cents * CENT, rate.pico), digits)
     said = f"{format_usd(rate.pico)} for one USD"
-    return Converted(rate.currency, whole, said, rate.source, month_name(rate.period))
+    return Converted(rate.currency, whole, said, rate.source, month_name(rate.period), digits)
 
 
 # ── how the amount was reached ───────────────────────────────────────────────────────────────────

@@ -87,7 +87,7 @@ def _amount(made: Statement) -> str:
     asked = f"US dollars, {made.requests:,} requests"
     other = made.converted
     if other is not None:
-        amount = in_words(other.cents, f"{_t(other.currency)} ")
+        amount = in_words(other.minor, f"{_t(other.currency)} ", other.digits)
         asked = f"{amount} at {_t(other.rate)} ({_t(other.source)}, {_t(other.day)})<br>{asked}"
     said = "Amount charged" if made.centre.posts else "Amount shown, not charged in the books"
     return f'<section class="less"><p class="soft">{said}</p><p class="total">{in_words(made.cents)}</p><p class="soft">{asked}</p></section>'

@@ -20,6 +20,13 @@ class Cents(msgspec.Struct, frozen=True):
     cents: int
 
 
+class Foreign(msgspec.Struct, frozen=True):
+    """An amount in another currency, in minor units of so many decimals."""
+
+    minor: int
+    digits: int
+
+
 class Total(msgspec.Struct, frozen=True):
     """The sum of the cells above in its own column, from row ``first`` to row ``last`` (counted from 1)."""
 
@@ -36,7 +43,7 @@ class Total(msgspec.Struct, frozen=True):
         )
 
 
-Cell: TypeAlias = str | int | Cents | Total
+Cell: TypeAlias = str | int | Cents | Foreign | Total
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -99,7 +106,7 @@ def _walk(made: Statement) -> Sheet:
     ]
     if made.converted is not None:
         other = made.converted
-        rows.append((f"In {other.currency}", f"{other.rate}, {other.source}, {other.day}", Cents(other.cents)))  # fmt: skip
+        rows.append((f"In {other.currency}", f"{other.rate}, {other.source}, {other.day}", Foreign(other.minor, other.digits)))  # fmt: skip
     for line in made.journal:
         side = "debit" if line.debit_cents else "credit"
         rows.append(

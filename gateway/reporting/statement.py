@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from gateway.ledger.closing import State
+from gateway.ledger.currencies import CENTS
 from gateway.reporting.organisation import CostCentre
 
 PEOPLE_MAX: Final = 10
@@ -50,13 +51,18 @@ class Budgeted(msgspec.Struct, frozen=True):
 
 
 class Converted(msgspec.Struct, frozen=True):
-    """The amount charged in the cost centre's own currency; rate, its source and its month as people read them."""
+    """The amount charged in the cost centre's own currency; rate, its source and its month as people read them.
+
+    minor   whole minor units of the currency: yen, cents, fils
+    digits  how many decimals they are; 2 on what was kept before currencies had their own
+    """
 
     currency: str
-    cents: int
+    minor: int = msgspec.field(name="cents")  # as kept statements have it
     rate: str
     source: str
     day: str
+    digits: int = CENTS
 
 
 class JournalLine(msgspec.Struct, frozen=True):

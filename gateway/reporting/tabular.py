@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from gateway.ledger.currencies import CENTS
 from gateway.reporting.statement import Part, Statement, Summary, Use
 
 COLUMNS: Final = (
@@ -25,7 +26,14 @@ NO_NAMES: Mapping[str, str] = {}
 
 def usd(cents: int) -> str:
     """1234 → '12.34'."""
-    return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02}"
+    return decimal(cents, CENTS)
+
+
+def decimal(minor: int, digits: int) -> str:
+    """An amount of a currency whose minor unit has so many decimals: 1234, 3 → '1.234'; 1234, 0 → '1234'."""
+    whole, rest = divmod(abs(minor), 10**digits)
+    point = f".{rest:0{digits}}" if digits else ""
+    return f"{'-' if minor < 0 else ''}{whole}{point}"
 
 
 def month(period: int) -> str:
@@ -75,7 +83,7 @@ def _beside(made: Statement) -> Iterator[Record]:
     if made.converted is not None:
         other = made.converted
         note = f"{other.rate}, {other.source}, {other.day}"
-        amount = {"currency": other.currency, "amount": usd(other.cents)}
+        amount = {"currency": other.currency, "amount": decimal(other.minor, other.digits)}
         yield {"line": "converted", **amount, "note": note}
     for line in made.journal:
         yield {

@@ -23,6 +23,30 @@ def run(run: Run, config: str) -> Run:
     return command
 
 
+def test_a_cost_in_a_currency_without_cents_is_shown_without(run: Run) -> None:
+    add = (
+        "fixed-costs",
+        "add",
+        "--kind",
+        "ptu",
+        "--from",
+        MONTH,
+        "--source",
+        "s",
+        "--rule",
+        "even",
+    )
+    for name, amount, currency, shown in (
+        ("yen", "1500", "JPY", "1500 JPY"),
+        ("fils", "2.5", "KWD", "2.500 KWD"),
+        ("seats", "19.5", "EUR", "19.50 EUR"),
+    ):
+        made = run(*add[:2], name, *add[2:], "--amount", amount, "--currency", currency)
+        assert (made.status, f"{shown} a month" in made.out) == (0, True), made.out
+    assert "1500 " in run("fixed-costs", "list").out
+    assert "1500.00" not in run("fixed-costs", "list").out
+
+
 def test_a_rate_is_set_and_listed(run: Run) -> None:
     assert run("fx", "set", MONTH, "EUR", "0.9215", "--source", "the central bank").status == 0
     (rate,) = run("fx", "list", "--json").records

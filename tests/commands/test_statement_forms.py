@@ -6,7 +6,7 @@ import json
 import re
 import zipfile
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, Final
 from unicodedata import normalize
 
 import msgspec
@@ -44,8 +44,13 @@ def a_posting(
     return Posting(day, late, team, user, app, provider, model, unit, kind, *sums)
 
 
-def statement(models: int = 7, app: str = "Application") -> Statement:
+def statement(
+    models: int = 7, app: str = "Application", rate: tuple[str, int] = ("EUR", 920_600_000_000)
+) -> Statement:
     """Three applications, so many models, twelve people, every line of the walk."""
+    currency, per_usd = rate
+    centre = CostCentre("4100", "Customer Operations", "owner-4100", "652310", currency)
+    known = Organisation({"4100": centre}, KNOWN.assignments)
     postings = []
     for n in range(models):
         for person in range(12):
@@ -57,7 +62,7 @@ def statement(models: int = 7, app: str = "Application") -> Statement:
     postings.append(a_posting(corrected, "input_text", -25 * USD, late=True))
     postings.append(a_posting(lost, "input_text", 62 * USD, team="lab"))
     ledgered = Ledgered(
-        202610, postings, KNOWN, Terms(share_unallocated=True, markup=100, tax=1900)
+        202610, postings, known, Terms(share_unallocated=True, markup=100, tax=1900)
     )
     facts = Facts(
         organisation="Example Group",
@@ -65,10 +70,10 @@ def statement(models: int = 7, app: str = "Application") -> Statement:
         months=tuple((202600 + month, 10_000 * month) for month in range(1, 10)),
         budget=Budgeted(390_000, 4_680_000),
         rates={
-            "EUR": Rate(
+            currency: Rate(
                 period=202610,
-                currency="EUR",
-                pico=920_600_000_000,
+                currency=currency,
+                pico=per_usd,
                 source="ECB",
                 author="o",
                 at_us=1,
@@ -194,6 +199,42 @@ def test_xlsx_agrees_to_the_cent_and_its_totals_are_live() -> None:
     assert total == f"=SUM(I2:I{len(MADE.uses) + 1})"
     assert usage[-1] == sum(usage[:-1]) == MADE.metered_cents
     assert live["Statement"].cell(lines + 2, 3).value == f"=SUM(C2:C{lines + 1})"
+
+
+# Charged are 107.65 USD: times the rate, by hand, rounded once to what the currency has.
+IN_CURRENCIES: Final = (
+    (("EUR", 920_600_000_000), "99.10", "EUR 99.10", 99.1, "#,##0.00"),  # 99.10259
+    (("JPY", 151_370_000_000_000), "16295", "JPY 16,295", 16_295, "#,##0"),  # 16,294.9805
+    (("KRW", 1_382_500_000_000_000), "148826", "KRW 148,826", 148_826, "#,##0"),  # 148,826.125
+    (("KWD", 307_500_000_000), "33.102", "KWD 33.102", 33.102, "#,##0.000"),  # 33.102375
+    (("CLF", 23_512_300_000), "2.5311", "CLF 2.5311", 2.5311, "#,##0.0000"),  # 2.531099095
+)
+
+
+@pytest.mark.parametrize(("rate", "decimal", "words", "number", "form"), IN_CURRENCIES)
+def test_an_amount_in_another_currency_has_the_decimals_of_that_currency_in_every_form(
+    rate: tuple[str, int], decimal: str, words: str, number: float, form: str
+) -> None:
+    made = statement(1, rate=rate)
+    assert made.cents == 10_765
+    (row,) = [one for one in csv.DictReader(io.StringIO(files.csv(made, {}).decode(), newline="")) if one["line"] == "converted"]  # fmt: skip
+    assert (row["currency"], row["amount"]) == (rate[0], decimal)
+    assert json.loads(files.json(made, {}))["converted"][0]["amount"] == decimal
+    assert f"{words} at " in files.html(made, {}).decode()
+    sheet = openpyxl.load_workbook(io.BytesIO(files.xlsx(made, {})))["Statement"]
+    (cells,) = [row for row in sheet.iter_rows() if row[0].value == f"In {rate[0]}"]
+    assert (cells[2].value, cells[2].number_format) == (number, f"{form};[Red]-{form}")
+
+
+def test_a_statement_that_was_kept_before_currencies_had_their_own_decimals_reads_as_it_did() -> (
+    None
+):
+    made = statement(1, rate=("JPY", 151_370_000_000_000))
+    kept = json.loads(msgspec.json.encode(made))
+    del kept["converted"]["digits"]
+    kept["converted"]["cents"] = 1_629_498
+    before = msgspec.json.decode(msgspec.json.encode(kept), type=Statement)
+    assert "JPY 16,294.98 at " in files.html(before, {}).decode()
 
 
 def pdf_text(made: Statement) -> list[str]:

@@ -216,7 +216,7 @@ class House:
             assert sum(line.cents for line in made.lines) == made.cents
             if made.converted is not None:
                 rate = parse_usd(made.converted.rate.split()[0])
-                assert abs(made.converted.cents * CENT - from_usd(made.cents * CENT, rate)) <= CENT // 2  # fmt: skip
+                assert abs(made.converted.minor * CENT - from_usd(made.cents * CENT, rate)) <= CENT // 2  # fmt: skip
 
     async def _frozen(self, month: int, cents: dict[str, int]) -> None:
         """What was kept says what FOCUS and the journal say, and never changes while it is frozen."""

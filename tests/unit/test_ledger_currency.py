@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 
 from gateway.kernel.errors import BadRequest
 from gateway.kernel.money import PICO_PER_USD
-from gateway.ledger.currencies import CODES, unlike
-from gateway.ledger.currency import Rate, checked, from_usd, in_usd, standing
+from gateway.ledger.currencies import CODES, minor_digits, unlike
+from gateway.ledger.currency import Rate, checked, from_usd, in_minor, in_usd, standing
 
 amounts = st.integers(-(10**24), 10**24)
 rates = st.integers(1, 10**18)
@@ -62,6 +62,26 @@ def test_currencies_are_the_active_ones_of_the_standard() -> None:
     assert unlike("EUR") == ""
     assert unlike("eur") == "expected a currency of ISO 4217 such as EUR, found 'eur': write it EUR"
     assert unlike("EUX") == "expected a currency of ISO 4217 such as EUR, found 'EUX'"
+
+
+def test_minor_units_are_the_standards() -> None:
+    told = {
+        digits: {code for code in CODES if minor_digits(code) == digits} for digits in (0, 2, 3, 4)
+    }
+    assert sum(map(len, told.values())) == len(CODES)
+    # ISO 4217's table, copied by hand: everything else is a hundredth.
+    assert told[0] == {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"}  # fmt: skip
+    assert told[3] == {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
+    assert told[4] == {"CLF", "UYW"}
+
+
+@given(amounts, st.sampled_from((0, 2, 3, 4)))
+def test_a_minor_unit_is_rounded_to_once_half_away_from_zero(pico: int, digits: int) -> None:
+    unit = PICO_PER_USD // 10**digits
+    minor = in_minor(pico, digits)
+    assert 2 * abs(minor * unit - pico) <= unit
+    assert in_minor(-pico, digits) == -minor
+    assert in_minor(minor * unit + unit // 2, digits) == minor + (minor >= 0)
 
 
 def test_the_table_is_the_one_the_judge_of_our_exports_has_but_for_what_changed_since() -> None:

@@ -144,7 +144,7 @@ def test_the_walk_names_discount_correction_share_markup_and_tax() -> None:
     assert walk["tax"] == ("Tax", "20.0 %", 528)
     assert made.cents == 3168
     assert made.converted is not None
-    assert (made.converted.cents, made.converted.rate) == (2534, "0.8 for one USD")
+    assert (made.converted.minor, made.converted.rate) == (2534, "0.8 for one USD")
     without = " ".join(composed(ledgered, "4100", Facts()).method)
     assert "No rate of EUR is set for October 2026" in without
     other = " ".join(composed(ledgered, "5200", Facts()).method)
@@ -197,6 +197,8 @@ def test_an_adjustment_of_the_same_month_changes_the_usage_and_is_no_request() -
 def test_amounts_and_shares_are_said_the_way_a_controller_would() -> None:
     assert in_words(-123456) == "\N{MINUS SIGN}$1,234.56"
     assert in_words(5, "EUR ") == "EUR 0.05"
+    assert in_words(-1235, "JPY ", 0) == "\N{MINUS SIGN}JPY 1,235"
+    assert in_words(1_234_005, "KWD ", 3) == "KWD 1,234.005"
     assert (percent(1, 8), percent(1, 3, 0), percent(-1, 16, 2)) == ("12.5 %", "33 %", "\N{MINUS SIGN}6.25 %")  # fmt: skip
     assert (percent(1, 0), percent(-1, 10**9)) == ("", "0.0 %")
     assert (tokens(99_999), tokens(100_000), tokens(82_649_999)) == ("99,999", "0.1 M", "82.6 M")
@@ -222,7 +224,7 @@ def test_a_cost_centre_without_a_currency_is_shown_the_contracts() -> None:
         found = composed(ledgered, code, Facts(rates=rates, currency="GBP"))
         assert found.converted is not None
         assert found.converted.currency == shown
-        assert found.converted.cents == round_cents(from_usd(found.cents * 10**10, rates[shown].pico))  # fmt: skip
+        assert found.converted.minor == round_cents(from_usd(found.cents * 10**10, rates[shown].pico))  # fmt: skip
         assert found.cents == composed(ledgered, code, Facts()).cents
         lacking = composed(ledgered, code, Facts(currency="GBP"))
         assert lacking.converted is None

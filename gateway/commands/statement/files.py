@@ -23,7 +23,7 @@ import orjson
 from gateway.commands.output import stop
 from gateway.reporting import fonts
 from gateway.reporting.page import page
-from gateway.reporting.sheets import Cell, Cents, Sheet, Total, sheets, summary_sheets
+from gateway.reporting.sheets import Cell, Cents, Foreign, Sheet, Total, sheets, summary_sheets
 from gateway.reporting.statement import Statement, Summary
 from gateway.reporting.summary_page import summary_page
 from gateway.reporting.tabular import as_csv, document, records, summary_records
@@ -176,7 +176,7 @@ def _workbook(found: tuple[Sheet, ...], title: str) -> bytes:
     book.set_properties({"title": title, "created": _EPOCH.replace(tzinfo=None)})
     forms = {
         "head": book.add_format({"bold": True, "font_color": _SOFT, "bottom": 1, "bottom_color": _RULE, "text_wrap": True}),
-        "money": book.add_format({"num_format": "#,##0.00;[Red]-#,##0.00"}),
+        **{f"money {digits}": book.add_format({"num_format": _number(digits)}) for digits in range(5)},
         "count": book.add_format({"num_format": "#,##0"}),
         "money total": book.add_format({"num_format": "#,##0.00", "bold": True, "top": 2, "top_color": _INK}),
         "count total": book.add_format({"num_format": "#,##0", "bold": True, "top": 2, "top_color": _INK}),
@@ -186,6 +186,11 @@ def _workbook(found: tuple[Sheet, ...], title: str) -> bytes:
         _write_sheet(book.add_worksheet(sheet.name), sheet, forms)
     book.close()
     return written.getvalue()
+
+
+def _number(digits: int) -> str:
+    shown = f"#,##0.{'0' * digits}" if digits else "#,##0"
+    return f"{shown};[Red]-{shown}"
 
 
 def _write_sheet(page_of: Any, sheet: Sheet, forms: dict[str, Any]) -> None:
@@ -204,7 +209,9 @@ def _write_sheet(page_of: Any, sheet: Sheet, forms: dict[str, Any]) -> None:
 def _write_cell(page_of: Any, row: int, column: int, cell: Cell, forms: dict[str, Any]) -> None:
     match cell:
         case Cents(cents):
-            page_of.write_number(row, column, cents / 100, forms["money"])
+            page_of.write_number(row, column, cents / 100, forms["money 2"])
+        case Foreign(minor=minor, digits=digits):
+            page_of.write_number(row, column, minor / 10**digits, forms[f"money {digits}"])
         case Total(is_money=is_money, value=value):
             form = forms["money total" if is_money else "count total"]
             shown = value / 100 if is_money else value

@@ -90,7 +90,7 @@ def _amount(found: Statement) -> RenderableType:
     lines = [plain(said, style="dim"), plain(in_words(found.cents), style="bold")]
     if found.converted is not None:
         other = found.converted
-        amount = in_words(other.cents, f"{other.currency} ")
+        amount = in_words(other.minor, f"{other.currency} ", other.digits)
         lines.append(plain(f"{amount} at {other.rate} ({other.source}, {other.day})", style="dim"))
     lines.append(plain(f"US dollars, {found.requests:,} requests", style="dim"))
     if found.unpriced:
