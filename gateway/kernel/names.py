@@ -102,7 +102,7 @@ def _is_seen(character: str) -> bool:
 def nearest(text: str, known: Iterable[str]) -> str:
     """The known names that are written most like one (or like what a glob spells out), in a list; '' where nothing is near."""
     by_letters: dict[str, str] = {}
-    for name in sorted(name for name in known if name):
+    for name in sorted(known):
         by_letters.setdefault(name.casefold(), name)
     asked = _WILD.sub("", text).casefold()
     near = get_close_matches(asked, by_letters, n=NEAREST, cutoff=0.5)

@@ -39,8 +39,6 @@ def estimated_tokens(prompt: Prompt, _name: str, family: Family, tally: Tally) -
 
 def weighted(text: str, family: Family, tally: Tally) -> int:
     """A text's tokens times the family's weight for its kind, rounded half up."""
-    if not text:
-        return 0
     tokens = tally.n(text)
     if family.formula:
         return tokens

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final, Protocol
 
-from gateway.metering.segment import SAMPLED_CHARS, SEGMENT_CHARS_MAX, samples, segments
+from gateway.metering.segment import SAMPLED_CHARS, samples, segments
 
 EXACT_CHARS_MAX: Final = (
     2 * 1024 * 1024
@@ -81,16 +81,21 @@ class Tally:
 
         It counts within a bound of its own, so that the result is the same remembered or not.
         """
-        digest = blake2b(key, digest_size=DIGEST_BYTES, person=b"offer").digest() if key else None
-        tokens = self._memory.get(digest) if digest else None
-        if tokens is not None:
-            return tokens
+        if not key:
+            return self._fresh(count)[0]
+        digest = blake2b(key, digest_size=DIGEST_BYTES, person=b"offer").digest()
+        tokens = self._memory.get(digest)
+        if tokens is None:
+            tokens, guessed = self._fresh(count)
+            if not guessed:
+                self._memory.put(digest, tokens)
+        return tokens
+
+    def _fresh(self, count: Callable[["Tally"], int]) -> tuple[int, bool]:
         fresh = Tally(self._encoder, self._memory)
         tokens = count(fresh)
         self.guessed = self.guessed or fresh.guessed
-        if digest and not fresh.guessed:
-            self._memory.put(digest, tokens)
-        return tokens
+        return tokens, fresh.guessed
 
     def _long(self, text: str) -> int:
         state = _TEXTS.copy()
@@ -99,16 +104,11 @@ class Tally:
         tokens = self._memory.get(digest)
         if tokens is None:
             guessed_before, self.guessed = self.guessed, False
-            tokens = self._whole(text)
+            tokens = sum(self._piece(piece) for piece in segments(text))
             if not self.guessed:
                 self._memory.put(digest, tokens)
             self.guessed = self.guessed or guessed_before
         return tokens
-
-    def _whole(self, text: str) -> int:
-        if len(text) <= SEGMENT_CHARS_MAX:
-            return self._piece(text)
-        return sum(self._piece(piece) for piece in segments(text))
 
     def _piece(self, text: str) -> int:
         """Encode one segment. The tokenizer's own failures cost exactness, never the request."""
@@ -128,7 +128,7 @@ class Tally:
         """Tokens of a text over the bound: sampled while samples fit, then by the request's own density."""
         self.guessed = True
         size = len(text)
-        if size > SAMPLED_CHARS and self._left >= SAMPLED_CHARS:
+        if self._left >= SAMPLED_CHARS:  # and the text is longer than what is left
             self._left -= SAMPLED_CHARS
             sampled = sum(self._piece(piece) for piece in samples(text))
             return -(-sampled * size // SAMPLED_CHARS)

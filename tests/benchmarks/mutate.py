@@ -35,25 +35,27 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 EQUIVALENT: Final = Path(__file__).with_name("equivalent.toml")
 # room → its gated modules. A module's own tests are asked first, then those of the rest of its room.
 ROOMS: Final[dict[str, tuple[str, ...]]] = {
-    "kernel": ("money",),
+    "kernel": ("money", "names"),
     "metering": (
-        "usage", "inclusive", "choices", "iterations", "transcription", "guardrails", "marks",
+        "usage", "inclusive", "choices", "iterations", "transcription", "guardrails", "marks", "segment",
+        "tally", "estimate",
     ),
     "pricing": (
         "rate", "book", "shelf", "charged", "dimensions", "resolve", "atlas", "cover", "row",
-        "contract", "importing", "ladder",
+        "contract", "importing", "ladder", "ceilings",
     ),
     "ledger": (
         "rollup", "adjust", "statement", "period", "reprice", "currency", "closing", "validity",
-        "missing", "parts",
+        "missing", "parts", "digest", "entry",
     ),
-    "exchange": ("booking",),
+    "exchange": ("booking", "margins"),
     "quota": (
-        "gcra", "amount", "counters", "demand", "forecast", "alert", "window", "standing", "plan",
+        "gcra", "amount", "counters", "demand", "forecast", "alert", "window", "standing", "plan", "hold",
     ),
     "reporting": (
         "amounts", "allocation", "fixed", "reconciliation", "causes", "drift", "whatif", "outlook", "forecast", "fold",
     ),
+    "identity": ("claim",),
 }  # fmt: skip
 OWN_FOLDER: Final = frozenset({"wire"})  # rooms whose tests stand in a folder of their own
 FILES: Final = tuple(f"gateway/{room}/{name}.py" for room, names in ROOMS.items() for name in names)

@@ -1,6 +1,7 @@
 """SigV4 by hand: the SDKs' own signatures, and botocore as oracle in both directions."""
 
 import datetime as dt
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,18 @@ from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from hypothesis import given, strategies as st
 
-from gateway.identity.sigv4 import SKEW_US, parse_authorization, sign, verify
+from gateway.identity.sigv4 import (
+    CLAIM_BYTES_MAX,
+    SIGNED_HEADERS_MAX,
+    SIGNING_KEYS_MAX,
+    SKEW_US,
+    Credential,
+    _SigningKeys,
+    parse_authorization,
+    refuse_presigned,
+    sign,
+    verify,
+)
 from gateway.kernel.clock import epoch_us
 from gateway.kernel.errors import BadSignature
 from gateway.wire.messages import Headers, Inbound
@@ -408,3 +420,147 @@ def test_what_a_transport_or_load_balancer_rewrites_is_not_signed() -> None:
 def test_host_has_to_be_there_before_signing() -> None:
     with pytest.raises(ValueError, match="Host"):
         signed((b"content-type", b"application/json"))
+
+
+# ── bounds, and what is remembered ───────────────────────────────────────────────────────────────
+
+
+def test_the_bounds_are_those_that_aws_and_the_sdks_keep() -> None:
+    assert SKEW_US == 300_000_000, "five minutes"
+    assert (SIGNED_HEADERS_MAX, CLAIM_BYTES_MAX, SIGNING_KEYS_MAX) == (100, 4_096, 1_024)
+
+
+def named(names: list[str]) -> str:
+    return GOOD.replace("host;x-amz-date", ";".join(sorted(["host", "x-amz-date", *names])))
+
+
+def test_a_hundred_headers_may_be_signed() -> None:
+    credential = parsed(named([f"a{n:02}" for n in range(98)]))
+    assert isinstance(credential, Credential)
+    assert len(credential.signed_headers) == 100
+    with pytest.raises(BadSignature, match="each name once"):
+        parsed(named([f"a{n:02}" for n in range(99)]))
+
+
+def test_a_claim_of_four_kibibytes_is_read_and_none_that_is_longer() -> None:
+    room = CLAIM_BYTES_MAX - len(named([""]).rpartition("Signature=")[0])
+    assert isinstance(parsed(named(["a" * room])), Credential)
+    with pytest.raises(BadSignature, match="must read"):
+        parsed(named(["a" * (room + 1)]))
+
+
+@pytest.mark.parametrize(
+    ("query", "is_presigned"),
+    [
+        (b"X-Amz-Signature", True), (b"a=1&X-AMZ-CREDENTIAL=", True), (b"x-amz-algorithm&b", True),
+        (b"not-x-amz-signature=1", False), (b"a=x-amz-signature", False), (b"x-amz-signatures=1", False),
+        (b"x-amz-date=1", False), (b"", False),
+    ],
+)  # fmt: skip
+def test_a_query_is_told_by_the_names_of_a_presigned_url(
+    query: bytes, *, is_presigned: bool
+) -> None:
+    if is_presigned:
+        with pytest.raises(BadSignature, match="presigned"):
+            refuse_presigned(query)
+    else:
+        refuse_presigned(query)
+
+
+def test_what_a_client_has_to_do_is_said() -> None:
+    with pytest.raises(BadSignature, match="for service 'bedrock': send a gateway key here"):
+        check(PLAIN, services=frozenset())
+    with pytest.raises(BadSignature, match=r"sign for a or b$"):
+        check(PLAIN, services=frozenset("ba"))
+    credential = parse_authorization(PLAIN.headers)
+    assert credential is not None
+    for off in (-400_999_999, 400_999_999):
+        with pytest.raises(BadSignature, match="x-amz-date is 400 s off"):
+            verify(PLAIN, credential, SECRET, NOW_US + off, services=SERVICES)
+    verify(PLAIN, credential, SECRET, NOW_US * 2, services=SERVICES, skew_us=None)
+
+
+def test_http_2_signs_the_authority_in_place_of_host() -> None:
+    target = "/m"
+    sent = {":authority": "gateway.example:8080", "X-Amz-Date": STAMP}
+    oracle = Oracle(SECRET, "bedrock", "eu-central-1", (":authority", "x-amz-date"))
+    request = AWSRequest("POST", f"http://gateway.example:8080{target}", sent, b"{}")
+    request.context["timestamp"] = STAMP
+    signature = oracle.signature(
+        oracle.string_to_sign(request, oracle.canonical_request(request)), request
+    )
+    claim = (
+        f"AWS4-HMAC-SHA256 Credential={oracle.scope(request)}, "
+        f"SignedHeaders=:authority;x-amz-date, Signature={signature}"
+    )
+    date = ((b"x-amz-date", STAMP.encode()), (b"authorization", claim.encode()))
+    check(inbound_of("POST", target, ((b"host", b"gateway.example:8080"), *date), b"{}"))
+    for host in (((b"host", b"other.example"),), ()):
+        with pytest.raises(BadSignature, match="does not match"):
+            check(inbound_of("POST", target, (*host, *date), b"{}"))
+
+
+def test_a_header_that_is_repeated_is_signed_once_with_every_value_in_order() -> None:
+    wire = signed(
+        (b"Host", b"h"), (b"X-Amz-Meta", b" a  b "), (b"x-other", b"o"), (b"X-Amz-Meta", b"c")
+    )
+    lower = tuple((name.lower(), value) for name, value in wire)
+    credential = parse_authorization(lower)
+    assert credential is not None
+    assert credential.signed_headers == (b"host", b"x-amz-date", b"x-amz-meta")
+    one = tuple(
+        (name, b"a b,c" if value == b" a  b " else value) for name, value in lower if value != b"c"
+    )
+    for headers in (lower, one):
+        verify(
+            inbound_of("POST", "/m", headers, b"{}"), credential, SECRET, NOW_US,
+            services=frozenset("s"),
+        )  # fmt: skip
+    turned = tuple(
+        (name, {b" a  b ": b"c", b"c": b"a b"}.get(value, value)) for name, value in lower
+    )
+    with pytest.raises(BadSignature, match="does not match"):
+        verify(
+            inbound_of("POST", "/m", turned, b"{}"), credential, SECRET, NOW_US,
+            services=frozenset("s"),
+        )  # fmt: skip
+
+
+def by_hand(secret: str, day: str, region: str, service: str) -> bytes:
+    key = ("AWS4" + secret).encode()
+    for part in (day, region, service, "aws4_request"):
+        key = hmac.new(key, part.encode(), "sha256").digest()
+    return key
+
+
+SCOPES = st.tuples(
+    st.sampled_from(["20261121", "20261122", "20261123"]),
+    st.sampled_from(["eu-central-1", "us-east-1"]),
+    st.sampled_from(["bedrock", "bedrock-mantle"]),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["one", "two"]), SCOPES), max_size=12))
+def test_a_signing_key_is_that_of_its_secret_and_scope_whatever_was_asked_before(
+    asked: list[tuple[str, tuple[str, str, str]]],
+) -> None:
+    keys = _SigningKeys()
+    for secret, scope in asked:
+        assert keys.of(secret, scope) == by_hand(secret, *scope)
+
+
+def test_keys_go_with_their_day_and_are_bounded() -> None:
+    keys = _SigningKeys()
+    for day, kept in (("20261122", 1), ("20261121", 2), ("20261122", 2), ("20261123", 1), ("20261121", 2), ("20261122", 3)):  # fmt: skip
+        keys.of("secret", (day, "r", "s"))
+        assert len(keys) == kept, day
+    keys = _SigningKeys()
+    for number in range(SIGNING_KEYS_MAX):
+        keys.of("secret", ("20261122", f"r-{number}", "s"))
+    assert len(keys) == SIGNING_KEYS_MAX
+    keys.of("secret", ("20261122", "r-0", "s"))
+    assert len(keys) == SIGNING_KEYS_MAX, "what is known takes no room"
+    keys.of("secret", ("20261122", "another", "s"))
+    assert len(keys) == 1
+    keys.of("secret", ("20261121", "r", "s"))
+    assert len(keys) == 2, "the day is still that of the latest"

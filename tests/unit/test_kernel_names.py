@@ -3,6 +3,7 @@
 import json
 import sys
 import unicodedata
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, strategies as st
@@ -143,3 +144,10 @@ def test_three_names_at_most_are_near_the_nearest_first_in_their_own_spelling() 
 def test_half_of_the_letters_in_common_are_near_and_fewer_are_not() -> None:
     assert nearest("abcd", ["abxy"]) == "abxy"
     assert nearest("abcde", ["abxyz"]) == ""
+
+
+def test_an_id_of_five_hundred_and_twelve_characters_is_kept_as_it_is() -> None:
+    assert ID_CHARS_MAX == 512
+    assert known_by("x" * 512) == "x" * 512
+    digest = sha256(b"x" * 513).hexdigest()
+    assert known_by("x" * 513) == f"sha256-{digest}"

@@ -99,6 +99,7 @@ LINES = st.builds(
         lambda drawn: st.tuples(st.just(drawn), st.permutations(drawn))
     )
 )
+@example(([Line("input_text", 1, "p", 1, 1), Line("input_text", 1, "p", 1, 2, model="m")],) * 2)
 @example(([Line("input_text", 1, None, 1, 1), Line("input_text", 1, "None", 1, 1)],) * 2)
 def test_rows_are_equal_just_where_their_lines_are_whatever_the_order(
     drawn: tuple[list[Line], list[Line]],

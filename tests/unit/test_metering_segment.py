@@ -113,6 +113,8 @@ def test_a_seam_is_looked_for_so_far_back_and_no_further(back: int, seam: str) -
 def test_a_line_may_begin_right_behind_the_bound() -> None:
     text = "-" * (SEGMENT_CHARS_MAX - 1) + "\nword"
     assert [len(piece) for piece in segments(text)] == [SEGMENT_CHARS_MAX, 4]
+    beyond = "-" * SEGMENT_CHARS_MAX + "\nword"
+    assert [len(piece) for piece in segments(beyond)] == [SEGMENT_CHARS_MAX, 5]
     early = "-" * (SEGMENT_CHARS_MAX - 10) + "\nw" + "-" * 7 + "\n-"
     assert [len(piece) for piece in segments(early)] == [SEGMENT_CHARS_MAX - 9, 10]
 

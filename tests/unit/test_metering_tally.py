@@ -5,6 +5,7 @@ import pytest
 from gateway.metering.count import Confidence, Counter, Vocabulary
 from gateway.metering.prompt import Function, Prompt, Turn
 from gateway.metering.tally import (
+    DIGEST_BYTES,
     EXACT_CHARS_MAX,
     REMEMBERED_CHARS_MIN,
     REMEMBERED_MAX,
@@ -167,6 +168,7 @@ class Every:
 
 def test_the_bounds_are_those_that_were_measured() -> None:
     assert (EXACT_CHARS_MAX, REMEMBERED_CHARS_MIN, REMEMBERED_MAX) == (2_097_152, 256, 4_096)
+    assert DIGEST_BYTES * 8 == 128, "as many bits as make no two texts look the same"
 
 
 def test_a_request_is_counted_exactly_up_to_its_bound() -> None:
@@ -203,7 +205,7 @@ def test_what_no_sample_fits_has_the_density_of_what_was_counted() -> None:
     counted = EXACT_CHARS_MAX - 65_535
     tokens = tally.n("x" * 6) + tally.n("y" * (counted - 6))
     asked = len(encoder.asked)
-    for size in (65_536, 100_000):  # one character less than the samples need is left
+    for size in (65_536, 100_000, counted):  # one character less than the samples need is left
         assert tally.n("z" * size) == -(-tokens * size // counted)
     assert len(encoder.asked) == asked
     assert tally.n("w" * 65_535) == 21_845, "and what still fits is counted"

@@ -49,6 +49,7 @@ def test_every_bad_line_is_reported_with_its_place() -> None:
     assert all(f"ceilings.csv:{line}" in text for line in (2, 3, 4, 5, 6, 7))
     assert "'f' stands there twice" in text
     assert len(caught.value.problems) == 7
+    assert text.splitlines() == list(caught.value.problems)
 
 
 @pytest.mark.parametrize("content", [b"", b"model,output\n", b"\xff\xfe"])

@@ -9,7 +9,14 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 from hypothesis import given, settings, strategies as st
 
-from gateway.wire.eventstream import EventStreamDecoder, HeaderValue, Message, encode
+from gateway.wire.eventstream import (
+    MESSAGE_BYTES_MAX,
+    EventStreamDecoder,
+    FrameSplitter,
+    HeaderValue,
+    Message,
+    encode,
+)
 
 BEDROCK = Path(__file__).parents[1] / "transcripts" / "bedrock"
 STREAMS = sorted(path for path in BEDROCK.glob("*.response") if path.read_bytes()[:2] == b"\0\0")
@@ -187,3 +194,119 @@ def test_a_cut_stream_is_known_by_what_is_held(
 def test_a_header_that_does_not_fit_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="too long"):
         encode(headers, b"")
+
+
+# -- a splitter that only cuts ---------------------------------------------------------------------
+
+
+def split(chunks: list[bytes], splitter: FrameSplitter) -> list[bytes]:
+    return [splitter.feed(chunk) for chunk in chunks]
+
+
+@given(FRAMES, st.binary(max_size=3), CUTS)
+def test_a_splitter_lets_go_of_whole_frames_only_and_loses_no_byte(
+    sent: list[tuple[dict[str, str], bytes]], cut_off: bytes, places: list[int]
+) -> None:
+    frames = [encode(headers, payload) for headers, payload in sent]
+    raw = b"".join(frames) + cut_off
+    ends = {sum(map(len, frames[:n])) for n in range(len(frames) + 1)}
+    for chunks in (cut(raw, places), [raw], [raw[i : i + 1] for i in range(len(raw))]):
+        splitter = FrameSplitter()
+        arrived, passed = 0, 0
+        for chunk in chunks:
+            arrived += len(chunk)
+            passed += len(splitter.feed(chunk))
+            assert passed == max(end for end in ends if end <= arrived), "as soon as it is whole"
+        assert passed == len(raw) - len(cut_off)
+        assert splitter.rest() == cut_off
+        assert splitter.rest() == b""
+
+
+@pytest.mark.parametrize("total", [0, 15, 24 * 1024 * 1024 + 1, 2**32 - 1])
+def test_where_a_length_cannot_be_trusted_everything_passes_from_then_on(total: int) -> None:
+    splitter, good = FrameSplitter(), encode({}, b"x")
+    lost = struct.pack(">I", total)
+    assert split([good + lost[:3], lost[3:] + b"ab", b"c", good[:5], b""], splitter) == [
+        good,
+        lost + b"ab",
+        b"c",
+        good[:5],
+        b"",
+    ]
+    assert splitter.rest() == b""
+
+
+@pytest.mark.parametrize("total", [16, 17, 24 * 1024 * 1024])
+def test_a_length_of_any_frame_there_can_be_is_waited_for(total: int) -> None:
+    splitter = FrameSplitter()
+    raw = struct.pack(">I", total) + b"x" * (min(total, 100) - 4)
+    assert split([raw[:4], raw[4:15], raw[15:]], splitter) == [
+        b"",
+        b"",
+        raw if total <= 100 else b"",
+    ]
+    assert splitter.rest() == (b"" if total <= 100 else raw)
+
+
+def test_a_bound_of_ones_own_is_kept_to_the_byte() -> None:
+    frame_of = encode({}, b"x" * 84)
+    assert len(frame_of) == 100
+    for most, passes in ((100, True), (99, False)):
+        decoder = EventStreamDecoder(most)
+        assert (len(decoder.feed(frame_of)), decoder.broken) == (int(passes), not passes)
+        splitter = FrameSplitter(most)
+        assert splitter.feed(frame_of[:50]) == (b"" if passes else frame_of[:50])
+        assert splitter.feed(frame_of[50:]) == (frame_of if passes else frame_of[50:])
+
+
+def test_a_message_may_be_as_large_as_aws_sends_and_half_as_large_again() -> None:
+    assert MESSAGE_BYTES_MAX == 24 * 1024 * 1024 == 25_165_824
+    for total, is_broken in ((MESSAGE_BYTES_MAX, False), (MESSAGE_BYTES_MAX + 1, True)):
+        lengths = struct.pack(">II", total, 0)
+        decoder = EventStreamDecoder()
+        decoder.feed(lengths + struct.pack(">I", binascii.crc32(lengths)))
+        assert decoder.broken is is_broken
+
+
+def test_the_smallest_frame_is_whole() -> None:
+    (message,) = read([encode({}, b"")])
+    assert message == Message({}, b"")
+    assert len(encode({}, b"")) == 16
+
+
+# -- headers that end early ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"\x01", b"\x01z", b"\x01z\x02", b"\x01z\x03\x00", b"\x01z\x04\x00\x00\x00", b"\x01z\x08" + b"\0" * 7,
+        b"\x01z\x09" + b"\0" * 15, b"\x01z\x07", b"\x01z\x07\x00", b"\x01z\x07\x00\x02!", b"\x01z\x06\x00\x01",
+        b"\x01z\x0a!", b"\x01z\xff", b"\xff",
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_header_that_is_cut_or_of_no_known_type_ends_the_reading_and_no_more(rest: bytes) -> None:
+    (message,) = read([frame(b"\x01a\x07\x00\x01b" + rest, b"payload")])
+    assert message == Message({"a": "b"}, b"payload")
+
+
+@given(st.lists(st.tuples(st.binary(max_size=3), st.sampled_from(TYPED)), max_size=4))
+@settings(max_examples=60)
+def test_headers_of_every_type_stand_in_any_order(
+    sent: list[tuple[bytes, tuple[bytes, HeaderValue]]],
+) -> None:
+    raw = b"".join(bytes((len(name),)) + name + packed for name, (packed, _) in sent)
+    (message,) = read([frame(raw, b"")])
+    assert message.headers == {name.decode("utf-8", "replace"): value for name, (_, value) in sent}
+
+
+def test_text_that_is_no_utf_8_is_read_as_far_as_it_can_be() -> None:
+    (message,) = read([frame(b"\x01\xff\x07\x00\x02a\xfe", b"")])
+    assert message.headers == {"\ufffd": "a\ufffd"}
+
+
+def test_lengths_of_header_names_and_values_have_their_bounds() -> None:
+    fitting = {"n" * 255: "v" * 65_535}
+    (message,) = read([encode(fitting, b"")])
+    assert message.headers == fitting

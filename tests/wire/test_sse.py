@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gateway.wire.sse import RawSseSplitter, SseDecoder, SseEvent
+from gateway.wire.sse import (
+    EVENT_BYTES_MAX,
+    RawSseSplitter,
+    SseDecoder,
+    SseEvent,
+    error_event,
+)
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 STREAMS = sorted(
@@ -214,3 +220,96 @@ def test_recorded_streams_read_as_the_standard_says() -> None:
         for step in (1, 7, 1000):
             chunks = [raw[i : i + step] for i in range(0, len(raw), step)]
             assert read(chunks)[0] == as_the_standard_says(raw), path.name
+
+
+def test_an_error_is_told_as_an_event_of_its_own() -> None:
+    said = error_event({"message": "a\nb", "code": 7})
+    assert said == b'event: error\ndata: {"type":"error","message":"a\\nb","code":7}\n\n'
+    assert read([said])[0] == [SseEvent(b'{"type":"error","message":"a\\nb","code":7}', b"error")]
+
+
+def test_an_event_of_a_mebibyte_is_the_largest_that_is_read() -> None:
+    assert EVENT_BYTES_MAX == 1_048_576
+    for size, overflowed in ((EVENT_BYTES_MAX, 0), (EVENT_BYTES_MAX + 1, 1)):
+        raw = b"data: " + b"x" * (size - 8) + b"\n\n"
+        for chunks in ([raw], [raw[:100], raw[100:]], [raw[:-1], raw[-1:]], [b": \n\n" + raw]):
+            decoder = SseDecoder()
+            events = [event for chunk in chunks for event in decoder.feed(chunk)]
+            assert (len(events), decoder.overflowed) == (1 - overflowed, overflowed)
+
+
+ENDED = st.lists(st.tuples(st.integers(0, 30), st.sampled_from([b"\n\n", b"\r\n\r\n"])), max_size=6)
+
+
+@given(ENDED, CUTS, st.integers(8, 24))
+@settings(max_examples=40)
+def test_no_more_is_held_than_an_event_may_have_and_it_is_told_which_outgrew_it(
+    sent: list[tuple[int, bytes]], places: list[int], event_bytes_max: int
+) -> None:
+    blocks = [b"x" * size + end for size, end in sent]
+    raw = b"".join(blocks)
+    large = sum(len(block) > event_bytes_max for block in blocks)
+    for chunks in (cut(raw, places), [raw], [raw[i : i + 1] for i in range(len(raw))]):
+        splitter = RawSseSplitter(event_bytes_max)
+        passed = 0
+        for chunk in chunks:
+            passed += sum(map(len, splitter.feed(chunk)))
+            assert len(splitter._tail) <= event_bytes_max
+            assert splitter.holds or not splitter._tail
+        assert passed == len(raw)
+        assert (splitter.overflowed, splitter.holds) == (large, False)
+
+
+def test_what_is_under_way_is_told() -> None:
+    splitter = RawSseSplitter(10)
+    for chunk, holds, oversized in (
+        (b"data: a\n\n", False, False),
+        (b"data: ", True, False),
+        (b"b\n\n", False, False),
+        (b"data: much too long", True, True),
+        (b"\n", True, True),
+        (b"\n", False, False),
+        (b"data: much too long\n\n", False, False),
+    ):
+        splitter.feed(chunk)
+        assert (splitter.holds, splitter.oversized) == (holds, oversized), chunk
+    assert splitter.overflowed == 2
+
+
+def test_the_end_leaves_nothing_behind() -> None:
+    decoder = SseDecoder()
+    assert decoder.feed(b"data: a\ndata: ") == []
+    assert decoder.finish() == [SseEvent(b"a\n")]
+    assert decoder.feed(b"data: b\n\n") == [SseEvent(b"b")]
+    assert decoder.finish() == []
+
+
+def test_a_mark_of_byte_order_is_taken_off_the_beginning_only() -> None:
+    mark = b"\xef\xbb\xbf"
+    for chunks in (
+        [mark + b"data: a\n\n"],
+        [mark, b"data: a\n\n"],
+        [mark[:1], mark[1:] + b"data: a\n\n"],
+    ):
+        decoder = SseDecoder()
+        assert [e for chunk in chunks for e in decoder.feed(chunk)] == [SseEvent(b"a")]
+        assert decoder.feed(mark + b"data: b\n\n") == [], "a field of that name is none"
+    late = SseDecoder()
+    assert late.feed(b"data: a\n\n") == [SseEvent(b"a")]
+    assert late.feed(mark + b"data: b\n\n") == []
+
+
+@pytest.mark.parametrize(
+    ("block", "event"),
+    [
+        (b"data:a", SseEvent(b"a")), (b"data:  a", SseEvent(b" a")), (b"data", SseEvent(b"")),
+        (b"data\ndata", SseEvent(b"\n")), (b"event: x\ndata: a", SseEvent(b"a", b"x")),
+        (b"data: a\nevent:x\nevent:y", SseEvent(b"a", b"y")), (b"data: a:b", SseEvent(b"a:b")),
+        (b"data : a", None), (b"event: x", None), (b": data: a", None), (b"", None),
+    ],
+)  # fmt: skip
+def test_fields_are_read_as_the_standard_says(block: bytes, event: SseEvent | None) -> None:
+    expected = [] if event is None else [event]
+    assert read([block + b"\n\n"])[0] == expected
+    assert read([b": first\n", block + b"\n\n"])[0] == expected
+    assert read([block.replace(b"\n", b"\r\n") + b"\r\n\r\n"])[0] == expected
