@@ -83,7 +83,9 @@ class Reserving:
 
     def over(self, admitted: Admitted, provider: str) -> Over | None:
         """The budgets that a call has to hold; None where it may pass at once."""
-        subject = of_principal(admitted.principal, provider, admitted.model)
+        deployment = admitted.deployment
+        model = None if deployment is None else deployment.model
+        subject = of_principal(admitted.principal, provider, model)
         budgets = self.holding.over(subject)
         return Over(subject, budgets) if budgets else None
 

@@ -72,13 +72,14 @@ class Book:
         self._shelves = shelves
         self._atlas = atlas
         self._names = names
-        # A pure function of few arguments (configured places), asked for on every request.
-        self._whereabouts = lru_cache(maxsize=_PLACES_MAX)(self._look_around)
+        # A pure function of few arguments (configured places), asked for on every request. What is kept here knows the
+        # parts and not the book: one that referred to itself would outlive its successor until a full collection.
+        self._whereabouts = lru_cache(maxsize=_PLACES_MAX)(partial(_look_around, shelves, atlas))
         self._stands: dict[Standing, Stand] = {}
         self._ladders: dict[Standing, Ladder] = {}
         self._canonical = remembered(
             whole, entries_max=_PLACES_MAX, entry_bytes_max=_NAMES_BYTES_MAX
-        )(self._named)
+        )(partial(_named, names))
 
     @classmethod
     def compile(
@@ -109,10 +110,6 @@ class Book:
     def canonical(self, provider: str, names: Iterable[str]) -> str | None:
         """The book's own name of a model, from candidates (most exact first); None: not in the book."""
         return self._canonical(provider, tuple(names))[0]
-
-    def _named(self, provider: str, names: tuple[str, ...]) -> tuple[str | None]:
-        known = self._names.get(provider)
-        return (None if known is None else canonical(known, names),)
 
     def models(self, provider: str) -> frozenset[str]:
         """The canonical names of a provider's models."""
@@ -185,8 +182,18 @@ class Book:
     def _shelf(self, key: Key) -> Shelf:
         return self._shelves.get(key, NOTHING)
 
-    def _look_around(self, key: Key, provider: str, place: Place) -> Whereabouts:
-        return self._shelf(key).whereabouts(self._atlas, provider, place)
+
+def _named(
+    known: dict[str, Names], provider: str, candidates: tuple[str, ...]
+) -> tuple[str | None]:
+    names = known.get(provider)
+    return (None if names is None else canonical(names, candidates),)
+
+
+def _look_around(
+    shelves: dict[Key, Shelf], atlas: Atlas, key: Key, provider: str, place: Place
+) -> Whereabouts:
+    return shelves.get(key, NOTHING).whereabouts(atlas, provider, place)
 
 
 def _shelves(made: Iterable[Offer]) -> dict[Key, Shelf]:

@@ -6,7 +6,11 @@ from gateway.quota.budget import Budget, Subject
 
 
 def of_principal(principal: Principal, provider: str, model: str | None) -> Subject:
-    """The subject of a request; ``model``: canonical, or as the client names it where it has none."""
+    """The subject of a request; ``model``: canonical, as its row will name it; None where it has none.
+
+    Never as the client names it: what is held would be on another counter than what is posted, and clients could make
+    as many counters as there are names.
+    """
     return Subject(
         org=principal.org,
         team=principal.team,

@@ -26,6 +26,7 @@ from gateway.identity.claim import Claim
 from gateway.kernel.clock import US_PER_SECOND
 from gateway.kernel.errors import Unavailable
 from gateway.ledger.work import Told, Work
+from gateway.storage.among import among
 from gateway.storage.claim_file import ClaimFile, Kept, left
 from gateway.storage.engine import Database
 from gateway.storage.errors import RowRefused, StoreUnavailable
@@ -301,7 +302,8 @@ def _size(claim: Claim) -> int:
 
 
 async def _stored(connection: AsyncConnection, names: Sequence[str]) -> list[Claim]:
-    query = sa.select(RESOURCE).where(RESOURCE.c.resource.in_(names))
+    ours = among(connection, (RESOURCE.c.resource,), [(name,) for name in names])
+    query = sa.select(RESOURCE).where(ours)
     return [_claim(row) for row in (await connection.execute(query)).mappings()]
 
 

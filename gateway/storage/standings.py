@@ -13,6 +13,7 @@ from gateway.quota.counters import Counter
 from gateway.quota.hold import CounterKey
 from gateway.quota.standing import Standing, standing
 from gateway.quota.window import previous, window_of
+from gateway.storage.among import among
 from gateway.storage.tables import COUNTER
 
 LATE_US: Final = 3_600_000_000  # rows of a window come in for so long after its end
@@ -65,7 +66,7 @@ async def _with_held(
     mine = {key: one for key, one in held.items() if _is_ours(key, one, budget, at_us)}
     subjects = sorted({key.subject for key in mine} | ({""} if not budget.each else set()))
     for start in range(0, len(subjects), _SUBJECTS_PER_QUERY):
-        part = COUNTER.c.subject.in_(subjects[start : start + _SUBJECTS_PER_QUERY])
+        part = _of(connection, subjects[start : start + _SUBJECTS_PER_QUERY])
         spent |= await _rows(connection, ours, part)
     rows = {key: with_held(spent.get(key), mine.get(key)) for key in spent.keys() | mine.keys()}
     rows = dict(sorted(rows.items(), key=_fullest_first)[:top])
@@ -128,6 +129,10 @@ async def _reaching(connection: AsyncConnection, budget: Budget, at_us: int) -> 
     return [standing(budget, key.subject, at_us, known) for key in rows]
 
 
+def _of(connection: AsyncConnection, subjects: Sequence[str]) -> sa.ColumnElement[bool]:
+    return among(connection, (COUNTER.c.subject,), [(one,) for one in subjects])
+
+
 def _window(budget: Budget, window_us: int) -> sa.ColumnElement[bool]:
     return sa.and_(COUNTER.c.budget == budget.id, COUNTER.c.window_us == window_us)
 
@@ -142,8 +147,8 @@ async def _with_before(
     subjects = sorted({key.subject for key in rows} | ({""} if not budget.each else set()))
     known = dict(rows)
     for start in range(0, len(subjects), _SUBJECTS_PER_QUERY):
-        part = subjects[start : start + _SUBJECTS_PER_QUERY]
-        known |= await _rows(connection, _window(budget, before_us), COUNTER.c.subject.in_(part))
+        part = _of(connection, subjects[start : start + _SUBJECTS_PER_QUERY])
+        known |= await _rows(connection, _window(budget, before_us), part)
     return known
 
 

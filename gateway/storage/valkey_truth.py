@@ -20,6 +20,7 @@ from gateway.quota.counters import Counter
 from gateway.quota.hold import CounterKey
 from gateway.quota.window import previous, window_of
 from gateway.storage import valkey_scripts as scripts
+from gateway.storage.among import among
 from gateway.storage.books import Posted, posted as posted_of
 from gateway.storage.budgets import loaded_now
 from gateway.storage.engine import Database
@@ -200,9 +201,8 @@ async def standing(connection: AsyncConnection, keys: Sequence[CounterKey]) -> l
     """How those of these counters stand that SQL has."""
     found: list[Posted] = []
     for part in parts(keys, PER_CALL_MAX):
-        ours = sa.tuple_(COUNTER.c.budget, COUNTER.c.subject, COUNTER.c.window_us).in_(
-            [(key.budget, key.subject, key.window_us) for key in part]
-        )
+        named = [(key.budget, key.subject, key.window_us) for key in part]
+        ours = among(connection, (COUNTER.c.budget, COUNTER.c.subject, COUNTER.c.window_us), named)
         rows = (await connection.execute(sa.select(COUNTER).where(ours))).mappings()
         found += [posted_of(row) for row in rows]
     return found

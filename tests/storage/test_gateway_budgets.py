@@ -132,3 +132,29 @@ def test_a_request_at_a_time_is_one_at_a_time_and_free_when_it_has_ended(
         gate.set()
         assert first.result()[0].split(b" ")[1] == b"200"
         assert raw_exchange(running.port, raw)[0].split(b" ")[1] == b"200"
+
+
+def test_names_that_only_clients_know_share_one_counter_of_a_budget_for_each_model(
+    url: str, tmp_path: Path
+) -> None:
+    said = b'{"output":{},"stopReason":"end_turn","usage":{"inputTokens":9,"outputTokens":1,"totalTokens":10}}'
+    upstream = RawUpstream(
+        lambda head, body: Script(200, [("content-type", "application/json")], [said])
+    )
+    with upstream.running() as base, serving(tmp_path, base, database=url) as running:
+        running.put_budgets(budget("calls", "requests", 3, each="model"))
+        asked = orjson.dumps({"messages": [{"role": "user", "content": [{"text": "hi"}]}]})
+        statuses = []
+        for number in range(5):
+            head, _, _ = raw_exchange(
+                running.port,
+                f"POST /bedrock/model/mine-{number}/converse HTTP/1.1\r\nhost: x\r\nauthorization: "
+                f"Bearer {running.key.key}\r\ncontent-length: {len(asked)}\r\n\r\n".encode()
+                + asked,
+            )
+            statuses.append(head.split(b" ")[1])
+        assert statuses == [b"200"] * 3 + [b"429"] * 2
+        running.rows(3)
+        assert quiet(running)
+        assert {name: one.posted for name, one in running.counters().items()} == {"calls": 3}
+        assert asyncio.run(sound(running))

@@ -1,5 +1,8 @@
 """The book: one price per key and instant, the most specific place, half-open dates."""
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
@@ -302,3 +305,18 @@ def test_a_version_is_of_the_rows_and_not_of_where_they_were_read() -> None:
 def test_problems_found_before_are_kept() -> None:
     with pytest.raises(BookInvalid, match="seen elsewhere"):
         Book.compile([row(1)], problems=["seen elsewhere"])
+
+
+def test_a_book_that_nobody_uses_any_more_is_gone_at_once() -> None:
+    """A price import makes another of many thousand objects: the last one may not wait for a full collection."""
+    book = Book.compile([row(1), row(2, region="paris")], regions=REGIONS)
+    at = Circumstances("cloud", "m", "global", 5, region="ohio")
+    assert (find(book, region="paris"), book.canonical("cloud", ["m"])) == (2, "m")
+    book.ladder(at)
+    gone = weakref.ref(book)
+    gc.disable()
+    try:
+        del book
+        assert gone() is None
+    finally:
+        gc.enable()
