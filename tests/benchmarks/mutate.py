@@ -54,7 +54,9 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "reporting": (
         "amounts", "allocation", "fixed", "reconciliation", "causes", "drift", "whatif", "outlook", "forecast", "fold",
+        "journal",
     ),
+    "wire": ("twins", "jsonbounds"),
     "identity": ("claim",),
 }  # fmt: skip
 OWN_FOLDER: Final = frozenset({"wire"})  # rooms whose tests stand in a folder of their own

@@ -194,7 +194,13 @@ def test_what_is_posted_says_what_it_replaces_and_does_so_per_centre() -> None:
 def test_what_does_not_post_is_passed_over_and_not_the_rest() -> None:
     now = [statement("4100", [100], posts=False), statement("4200", []), statement("4300", [7])]
     assert [entry.number for entry in entries(now, {})] == ["2026-10-4300"]
-    assert [entry.number for entry in entries(now)] == ["2026-10-4300-draft"]
+    now.append(statement("4400", [8]))
+    drafts = entries(now)
+    assert [entry.number for entry in drafts] == ["2026-10-4300-draft", "2026-10-4400-draft"]
+    assert [entry.text for entry in drafts] == [
+        f"Draft: Model inference October 2026, {code} Centre {code}" for code in ("4300", "4400")
+    ]
+    assert [entry.lines for entry in drafts] == [made.journal for made in now[2:]]
 
 
 def test_an_account_that_is_missing_is_named_with_the_cure() -> None:
