@@ -1,23 +1,36 @@
 """Migrations: from any process, on both databases, to exactly the schema of tables.py."""
 
+import asyncio
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 
 from gateway.kernel.errors import ConfigurationError
+from gateway.kernel.ids import new_id
+from gateway.ledger.entry import Entry, Line
 from gateway.storage import migrate
 from gateway.storage.engine import Database
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.ledger import Ledger
 from gateway.storage.partitions import Partitions
+from gateway.storage.rows import FIELDS, values
+from gateway.storage.tables import LEDGER
+from gateway.storage.verifying import Verification
+from tests.storage.conftest import make_entry
 
 ROOT = Path(__file__).parents[2]
-HEAD = "0014"
+HEAD = "0015"
+_LATER = frozenset({"attempt", "tags", "catalog", "contract"})  # columns that 0001 did not have
+_LINES = (
+    Line("output_text", 80, "p-output", 48_000_000, None),
+    Line("input_text", 1200, None, 180_000_000, 162_000_000, "advisor", "model-b"),
+)
 
 
 def test_up_down_up_ends_at_the_head_without_a_trace_of_the_way(empty_url: str) -> None:
@@ -91,6 +104,96 @@ async def test_a_database_that_is_away_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
         await Ledger(database).quarantined()
     await database.close()
+
+
+def _minted(ms: int, at: int = 0) -> UUID:
+    return UUID(int=(ms << 80) + (7 << 76) + (2 << 62) + 2 * at)
+
+
+def _old_rows(url: str, count: int) -> None:
+    """Rows as a ledger of 0001 has them: in no link, since there was no chain."""
+    made = [
+        make_entry(
+            id=_minted(1_793_491_200_000, at),
+            flags=("unbalanced", "partial") if at % 3 else (),
+            lines=_LINES if at % 2 else (*_LINES, *_LINES),
+            ref_id=new_id() if at % 5 == 0 else None,
+            usage_raw='{"text":"\u00fc\t\\"}' if at % 2 else None,
+        )
+        for at in range(count)
+    ]
+    names = [column.name for column in LEDGER.columns if column.name not in _LATER]
+
+    async def run() -> None:
+        database = Database(url)
+        async with database.write() as connection:
+            if database.is_postgres:
+                await connection.exec_driver_sql(
+                    "CREATE TABLE IF NOT EXISTS usage_ledger_default PARTITION OF usage_ledger DEFAULT"
+                )
+            table = sa.table(
+                "usage_ledger", *(sa.column(name, LEDGER.c[name].type) for name in names)
+            )
+            rows = [dict(zip(FIELDS, values(one), strict=True)) for one in made]
+            kept = [{name: row[name] for name in names} for row in rows]
+            await connection.execute(sa.insert(table), kept)
+        await database.close()
+
+    asyncio.run(run())
+
+
+def _verified(url: str, *more: Entry) -> Verification:
+    """What verify says of the rows and their chain; ``more``: rows that are booked first."""
+
+    async def run() -> Verification:
+        database = Database(url)
+        ledger = Ledger(database)
+        await ledger.append(more)
+        found = await ledger.verify()
+        await database.close()
+        return found
+
+    return asyncio.run(run())
+
+
+def test_rows_of_before_the_chain_are_linked_and_proved(empty_url: str) -> None:
+    migrate.upgrade(empty_url, "0001")
+    _old_rows(empty_url, 1100)
+    migrate.upgrade(empty_url)
+    found = _verified(empty_url)
+    assert (found.chain, found.links, found.entries) == ((), 2, 1100)
+    found = _verified(empty_url, make_entry())
+    assert (found.chain, found.links) == ((), 3)
+
+
+def test_rows_of_before_a_chain_that_has_begun_are_linked_behind_it_and_a_forged_row_is_not(
+    empty_url: str,
+) -> None:
+    migrate.upgrade(empty_url, "0001")
+    _old_rows(empty_url, 30)
+    migrate.upgrade(empty_url, "0014")
+    assert len(_verified(empty_url, make_entry(), make_entry()).chain) == 30
+    migrate.upgrade(empty_url)
+    found = _verified(empty_url)
+    assert (found.chain, found.links, found.entries) == ((), 2, 32)
+    migrate.downgrade(empty_url, "0014")
+    forged = make_entry(id=_minted(1_900_000_000_000))
+    _put_in(empty_url, forged)
+    migrate.upgrade(empty_url)
+    assert _verified(empty_url).chain == (f"row {forged.id} of 2026-11 is in no link",)
+
+
+def _put_in(url: str, entry: Entry) -> None:
+    """A row behind the ledger's back."""
+
+    async def run() -> None:
+        database = Database(url)
+        async with database.write() as connection:
+            row = dict(zip(FIELDS, values(entry), strict=True))
+            await connection.execute(sa.insert(LEDGER), row)
+        await database.close()
+
+    asyncio.run(run())
 
 
 def _url(database: Database) -> str:
