@@ -3,6 +3,7 @@
 To serve another listener (control plane, probes) call ``server_config`` again with its app and port.
 """
 
+import asyncio
 import logging
 import os
 import socket
@@ -78,11 +79,22 @@ def _unasked() -> NoReturn:
 
 
 class _Starting:
-    """The app, with what stopped its start kept for who started it: uvicorn would log it and go."""
+    """The app, with what stopped its start kept for who started it: uvicorn would log it and go.
+
+    A start can be given up, which uvicorn cannot: it would wait for as long as the app waits for others.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.failure: BaseException | None = None
+        self._start: asyncio.Task[Any] | None = None
+        self._is_given_up = False
+
+    def give_up(self) -> None:
+        """The process was told to end: whatever the start waits for is not waited for any more."""
+        self._is_given_up = True
+        if self._start is not None:
+            self._start.cancel()
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] == "lifespan":
@@ -90,19 +102,20 @@ class _Starting:
         return self._app(scope, receive, send)
 
     async def _lifespan(self, scope: Any, receive: Any, send: Any) -> None:
-        started = False
-
         async def told(message: Any) -> None:
-            nonlocal started
-            started = True
+            self._start = None
             await send(message)
 
+        start = self._start = asyncio.current_task()
         try:
             await self._app(scope, receive, told)
-        except Exception as error:
-            if started:
+        except (Exception, asyncio.CancelledError) as error:
+            is_ours = self._is_given_up or isinstance(error, Exception)
+            if self._start is None or not is_ours:
                 raise
-            self.failure = error
+            assert start is not None
+            start.uncancel()
+            self.failure = None if self._is_given_up else error
             await send({"type": "lifespan.startup.failed", "message": ""})
 
 
@@ -122,12 +135,15 @@ class Server(uvicorn.Server):
         self._listens = listens
         self._late = late
         self._is_told = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """At a signal: end in order, and in time. What has not begun to serve has nothing to drain."""
+        """At a signal: end in order, and in time. What has not begun to serve has nothing to drain, and ends at once."""
         super().handle_exit(sig, frame)
         if not self._is_told:
             self._is_told = True
+            if self._loop is not None and not self.started:
+                self._loop.call_soon_threadsafe(self._starting.give_up)
             drain = (self.config.timeout_graceful_shutdown or 0) if self.started else 0
             _gone_in(drain + REST_SECONDS, self._late)
 
@@ -138,16 +154,20 @@ class Server(uvicorn.Server):
             _gone_in(LAST_SECONDS, _nothing)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the app, then listen. Raises what stopped it."""
+        """Start the app, then listen; neither where the process was told to end meanwhile. Raises what stopped it."""
+        self._loop = asyncio.get_running_loop()
         said = logging.getLogger("uvicorn.error")
         said.disabled = True  # of a failed start it knows only that
         try:
             await super().startup(sockets)
         except SystemExit as ended:
+            if self._is_told and self._starting.failure is None:
+                return
             raise self._starting.failure or ended from None
         finally:
             said.disabled = False
-        self._listens()
+        if not self._is_told:
+            self._listens()
 
 
 def _gone_in(seconds: float, late: Callable[[], None]) -> None:

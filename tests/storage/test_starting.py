@@ -16,10 +16,13 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from tests.storage.test_fitness import recovering
+
 ROOT: Final = Path(__file__).parents[2]
 NOBODY: Final = "postgresql://nobody@127.0.0.1:9/none"  # the discard port: nothing listens there
 BANNER: Final = "Weighbridge on http"
 PATIENCE_S: Final = 60.0
+ENDED_S_MAX: Final = 5.0  # on a busy machine; before, it was the 15 s of an ending by force
 
 
 class Ended(NamedTuple):
@@ -188,6 +191,17 @@ def test_the_banner_comes_once_it_serves(tmp_path: Path, url: str, workers: int)
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(timeout=PATIENCE_S) == 0
         assert (gateway.out.count(BANNER), gateway.err) == (1, "")
+
+
+def test_a_start_that_waits_for_its_database_ends_at_once_when_told(tmp_path: Path) -> None:
+    place = f"port = {free_port()}\nworkers = 2"
+    with recovering() as server, started(written(tmp_path, place, url=server.url())) as gateway:
+        gateway.until(lambda: "database" in gateway.err)
+        asked = time.monotonic()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.process.wait(timeout=PATIENCE_S) == 0
+        assert time.monotonic() - asked < ENDED_S_MAX
+        assert (gateway.out, "Traceback" in gateway.err) == ("", False)
 
 
 def test_workers_that_cannot_start_are_tried_again_ever_more_rarely(tmp_path: Path) -> None:
