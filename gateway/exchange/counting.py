@@ -2,14 +2,17 @@
 
 import asyncio
 from concurrent.futures import Executor
+from contextlib import suppress
 
 from gateway.exchange.booking import reported_input
 from gateway.metering.count import Confidence, Count, Counter
 from gateway.metering.prompt import Observed, Prompt
 from gateway.metering.ratio import Ratios
+from gateway.metering.tally import NotAtOnce
 from gateway.metering.usage import Component
 
 INLINE_CHARACTERS_MAX = 8_192  # about 0.5 ms of encoding: cheaper than the hop to a thread
+REMEMBERED_CHARACTERS_MAX = 131_072  # about 0.5 ms of looking up what is remembered
 CHARACTERS_PER_TOKEN = 4
 
 _ESTIMATE = Confidence.ESTIMATE  # looked up on every request
@@ -31,8 +34,13 @@ class Counting:
         """The prompt's tokens by formula; ``corrected`` applies what the provider taught us."""
         if self._counter is None:
             return _UNCOUNTED
-        if prompt.characters() <= INLINE_CHARACTERS_MAX:
+        characters = prompt.characters()
+        if characters <= INLINE_CHARACTERS_MAX:
             return self._counter.input(prompt, model)
+        if characters <= REMEMBERED_CHARACTERS_MAX:
+            # A turn of an agent brings all that came before it, and little that is new.
+            with suppress(NotAtOnce):
+                return self._counter.input(prompt, model, INLINE_CHARACTERS_MAX)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._counter.input, prompt, model)
 

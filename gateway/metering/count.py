@@ -4,6 +4,7 @@ To add an encoding: its file beside the others in ``vocabulary/``, its pattern a
 its published pattern in the law that both cut alike.
 """
 
+import sys
 import zlib
 from base64 import b64decode
 from collections.abc import Mapping
@@ -160,10 +161,13 @@ class Counter:
         self._encoders = vocabulary.encoders
         self._memories = {name: CountMemory() for name in vocabulary.encoders}
 
-    def input(self, prompt: Prompt, model: str) -> Count:
-        """Prompt tokens of a request to ``model`` (wire or canonical name)."""
+    def input(self, prompt: Prompt, model: str, fresh_max: int = sys.maxsize) -> Count:
+        """Prompt tokens of a request to ``model`` (wire or canonical name).
+
+        Raises NotAtOnce where more than ``fresh_max`` characters would have to be encoded, that are not remembered.
+        """
         family = family_of(model)
-        tally = self._tally(family)
+        tally = self._tally(family, fresh_max)
         if prompt.shape in ("embeddings", "plain"):
             tokens = sum(weighted(turn.text, family, tally) for turn in prompt.turns)
             return Count(tokens + prompt.token_ids, _confidence(prompt, family, tally))
@@ -190,8 +194,8 @@ class Counter:
         """Tokens of a bare text."""
         return self.input(Prompt("plain", (Turn("", text),)), model)
 
-    def _tally(self, family: Family) -> Tally:
-        return Tally(self._encoders[family.encoding], self._memories[family.encoding])
+    def _tally(self, family: Family, fresh_max: int = sys.maxsize) -> Tally:
+        return Tally(self._encoders[family.encoding], self._memories[family.encoding], fresh_max)
 
 
 def _call_text(call: ToolCall) -> str:

@@ -18,7 +18,7 @@ LOOKED_AT_CHARS: Final = 1024  # the beginning tells the kind of a text
 FOREIGN_PERCENT: Final = 30
 STRUCTURED_PERCENT: Final = 12
 _FOREIGN: Final = re.compile(r"[\u0250-\U0010ffff]")
-_STRUCTURE: Final = re.compile(r"[{}\[\]\"<>=_;]")
+_STRUCTURE: Final = b'{}[]"<>=_;'
 
 
 def estimated_tokens(prompt: Prompt, _name: str, family: Family, tally: Tally) -> int:
@@ -55,7 +55,9 @@ def _weight(text: str, weights: Weights) -> int:
     size = len(beginning)
     if not beginning.isascii() and len(_FOREIGN.findall(beginning)) * 100 > FOREIGN_PERCENT * size:
         return weights.foreign
-    if len(_STRUCTURE.findall(beginning)) * 100 > STRUCTURED_PERCENT * size:
+    encoded = beginning.encode("utf-8", "surrogatepass")
+    structure = len(encoded) - len(encoded.translate(None, _STRUCTURE))
+    if structure * 100 > STRUCTURED_PERCENT * size:
         return weights.structured
     return weights.prose
 

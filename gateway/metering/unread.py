@@ -5,7 +5,7 @@ text, by its name and looks: ``_MEDIA``.
 """
 
 import re
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from gateway.metering.prompt import Prompt
 from gateway.wire.jsondoc import Json
@@ -34,6 +34,15 @@ _WORDS: Final = (
     64  # characters of settings that are words ("auto", a version) in a request without much else
 )
 _NAME_MAX: Final = 32  # characters of a member's name that is not text itself
+_CONTAINERS: Final = (dict, list)  # a tuple: isinstance takes four times as long with a union
+
+# What the values of a member are: text, a label that is no part of a prompt, bytes, or apart from the prompt altogether.
+_Kind: TypeAlias = Literal[1, 2, 3, 4]
+_TEXT: Final = 1
+_LABEL: Final = 2
+_BYTES: Final = 3
+_APART: Final = 4
+_Waiting: TypeAlias = tuple[_Kind, dict[str, Json] | list[Json]]
 
 
 def unread_characters(asked: dict[str, Json], prompt: Prompt) -> int:
@@ -41,30 +50,56 @@ def unread_characters(asked: dict[str, Json], prompt: Prompt) -> int:
     return max(_texts(asked) - prompt.characters() - _WORDS, 0)
 
 
-def _texts(asked: Json) -> int:
+def _texts(asked: dict[str, Json]) -> int:
+    """One look at each value: an agent's history has thousands, under the same few names."""
     found = 0
-    waiting: list[tuple[str, Json]] = [("", asked)]
+    kinds = _Kinds()
+    waiting: list[_Waiting] = [(_TEXT, asked)]
     while waiting:
-        name, value = waiting.pop()
-        if isinstance(value, str):
-            found += len(value) if _is_text(name, value) else 0
-        elif isinstance(value, list):
-            waiting += [(name, each) for each in value if isinstance(each, str | list | dict)]
-        elif isinstance(value, dict):
-            for member, inner in value.items():
-                if len(member) > _NAME_MAX:
-                    found += len(member)
-                if isinstance(inner, str) or (
-                    isinstance(inner, list | dict) and folded(member) not in _FREE_WHOLE
-                ):
-                    waiting.append((member, inner))
+        kind, node = waiting.pop()
+        if isinstance(node, list):
+            found += _listed(kind, node, waiting)
+            continue
+        for name, value in node.items():
+            kind = kinds[name]
+            if len(name) > _NAME_MAX:
+                found += len(name)
+            if isinstance(value, str):
+                size = len(value)
+                found += size if kind == _TEXT and size < _BASE64_MIN else _counted(kind, value)
+            elif isinstance(value, _CONTAINERS) and kind != _APART:
+                waiting.append((kind, value))
     return found
 
 
-def _is_text(name: str, value: str) -> bool:
-    known = folded(name)
-    if known in _FREE:
-        return len(value) > _FREE_MAX
-    if known in _MEDIA:
-        return " " in value or not value.isascii()
-    return len(value) < _BASE64_MIN or _BASE64.fullmatch(value) is None
+def _listed(kind: _Kind, values: list[Json], waiting: list[_Waiting]) -> int:
+    """A list's own texts; what it contains else is to be looked into."""
+    found = 0
+    for value in values:
+        if isinstance(value, str):
+            found += _counted(kind, value)
+        elif isinstance(value, _CONTAINERS):
+            waiting.append((kind, value))
+    return found
+
+
+class _Kinds(dict[str, _Kind]):
+    """The kinds of a request's own names: each is worked out once."""
+
+    def __missing__(self, name: str) -> _Kind:
+        known = folded(name)
+        kind: _Kind = _LABEL if known in _FREE else _BYTES if known in _MEDIA else _TEXT
+        self[name] = _APART if known in _FREE_WHOLE else kind
+        return self[name]
+
+
+def _counted(kind: _Kind, text: str) -> int:
+    """The characters of a text that are not known to cost nothing."""
+    size = len(text)
+    if kind == _LABEL:
+        is_text = size > _FREE_MAX
+    elif kind == _BYTES:
+        is_text = " " in text or not text.isascii()
+    else:
+        is_text = size < _BASE64_MIN or _BASE64.fullmatch(text) is None
+    return size if is_text else 0

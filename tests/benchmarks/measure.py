@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from statistics import median, quantiles
 from typing import Final, NamedTuple
 
-from tests.benchmarks import accounting, driver, shapes
+from tests.benchmarks import accounting, driver, shapes, turns
 from tests.benchmarks.driver import Failed
 from tests.benchmarks.mock_upstream import Stats
 from tests.benchmarks.targets import Target, cpu_ns, memory_bytes, pause, resume
@@ -116,8 +116,17 @@ class Bench:
 
     async def saturate(self, target: Target, seconds: float, connections: int = 32) -> Saturation:
         """1 KB there, 1 KB back, as fast as it goes."""
+        return await self._closed(target, self._asking(target, shapes.JSON), seconds, connections)
+
+    async def turns(self, target: Target, seconds: float, connections: int = 8) -> Saturation:
+        """An agent's long turn there, 1 KB back, as fast as it goes."""
+        asking = turns.asking(target.path, target.port, target.key)
+        return await self._closed(target, asking, seconds, connections)
+
+    async def _closed(
+        self, target: Target, asking: shapes.Asking, seconds: float, connections: int
+    ) -> Saturation:
         self._number += 1_000_000_000
-        asking = self._asking(target, shapes.JSON)
         async with self._at_work(target):
             before = cpu_ns(target.pid) if target.pid else 0
             run = await driver.closed(

@@ -45,6 +45,7 @@ class Samples(NamedTuple):
     """Every figure by target, in the order of the rounds."""
 
     saturation: dict[str, list[Saturation]]
+    turns: dict[str, list[Saturation]]
     sequential: dict[str, list[float]]
     first_bytes: dict[str, list[float]]
     burst: dict[str, list[Burst]]
@@ -55,7 +56,7 @@ class Samples(NamedTuple):
 async def run(bench: Bench, scale: Scale, say: Callable[[str], None]) -> Samples:
     """All rounds. Raises Void or Failed where a target lost or changed something."""
     samples = Samples(
-        defaultdict(list), defaultdict(list), defaultdict(list), defaultdict(list),
+        defaultdict(list), defaultdict(list), defaultdict(list), defaultdict(list), defaultdict(list),
         {name: defaultdict(list) for name in PACED}, defaultdict(list),
     )  # fmt: skip
     order = random.Random(ORDER_SEED)
@@ -89,6 +90,7 @@ async def _round(bench: Bench, scale: Scale, samples: Samples, order: random.Ran
         target = bench.targets[name]
         samples.saturation[name].append(await bench.saturate(target, scale.saturate_s))
         samples.sequential[name].append(await bench.sequential(target, scale.sequential_s))
+        samples.turns[name].append(await bench.turns(target, scale.saturate_s))
     for name in _shuffled(bench, order, ("direct", "metered", "nginx")):
         target = bench.targets[name]
         samples.first_bytes[name].append(

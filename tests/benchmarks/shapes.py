@@ -97,6 +97,11 @@ class Asking(NamedTuple):
 def asking(path: str, answer: str, port: int, key: str, *, stream: bool = False) -> Asking:
     """A chat request of about one kilobyte, as the SDK writes it: a stream does not ask for its usage."""
     body = _BODY % (_SYSTEM, _ASKED, DEPLOYMENT, ',"stream":true' if stream else "")
+    return cut(path, answer, port, key, body)
+
+
+def cut(path: str, answer: str, port: int, key: str, body: str) -> Asking:
+    """A request of ASCII whose number goes where its body has a '#'."""
     before, _, after = body.partition("#")
     head = _HEAD % (path, answer, port, key, len(body) - 1 + NUMBER_DIGITS)
     return Asking((head + before).encode(), after.encode())

@@ -1,6 +1,7 @@
 """Bounded counting: what is remembered changes nothing, and the tokenizer's own failures cost only exactness."""
 
 import pytest
+from hypothesis import given, strategies as st
 
 from gateway.metering.count import Confidence, Counter, Vocabulary
 from gateway.metering.prompt import Function, Prompt, Turn
@@ -10,6 +11,7 @@ from gateway.metering.tally import (
     REMEMBERED_CHARS_MIN,
     REMEMBERED_MAX,
     CountMemory,
+    NotAtOnce,
     Tally,
 )
 
@@ -82,6 +84,51 @@ def test_a_long_text_is_encoded_once_and_a_short_one_each_time() -> None:
     for _ in range(3):
         Tally(encoder, memory).n("x" * (REMEMBERED_CHARS_MIN - 1))
     assert encoder.asked == 4
+
+
+@given(
+    seen=st.lists(st.text(max_size=120), max_size=4),
+    new=st.lists(st.text(max_size=120), max_size=4),
+    fresh_max=st.integers(0, 300),
+)
+def test_no_more_is_encoded_at_once_than_may_be_and_the_count_is_the_same(
+    seen: list[str], new: list[str], fresh_max: int
+) -> None:
+    memory = CountMemory()
+    before = Tally(Counting(), memory)
+    for text in seen:
+        before.n(text)
+    known = {text for text in seen if len(text) >= REMEMBERED_CHARS_MIN}
+    fresh, asked = 0, [*seen, *new]
+    for text in asked:
+        fresh += 0 if text in known else len(text)
+        known |= {text} if len(text) >= REMEMBERED_CHARS_MIN else set()
+    tally = Tally(Counting(), memory, fresh_max)
+    try:
+        assert sum(map(tally.n, asked)) == sum(map(len, asked))
+        assert fresh <= fresh_max
+    except NotAtOnce:
+        assert fresh > fresh_max
+
+
+def test_tools_that_are_not_remembered_are_not_rendered_at_once() -> None:
+    encoder, memory = Counting(), CountMemory()
+    rendered: list[int] = []
+
+    def render(fresh: Tally) -> int:
+        rendered.append(1)
+        return fresh.n("x" * 40)
+
+    offer = b"tools" * 10
+    with pytest.raises(NotAtOnce):
+        Tally(encoder, memory, 49).remembered(offer, render)
+    assert not rendered
+    tally = Tally(encoder, memory, 50)
+    assert tally.remembered(offer, render) == 40
+    with pytest.raises(NotAtOnce):
+        tally.n("y" * 11)  # the tools' own text is of the same allowance
+    assert Tally(encoder, memory, 0).remembered(offer, render) == 40
+    assert len(rendered) == 1
 
 
 def test_tools_are_rendered_once_per_api(counter: Counter) -> None:
@@ -167,7 +214,7 @@ class Every:
 
 
 def test_the_bounds_are_those_that_were_measured() -> None:
-    assert (EXACT_CHARS_MAX, REMEMBERED_CHARS_MIN, REMEMBERED_MAX) == (2_097_152, 256, 4_096)
+    assert (EXACT_CHARS_MAX, REMEMBERED_CHARS_MIN, REMEMBERED_MAX) == (2_097_152, 48, 16_384)
     assert DIGEST_BYTES * 8 == 128, "as many bits as make no two texts look the same"
 
 
@@ -250,10 +297,10 @@ def test_one_guess_makes_the_whole_a_guess_and_spoils_no_other_memory() -> None:
     tally = Tally(Patchy(), memory)
     assert tally.n("bad") == 1
     long = "x" * REMEMBERED_CHARS_MIN
-    assert tally.n(long) == 256
+    assert tally.n(long) == REMEMBERED_CHARS_MIN
     assert tally.guessed, "a text counted exactly takes no guess back"
     encoder = Every()
-    assert Tally(encoder, memory).n(long) == 256
+    assert Tally(encoder, memory).n(long) == REMEMBERED_CHARS_MIN
     assert encoder.asked == [], "it was remembered all the same"
 
 
