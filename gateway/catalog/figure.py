@@ -58,4 +58,4 @@ def per_of(unit: str) -> int:
     """Per how many of a unit people read a price: a million tokens, a thousand of what is counted."""
     if UNITS[unit].is_token:
         return MILLION
-    return _PER.get(unit, 1000)
+    return _PER.get(UNITS[unit].refines or unit, 1000)

@@ -34,6 +34,7 @@ from gateway.metering.invocation import (
 )
 from gateway.metering.lowering import lower_family
 from gateway.metering.meter import Reading
+from gateway.metering.pictures import DECISIVE, SIZED, unit_of
 from gateway.metering.pieces import IMAGES, VIDEO, asked_pieces, video_seconds
 from gateway.metering.prompt import Function, Prompt, Shape, Turn
 from gateway.metering.reader import as_raw
@@ -53,7 +54,7 @@ _LIMITS: Final = (
 _CONFIGS: Final = ("inferenceConfig", "textGenerationConfig")
 _ALTERNATIVES: Final = ("n", "num_generations", "numResults")
 _SENSITIVE: Final = (
-    *_LIMITS, *_CONFIGS, *_ALTERNATIVES, "model", "stream", "service_tier", "imageGenerationConfig",
+    *_LIMITS, *_CONFIGS, *_ALTERNATIVES, "model", "stream", "service_tier", "imageGenerationConfig", "taskType",
     "messages", "prompt", "system", "toolConfig",
 )  # fmt: skip
 _TEXTS: Final = ("system", "preamble", "prompt", "inputText", "message", "query")
@@ -65,7 +66,7 @@ _NESTING_MAX: Final = 6
 def _read_request(body: bytes) -> Request:
     asked = read_object(body, _SENSITIVE)
     for name in (*_CONFIGS, "imageGenerationConfig"):
-        require_spelt(asked.get(name), name, (*_LIMITS, "numberOfImages"))
+        require_spelt(asked.get(name), name, (*_LIMITS, *DECISIVE))
     configs = (asked, *(obj(asked, name) for name in _CONFIGS))
     prompt = _prompt(asked)
     return Request(
@@ -214,7 +215,9 @@ class _Answer:
         self._is_guarded = False
         self._choices: ChoicesReader | None = None
         self._transcript = Transcript()
+        self._sized = next((unit for unit in request.units if unit in SIZED), None)
         self._pieces = 0  # images in the answer
+        self._by_size: dict[str, int] = {}
         self._drawn = (
             0  # of these, those it brings itself: Cohere's embeddings describe the client's own
         )
@@ -238,7 +241,11 @@ class _Answer:
         self._count(value)
         images = arr(value, "images")
         self._pieces += len(images) + len(arr(value, "artifacts"))
-        self._drawn += sum(isinstance(image, str) for image in images)
+        drawn = [image for image in images if isinstance(image, str)]
+        self._drawn += len(drawn)
+        for image in drawn if self._sized else ():
+            unit = unit_of(image, self._sized or IMAGES)
+            self._by_size[unit] = self._by_size.get(unit, 0) + 1
         for name, written in value.items():
             writer = _WRITERS.get(name)
             if writer is not None:
@@ -273,7 +280,7 @@ class _Answer:
         if self._choices is not None:
             blank = self._chosen(blank, seen)
         try:
-            return self._with_guardrail(self._counted(blank, ended=ended))
+            return self._with_guardrail(self._counted(blank, seen, ended=ended))
         except UsageInvalid:
             return msgspec.structs.replace(
                 blank, components=(), source=Source.NONE, final=False, flags=("usage_invalid",)
@@ -291,9 +298,11 @@ class _Answer:
             usage_raw=as_raw(self._runtime) if reading.usage_raw is None else reading.usage_raw,
         )
 
-    def _counted(self, blank: Reading, *, ended: bool) -> Reading:
+    def _counted(self, blank: Reading, seen: Seen, *, ended: bool) -> Reading:
         is_drawn = self._drawn and self._choices is None and not self._body
-        if blank.complete and (self._asked or is_drawn):
+        # Pictures too large to look at are billed all the same: as many as were asked for, in the size asked for.
+        is_made = blank.complete or (seen.clipped and self._sized is not None)
+        if is_made and (self._asked or is_drawn):
             return self._by_the_piece(blank)
         runtime, body = runtime_usage(self._runtime), runtime_usage(self._body_usage())
         if blank.final and blank.source is Source.PROVIDER:
@@ -309,7 +318,9 @@ class _Answer:
 
     def _by_the_piece(self, blank: Reading) -> Reading:
         units, source = self._asked, Source.REQUEST
-        if self._pieces and (IMAGES in units or not units):
+        if self._by_size:
+            units, source = self._by_size, Source.SHAPE
+        elif self._pieces and (IMAGES in units or not units):
             units, source = {IMAGES: self._pieces}, Source.SHAPE
         return msgspec.structs.replace(
             blank, components=(component(units),), source=source, final=True

@@ -201,7 +201,9 @@ def _pieces(request: Request, billed: _Billed, opaque: int, margins: Margins) ->
     for unit, uses in request.tool_units.items():
         if unit not in OWN_UNITS:
             pieces[unit] = pieces.get(unit, 0) + uses
-    for unit in billed.pieces - pieces.keys():
+    # A picture whose size is asked for is not held once more as one of any size.
+    coarser = {UNITS[unit].refines for unit in pieces}
+    for unit in billed.pieces - pieces.keys() - coarser:
         quantity = _piece(unit, request, opaque, margins)
         if quantity:
             pieces[unit] = quantity

@@ -31,8 +31,8 @@ def _token(
     )
 
 
-def _counted(name: str, direction: Direction, modality: str) -> Unit:
-    return Unit(name, is_token=False, direction=direction, modality=modality)
+def _counted(name: str, direction: Direction, modality: str, refines: str = "") -> Unit:
+    return Unit(name, is_token=False, direction=direction, modality=modality, refines=refines)
 
 
 _ALL: Final = (
@@ -62,6 +62,12 @@ _ALL: Final = (
     _counted("session_seconds", "input", "audio"),
     _counted("characters_in", "input", "text"),
     _counted("images_out", "output", "image"),
+    _counted("images_out_512", "output", "image", refines="images_out"),
+    _counted("images_out_512_premium", "output", "image", refines="images_out"),
+    _counted("images_out_1024", "output", "image", refines="images_out"),
+    _counted("images_out_1024_premium", "output", "image", refines="images_out"),
+    _counted("images_out_2048", "output", "image", refines="images_out"),
+    _counted("images_out_2048_premium", "output", "image", refines="images_out"),
     _counted("web_search_requests", "tool", "search"),
     _counted("web_fetch_requests", "tool", "search"),
     _counted("grounding_google_search", "tool", "search"),

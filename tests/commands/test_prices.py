@@ -91,5 +91,5 @@ def test_what_the_book_covers_is_shown_by_family_and_by_model(run: Run) -> None:
     done = run("prices", "coverage", "--model", "gpt-5.4*", "--json")
     models = {(row["provider"], row["model"]) for row in map(json.loads, done.out.splitlines())}
     assert ("azure", "gpt-5.4-mini") in models
-    assert "431 models" in run("prices", "coverage", "--at", "2026-11-30").out
+    assert "433 models" in run("prices", "coverage", "--at", "2026-11-30").out
     assert "nothing fits" in run("prices", "coverage", "--model", "no-such-*").out

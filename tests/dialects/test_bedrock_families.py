@@ -1,5 +1,6 @@
 """InvokeModel bodies of every family: the runtime's counts are the truth, the body's own stand in or refine."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from gateway.dialects.bedrock_families import ASYNC, FAMILIES
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.usage import Source
+from gateway.wire.documents import DOCUMENT_BYTES_MAX
 from tests.dialects.answers import (
     FRAMES,
     asked,
@@ -307,9 +309,11 @@ def test_tools_and_thoughts_are_observed_whole_or_streamed() -> None:
     [
         (
             {"taskType": "TEXT_IMAGE", "imageGenerationConfig": {"numberOfImages": 3}},
-            {"images_out": 3},
+            {"images_out_1024": 3},
         ),
-        ({"taskType": "TEXT_IMAGE", "imageGenerationConfig": {}}, {"images_out": 1}),
+        ({"taskType": "TEXT_IMAGE", "imageGenerationConfig": {}}, {"images_out_1024": 1}),
+        ({"prompt": "x", "mode": "text-to-image", "samples": 2}, {"images_out": 2}),
+        ({"messages": [], "taskType": "TEXT_IMAGE"}, {}),
         ({"prompt": "x", "aspect_ratio": "1:1"}, {"images_out": 1}),
         ({"image": "aGk=", "prompt": "x"}, {"images_out": 1}),
         ({"init_image": "aGk=", "style_image": "aGk="}, {"images_out": 1}),
@@ -327,7 +331,104 @@ def test_what_is_billed_by_the_piece_is_asked_by_the_piece(
 def test_images_are_counted_in_the_answer() -> None:
     request = asked(FAMILIES, {"imageGenerationConfig": {"numberOfImages": 3}})
     reading = read(FAMILIES, whole({"images": ["aGk=", "aGk="]}), request=request)
-    assert (counts(reading), reading.source) == ({"images_out": 2}, Source.SHAPE)
+    assert (counts(reading), reading.source) == ({"images_out_1024": 2}, Source.SHAPE)
+
+
+def png(width: int, height: int) -> str:
+    """As much of a picture as says its size."""
+    sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    header = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + sides + b"\x08\x02\x00\x00\x00"
+    return b64encode(header + bytes(40)).decode()
+
+
+# Every size of Titan's with the one that AWS's guide (model-parameters-titan-image) says it is priced as, and sizes
+# that only Nova Canvas makes.
+_SMALL = (
+    (512, 512), (768, 768), (384, 576), (576, 384), (384, 640), (640, 384), (448, 576), (576, 448), (384, 704),
+    (704, 384), (320, 704), (704, 320),
+)  # fmt: skip
+_MEDIUM = (
+    (1024, 1024), (768, 1152), (1152, 768), (768, 1280), (1280, 768), (896, 1152), (1152, 896), (640, 1408), (1408, 640),
+    (1152, 640), (1173, 640),
+)  # fmt: skip
+_LARGE = ((768, 1408), (1408, 768), (1025, 1024), (2048, 2048), (4096, 1024), (1280, 1280))
+
+
+@pytest.mark.parametrize(
+    ("size", "unit"),
+    [
+        *((size, "images_out_512") for size in _SMALL),
+        *((size, "images_out_1024") for size in _MEDIUM),
+        *((size, "images_out_2048") for size in _LARGE),
+    ],
+)
+@pytest.mark.parametrize(
+    ("quality", "better"),
+    [({}, ""), ({"quality": "standard"}, ""), ({"quality": "premium"}, "_premium")],
+)
+def test_a_picture_is_counted_by_its_size_and_its_quality(
+    size: tuple[int, int], unit: str, quality: dict[str, str], better: str
+) -> None:
+    config = {"width": size[0], "height": size[1], "numberOfImages": 2, **quality}
+    request = asked(FAMILIES, {"taskType": "TEXT_IMAGE", "imageGenerationConfig": config})
+    assert request.units == {f"{unit}{better}": 2}
+    reading = read(FAMILIES, whole({"images": [png(*size)]}), request=request)
+    assert (counts(reading), reading.source) == ({f"{unit}{better}": 1}, Source.SHAPE)
+
+
+def test_the_size_that_was_made_is_billed_whatever_was_asked_at_the_quality_asked() -> None:
+    config = {"width": 512, "height": 512, "quality": "premium"}
+    request = asked(FAMILIES, {"taskType": "INPAINTING", "imageGenerationConfig": config})
+    made = [png(512, 512), png(2048, 2048), "aGk="]  # of the last nothing can be told
+    reading = read(FAMILIES, whole({"images": made}), request=request)
+    assert counts(reading) == {"images_out_512_premium": 2, "images_out_2048_premium": 1}
+
+
+@pytest.mark.parametrize(
+    ("config", "unit"),
+    [
+        ({"width": 2048}, "images_out_2048"),  # the other side is 1024 where it is not said
+        ({"height": 512}, "images_out_512"),
+        ({"width": "wide", "height": 8}, "images_out_2048"),
+        ({"width": 0, "height": 8}, "images_out_2048"),
+        ({"width": 512, "height": 512, "quality": "PREMIUM"}, "images_out_512_premium"),
+        ({"width": 512, "height": 512, "quality": 7}, "images_out_512_premium"),
+    ],
+)
+def test_a_size_or_quality_that_may_be_any_is_held_as_the_dearest(
+    config: dict[str, object], unit: str
+) -> None:
+    body = {"taskType": "TEXT_IMAGE", "imageGenerationConfig": config}
+    assert asked(FAMILIES, body).units == {unit: 1}
+
+
+@pytest.mark.parametrize(
+    ("params", "unit"),
+    [
+        ({"backgroundRemovalParams": {"image": png(600, 600)}}, "images_out_1024"),
+        ({"backgroundRemovalParams": {"image": png(1408, 1408)}}, "images_out_2048"),
+        ({"virtualTryOnParams": {"sourceImage": png(2000, 1000)}}, "images_out_2048"),
+        ({"imageVariationParams": {"images": [png(9, 9), png(1500, 1500)]}}, "images_out_2048"),
+        ({"outPaintingParams": {"image": "aGk="}}, "images_out_2048"),
+        ({"inPaintingParams": {}}, "images_out_1024"),
+    ],
+)
+def test_a_picture_that_is_edited_may_keep_its_size(params: dict[str, object], unit: str) -> None:
+    assert asked(FAMILIES, {"taskType": "BACKGROUND_REMOVAL", **params}).units == {unit: 1}
+
+
+def test_pictures_too_large_to_look_at_are_billed_as_they_were_asked_for() -> None:
+    config = {"numberOfImages": 2, "quality": "premium", "width": 2048, "height": 2048}
+    request = asked(FAMILIES, {"taskType": "TEXT_IMAGE", "imageGenerationConfig": config})
+    answer = whole({"images": ["A" * DOCUMENT_BYTES_MAX] * 2})
+    reading = read(FAMILIES, answer, request=request)
+    assert (counts(reading), reading.source) == ({"images_out_2048_premium": 2}, Source.REQUEST)
+
+
+@pytest.mark.parametrize("name", ["Width", "HEIGHT", "Quality", "numberofimages"])
+def test_what_decides_a_pictures_price_is_refused_in_another_case(name: str) -> None:
+    with pytest.raises(MalformedBody, match="another case"):
+        asked(FAMILIES, {"taskType": "TEXT_IMAGE", "imageGenerationConfig": {name: 9}})
 
 
 def test_pictures_that_a_bare_prompt_brings_are_billed_by_the_piece() -> None:

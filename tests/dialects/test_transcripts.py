@@ -33,7 +33,7 @@ each_metered_case = pytest.mark.parametrize(
 
 
 def test_all_fixtures_are_there() -> None:
-    assert len(CASES) == 79
+    assert len(CASES) == 81
 
 
 @pytest.mark.parametrize("case", ANSWERS, ids=lambda case: case.name)

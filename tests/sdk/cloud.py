@@ -165,6 +165,14 @@ def _family(call: Call) -> Said:
     return Said(Answer(JSON, (body,), headers=tuple(headers)), units)
 
 
+def _pictures(call: Call) -> Said:
+    """As many as asked for, in the size asked for."""
+    config = call.document["imageGenerationConfig"]
+    side, count = config.get("width", 1024), config["numberOfImages"]
+    unit = shapes.PICTURES[side, config.get("quality", "standard")]
+    return _whole(shapes.pictures(side, count), {unit: count})
+
+
 def _family_stream(call: Call) -> Said:
     units = {"input_text": call.counts.input, "output_text": call.counts.output}
     return Said(Answer(EVENT_STREAM, shapes.family_stream(call.model, call.counts)), units)
@@ -239,6 +247,7 @@ ROUTES: Final[tuple[tuple[str, re.Pattern[str], Handler], ...]] = tuple(
         ("POST", r"/model/[^/]+/count-tokens", _count_converse),
         ("POST", r"/guardrail/[^/]+/version/[^/]+/apply", _guardrail),
         ("POST", r"/model/(?P<model>amazon\.throttled)/converse-stream", _throttled_stream),
+        ("POST", r"/model/(?P<model>amazon\.(?:nova-canvas|titan-image)[^/]*)/invoke", _pictures),
         ("POST", _FAMILIES + r"/invoke", _family),
         ("POST", _FAMILIES + r"/invoke-with-response-stream", _family_stream),
         ("POST", _GEMINI + r"/models/[^/:]+:countTokens", _count_tokens),

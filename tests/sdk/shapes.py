@@ -285,6 +285,24 @@ def family_of(model: str) -> str:
     return next((name for name in FAMILIES if name in model), "")
 
 
+PICTURES: Final = {
+    (512, "standard"): "images_out_512",
+    (1024, "standard"): "images_out_1024",
+    (1024, "premium"): "images_out_1024_premium",
+    (2048, "premium"): "images_out_2048_premium",
+}
+"""By their side and quality, the unit of square pictures."""
+
+
+def pictures(side: int, count: int) -> bytes:
+    """What Titan Image and Nova Canvas answer: square pictures, each with a header that says its size."""
+    sides = side.to_bytes(4, "big") * 2
+    drawn = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + sides + bytes(45)
+    picture = base64.b64encode(drawn).decode()
+    images: list[Json] = [picture] * count
+    return orjson.dumps({"images": images, "error": None})
+
+
 def family_stream(model: str, counts: Counts) -> list[bytes]:
     """The same, streamed."""
     parts = pieces(TEXT)

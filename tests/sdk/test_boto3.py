@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
 from gateway.commands.demo.answers import TEXT, Counts
+from gateway.kernel.money import format_usd
 from tests.sdk import shapes
 from tests.sdk.weighing import BIG, Opened, Weighing
 
@@ -255,3 +256,29 @@ def test_what_cannot_be_metered_is_refused_with_a_reason(
         )
     assert caught.value.response["Error"]["Code"] == "AccessDeniedException"
     weighing.nothing_booked()
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "dollars"),
+    [
+        ("amazon.titan-image-generator-v1", {"width": 512, "height": 512}, "0.016"),
+        ("amazon.titan-image-generator-v2:0", {}, "0.02"),
+        ("amazon.titan-image-generator-v2:0", {"quality": "premium"}, "0.024"),
+        ("amazon.nova-canvas-v1:0", {"width": 512, "height": 512}, "0.08"),
+        ("amazon.nova-canvas-v1:0", {"quality": "premium"}, "0.12"),
+        ("amazon.nova-canvas-v1:0", {"width": 2048, "height": 2048, "quality": "premium"}, "0.16"),
+    ],
+)
+def test_pictures_are_priced_by_their_size_and_quality(
+    weighing: Weighing, runtime: Runtime, model: str, config: dict[str, Any], dollars: str
+) -> None:
+    asked = {
+        "taskType": "TEXT_IMAGE",
+        "textToImageParams": {"text": "a weighbridge"},
+        "imageGenerationConfig": {"numberOfImages": 2, **config},
+    }
+    answer = runtime.invoke_model(modelId=model, body=json.dumps(asked))
+    assert len(json.loads(answer["body"].read())["images"]) == 2
+    row = weighing.booked(operation="invoke", deployment=model, provenance="counted")
+    assert row.list_pico is not None
+    assert format_usd(row.list_pico) == dollars

@@ -179,6 +179,30 @@ def test_capacity_that_is_paid_for_holds_what_it_does_not_pay_for() -> None:
     assert held.net_pico == 145_000_000_000
 
 
+@pytest.mark.parametrize(
+    ("model", "unit", "dollars"),
+    [
+        ("amazon.titan-image-generator", "images_out_512", "0.024"),
+        ("amazon.titan-image-generator-v2", "images_out_1024_premium", "0.036"),
+        ("amazon.titan-image-generator-v2", "images_out_2048", "0.03"),
+        ("amazon.nova-canvas", "images_out_512_premium", "0.18"),
+        ("amazon.nova-canvas", "images_out_2048", "0.18"),
+        ("stability.stable-image-core", "images_out", "0.12"),
+    ],
+)
+def test_pictures_are_held_once_at_their_size_and_quality(
+    model: str, unit: str, dollars: str
+) -> None:
+    under = Circumstances("bedrock", model, "in_region", NOW_US, geo="us")
+    counts = Counts(Count(100, Confidence.EXACT))
+    request = Request(units={unit: 3})
+    found = most(BOOK, under, request, counts, CEILINGS, DEFAULT, margins=PLAIN)
+    assert (usd(found), found.priced) == (dollars, True)
+    assert found.estimate.units.get("images_out", 0) == (3 if unit == "images_out" else 0)
+    charge = rate(BOOK, under, {unit: 3})
+    assert charge.list_pico == found.estimate.list_pico
+
+
 def test_sound_is_priced_as_sound_only_where_the_prompt_has_parts_nobody_can_see() -> None:
     seen = Request(prompt=Prompt("chat", (Turn("user", "a"),)), output_ceiling=1)
     heard = Request(prompt=Prompt("chat", (Turn("user", "a", opaque=1),)), output_ceiling=1)
