@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "fixed-costs": "gateway.commands.fixed_costs:fixed_costs",
     "fx": "gateway.commands.fx:fx",
     "verify": "gateway.commands.verify:verify",
+    "backup": "gateway.commands.backup:backup",
     "rebuild": "gateway.commands.rebuild:rebuild",
 }
 
@@ -51,7 +52,7 @@ PANELS: Final = {
     "See what is used": ("usage", "spend", "explore", "drift"),
     "Charge a month": ("statement", "chargeback", "reconcile", "close", "journal", "focus", "fixed-costs", "fx"),
     "Prices": ("price", "prices", "contracts", "count"),
-    "The books themselves": ("verify", "rebuild", "simulate"),
+    "The books themselves": ("verify", "backup", "rebuild", "simulate"),
 }  # fmt: skip
 
 

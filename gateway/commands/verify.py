@@ -79,6 +79,8 @@ def records(found: Verification) -> Iterator[dict[str, object]]:
         yield {"fault": "row", "message": fault}
     for fault in found.chain:
         yield {"fault": "chain", "message": fault}
+    for fault in found.file:
+        yield {"fault": "file", "message": fault}
     for name, faults in (("posted", found.posted), ("pending", found.pending)):
         for one in faults:
             yield {"fault": name, **_fields(one.key), "counter": one.counter, "rows": one.rows}
@@ -106,6 +108,8 @@ def words(found: Verification) -> Iterator[str]:
         )
     for fault in (*found.mistakes, *found.chain):
         yield f"✗ {fault}"
+    for fault in found.file:
+        yield f"✗ the database's file is damaged: {fault}"
     for one in found.posted:
         yield f"✗ {_counter(one)}: posted {one.counter}, rows {one.rows}"
     for one in found.pending:

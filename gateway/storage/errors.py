@@ -115,7 +115,7 @@ def _is_refusal(cause: BaseException) -> bool:
 def _unavailable(cause: BaseException, file: Path | None) -> StoreUnavailable:
     reason = _reason(cause)
     if _DAMAGED & {getattr(cause, "sqlite_errorname", "")}:
-        cure = "put its backup in its place, or move it away to begin anew"
+        cure = "remove its -wal and -shm and put its backup in its place, or move all three away to begin anew"
         return StoreUnavailable(
             f"{file or 'the database'} is no sound SQLite database: {cause}; {cure}"
         )

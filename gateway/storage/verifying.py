@@ -5,6 +5,7 @@ line in commands/verify.py. Rows are streamed; what is kept is one period's cell
 count and a sum of ids per day.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -18,6 +19,7 @@ from gateway.quota.hold import CounterKey
 from gateway.storage.books import hold_lines
 from gateway.storage.budgets import loaded_now
 from gateway.storage.chain import Tally, chain_faults, sealed_faults
+from gateway.storage.copying import faults_of
 from gateway.storage.engine import Database
 from gateway.storage.queries import ROWS_PER_FETCH, entries_of
 from gateway.storage.restating import CounterDifference, differing
@@ -44,6 +46,7 @@ class Verification(msgspec.Struct, frozen=True):
     cells     rollup cells compared, of days and of months
     mistakes  rows that do not tie in themselves, and attempts with more than one row: 'id: why'
     links     links of the digest chain; ``chain``: what is wrong with it, in words
+    file      what is wrong with SQLite's file itself: pages and indexes, in its own words
     counters  counters compared; ``posted`` and ``pending``: those that are not what rows or holds add up to
     """
 
@@ -53,6 +56,7 @@ class Verification(msgspec.Struct, frozen=True):
     mistakes: tuple[str, ...] = ()
     links: int = 0
     chain: tuple[str, ...] = ()
+    file: tuple[str, ...] = ()
     counters: int = 0
     posted: tuple[CounterDifference, ...] = ()
     pending: tuple[CounterDifference, ...] = ()
@@ -60,7 +64,7 @@ class Verification(msgspec.Struct, frozen=True):
     @property
     def is_sound(self) -> bool:
         """Whether everything derived equals the rows to the last unit, and the rows are those that were booked."""
-        faults = (self.differences, self.mistakes, self.chain, self.posted, self.pending)
+        faults = (self.differences, self.mistakes, self.chain, self.file, self.posted, self.pending)
         return not any(faults)
 
 
@@ -105,6 +109,9 @@ async def verified(
     database: Database, period: int | None, progress: Progress | None = None
 ) -> Verification:
     """Compare what is derived with the rows. Of one period: rows and rollup only. Raises StoreUnavailable."""
+    damage = []
+    if period is None and database.file is not None:
+        damage = await asyncio.to_thread(faults_of, database.file)
     async with database.snapshot() as connection:
         budgets = await loaded_now(connection) if period is None else BudgetSnapshot()
         found = _Pass(budgets, progress)
@@ -127,6 +134,7 @@ async def verified(
             told,
             links=links,
             chain=tuple(faults[:DIFFERENCES_MAX]),
+            file=tuple(damage),
             counters=counters,
             posted=tuple(posted[:DIFFERENCES_MAX]),
             pending=tuple(pending[:DIFFERENCES_MAX]),

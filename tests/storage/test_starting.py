@@ -169,7 +169,7 @@ def test_a_damaged_file_of_sqlite_is_named_with_what_to_do(tmp_path: Path) -> No
     file = tmp_path / "var" / "weighbridge.db"
     file.parent.mkdir()
     file.write_bytes(b"garbage, not a database" * 1000)
-    said = f"{file} is no sound SQLite database: file is not a database; put its backup"
+    said = f"{file} is no sound SQLite database: file is not a database; remove its -wal and -shm and put its backup"
     assert serve(path).says_once(said)
     assert ran("keys", "list", "--config", str(path)).says_once(said)
 
