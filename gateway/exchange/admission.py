@@ -42,13 +42,13 @@ from gateway.providers.contract import (
     body_for,
 )
 from gateway.wire import headers as header_lists
+from gateway.wire.jsonbounds import is_quick
 from gateway.wire.messages import Headers, Inbound
 
 _FREE_REQUEST = Request()
 _SHOWN_CHARS = 40  # of a name that is too long to be remembered
 # Named once: looking a member up in its enum is a call, and these are looked up on every request.
 _METERED = Kind.METERED
-READ_INLINE_BYTES_MAX = 256 * 1024  # at most a few milliseconds of decoding
 
 
 class Place(NamedTuple):
@@ -324,12 +324,12 @@ class Admission:
 
     @staticmethod
     async def _read(call: Call, inbound: Inbound) -> Request:
-        """What the body asks for; a large one is read in a thread, so that nobody else waits for it."""
+        """What the body asks for; one that takes long is read in a thread, so that nobody else waits for it."""
         if call.dialect is None or inbound.method == b"GET":
             require_readable(inbound.body)
             return _FREE_REQUEST
         content_type = inbound.told(header_lists.content_type)
-        if len(inbound.body) <= READ_INLINE_BYTES_MAX:
+        if is_quick(inbound.body):
             return call.dialect.read_request(inbound.body, content_type)
         return await asyncio.to_thread(call.dialect.read_request, inbound.body, content_type)
 

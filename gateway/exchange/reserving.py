@@ -3,13 +3,15 @@
 ``holding`` knows budgets and the engine, ``bounds`` what a call may cost; here the two meet for one call.
 """
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from gateway.dialects.contract import Request
+from gateway.dialects.contract import Dialect, Request
 from gateway.exchange.admission import Admitted
 from gateway.exchange.bound import Bound, highest
 from gateway.exchange.bounds import most
@@ -25,6 +27,7 @@ from gateway.quota.amount import Estimate, bounded
 from gateway.quota.budget import MONEY, Budget, Subject
 from gateway.quota.hold import Balance
 from gateway.quota.subject import of_principal
+from gateway.wire.jsonbounds import is_quick
 from gateway.wire.messages import Headers
 
 # A batch's own cost is known when it has ended: it may not begin on a budget that has nothing left.
@@ -106,7 +109,7 @@ class Reserving:
         outcome = await self.holding.reserve(request_id, subject, estimate, entry)
         clamped = None
         if isinstance(outcome, Refused) and bound is not None:
-            clamped = self._clamped(outcome, admitted, body, bound)
+            clamped = await self._clamped(outcome, admitted, body, bound)
             if clamped is not None:
                 lowered = self._most(admitted, clamped.request)
                 assert lowered is not None
@@ -181,10 +184,13 @@ class Reserving:
         ]
         return admitted.among(priced) if priced else admitted
 
-    def _clamped(
+    async def _clamped(
         self, refused: Refused, admitted: Admitted, body: bytes, bound: Bound
     ) -> Clamped | None:
-        """The call with the highest ceiling that every budget without room still affords, if all of them clamp."""
+        """The call with the highest ceiling that every budget without room still affords, if all of them clamp.
+
+        A body that takes long to be read again is lowered in a thread, so that nobody else waits for it.
+        """
         dialect = admitted.call.dialect
         named = {budget.id: budget for budget in refused.held.budgets}
         short = [(named[balance.key.budget], balance) for balance in refused.balances]
@@ -195,12 +201,10 @@ class Reserving:
         affords = self._affordable(short, admitted, high)
         if not affords:
             return None
-        lowered = dialect.clamp(body, affords, model)
+        lower = partial(_lowered, dialect, (body, request.opted_body), affords, model)
+        lowered, opted = lower() if is_quick(body) else await asyncio.to_thread(lower)
         if lowered is None:
             return None
-        opted = None
-        if request.opted_body is not None:
-            opted = dialect.clamp(request.opted_body, affords, model)
         changed = msgspec.structs.replace(request, output_ceiling=affords, opted_body=opted)
         return Clamped(affords, lowered, changed)
 
@@ -225,6 +229,17 @@ class Reserving:
         if clamped is not None:
             said = (*said, (b"x-weighbridge-clamped", b"%d" % clamped.output_tokens))
         return said
+
+
+def _lowered(
+    dialect: Dialect, bodies: tuple[bytes, bytes | None], ceiling: int, model: str
+) -> tuple[bytes | None, bytes | None]:
+    """The body as it came and as it was opted in, if it was, each with that ceiling."""
+    body, opted = bodies
+    lowered = dialect.clamp(body, ceiling, model)
+    if lowered is None or opted is None:
+        return lowered, None
+    return lowered, dialect.clamp(opted, ceiling, model)
 
 
 def _ceiled(request: Request, tokens: int) -> Request:

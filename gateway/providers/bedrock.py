@@ -50,7 +50,8 @@ _TIER_HEADERS: Final = (
 )
 _ANTHROPIC: Final = "anthropic_version"  # every Anthropic body must have it
 
-_MODEL: Final = rb"/model/(?P<model>[^/]+)"
+# An encoded slash is an ARN's; an encoded '?', '#' or ';' could end the path upstream, and make a metered call of a free one.
+_MODEL: Final = rb"/model/(?P<model>(?:[^/%]|%(?!3[FfBb]|23))+)"
 _PROFILE: Final = re.compile(r"(global|us-gov|us|eu|apac|jp|au|ca|sa)\.(.+)")
 _ARN: Final = re.compile(
     r"arn:aws[a-z-]*:bedrock:(?P<region>[a-z0-9-]*):[0-9]*:(?P<kind>[a-z-]+)/(?P<id>.+)"

@@ -1,6 +1,7 @@
 """The laws of a hold: not consumed ⇒ nothing held; consumed ⇒ what is posted is what the row used, whatever happens."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,10 +11,12 @@ import pytest
 from gateway.exchange.growth import exception
 from gateway.kernel.errors import UpstreamFailed
 from gateway.ledger.entry import FAIL_OPEN, OVER_HOLD, SHADOW_REFUSED, STOPPED
+from gateway.metering import asking
 from gateway.metering.count import Counter
 from gateway.pricing.book import Book
 from gateway.quota.amount import amount
 from gateway.quota.budget import Budget, Scope
+from gateway.wire import jsondoc
 from gateway.wire.eventstream import encode
 from gateway.wire.messages import Head
 from tests.laws.house import House, Steps
@@ -246,6 +249,35 @@ def test_a_budget_that_clamps_lowers_the_ceiling_to_what_is_left(
     (target,) = house.upstreams.consumed
     assert orjson.loads(target.body) == {"messages": [], "max_tokens": 40}
     assert_law(house)
+
+
+@pytest.mark.parametrize("pieces", [10, 40_000])
+def test_a_body_of_many_pieces_is_read_and_lowered_where_nobody_waits_for_it(
+    counter: Counter, book: Book, monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    """250 KiB of nearly nothing take half a second to read: on the loop, every other call would stand still."""
+    where: list[threading.Thread] = []
+    parse = jsondoc.parse_object
+
+    def watched(raw: bytes, sensitive: tuple[str, ...]) -> Any:
+        where.append(threading.current_thread())
+        return parse(raw, sensitive)
+
+    monkeypatch.setattr(asking, "parse_object", watched)
+
+    async def run() -> House:
+        head, chunks = recorded("azure", "chat-basic")
+        async with asyncio.TaskGroup() as group:
+            small = budget("small", measure="output_tokens", limit=40, clamp=True)
+            house = House(counter, book, head, chunks, group=group, budgets=(small,))
+            await house.call(CHAT, {"messages": [], "max_tokens": 5000, "stop": [""] * pieces})
+        return house
+
+    house = asyncio.run(run())
+    assert house.status() == 200
+    assert orjson.loads(house.upstreams.consumed[0].body)["max_tokens"] == 40
+    assert len(where) >= 2
+    assert {thread is threading.main_thread() for thread in where} == {pieces == 10}
 
 
 def sse(*events: Any) -> list[bytes]:

@@ -12,6 +12,9 @@ from gateway.wire.jsonbounds import (
     LIGHT_BYTES,
     MEMBERS_MAX,
     OPENINGS_MAX,
+    QUICK_BYTES,
+    QUICK_PIECES,
+    is_quick,
     overgrown,
     swarm,
 )
@@ -130,3 +133,19 @@ def test_a_thousand_members_are_the_most() -> None:
     assert overgrown(members, orjson.dumps(members)) is None
     members["more"] = 1
     assert overgrown(members, b"") == "the body has more than 1000 members"
+
+
+@pytest.mark.parametrize(
+    "piece", [b"[],", b"{},", b'"",', b"1,", b"\n", b'{"a":1}\n', b'{"a":"b"},']
+)
+def test_no_body_of_many_pieces_is_quick(piece: bytes) -> None:
+    many = QUICK_PIECES * len(piece) + QUICK_BYTES
+    assert not is_quick(piece * (many // len(piece)))
+    assert is_quick(piece * (QUICK_BYTES // len(piece)))
+
+
+def test_a_body_is_quick_that_is_small_or_is_mostly_text() -> None:
+    turn = b'{"role":"user","content":"%b"},' % (b"what clients say " * 20)
+    assert is_quick(turn * (LIGHT_BYTES // len(turn)))
+    assert is_quick(b"x" * LIGHT_BYTES)
+    assert not is_quick(b"x" * (LIGHT_BYTES + 1))
