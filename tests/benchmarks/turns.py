@@ -11,7 +11,7 @@ import orjson
 
 from tests.benchmarks import shapes
 
-EXCHANGES: Final = 28  # of a question, a call of a tool, its result and an answer: 64 KB in all
+EXCHANGES: Final = 19  # of a question, a call of a tool, its result and an answer: 64 KB in all
 TOOLS: Final = 20
 _SEED: Final = 7
 _WORDS: Final = [
