@@ -25,6 +25,7 @@ from gateway.metering.meter import Reading
 from gateway.providers.contract import (
     PATH_BYTES_MAX,
     PATHS_KEPT_MAX,
+    VIDEOS_ELSEWHERE,
     Call,
     Deployment,
     Kind,
@@ -151,9 +152,10 @@ _ROUTES: Final = (
         _ROOT + rb"/(?:assistants|threads|vector_stores|conversations|containers|evals)(?:/.*)?",
         "assistants and stores", "their runs bill outside any one answer; use responses",
     ),
+    _refused(_ROOT + rb"/(?:videos|video/generations)(?:/.*)?", "videos", VIDEOS_ELSEWHERE),
     _refused(
-        _ROOT + rb"/(?:fine_tuning|fine-tunes|uploads|videos|decisions|skills)(?:/.*)?",
-        "fine-tuning, uploads and videos", "they cannot be metered yet",
+        _ROOT + rb"/(?:fine_tuning|fine-tunes|uploads|decisions|skills)(?:/.*)?",
+        "fine-tuning and uploads", "they cannot be metered yet",
     ),
     _refused(_ANY + rb"/images/variations", "image variations", "use images/edits"),
     _refused(

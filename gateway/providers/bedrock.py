@@ -15,6 +15,7 @@ from gateway.metering.meter import Reading
 from gateway.providers.contract import (
     PATH_BYTES_MAX,
     PATHS_KEPT_MAX,
+    VIDEOS_ELSEWHERE,
     Call,
     Deployment,
     Kind,
@@ -87,6 +88,10 @@ def _refused(path: bytes, operation: str, why: str) -> Route:
     return Route(methods, re.compile(path), operation, Kind.METERED, shape="aws", refusal=why)
 
 
+_ASYNC: Final = (
+    f"its usage never passes the gateway; use converse or invoke, and of videos: {VIDEOS_ELSEWHERE}"
+)
+
 # InvokeModel's dialect depends on the vendor: see ``_invoke_dialect``; the table holds the families'.
 _ROUTES: Final = (
     _runtime(rb"/converse", "converse", converse.CONVERSE),
@@ -108,7 +113,7 @@ _ROUTES: Final = (
     _free("GET", rb"(?:/openai|/anthropic)?/v1/models(?:/[^/]+)?", "models", _MANTLE, "openai"),
     _free("GET DELETE", rb"(?:/openai)?/v1/responses/(?P<resource>[0-9A-Za-z._-]+)(?:/input_items)?", "responses.retrieve", _MANTLE, "openai"),
     _free("POST", rb"(?:/openai)?/v1/responses/input_tokens", "responses.input_tokens", _MANTLE, "openai"),
-    _refused(rb"/async-invoke(?:/.*)?", "async invoke", "its usage never passes the gateway; use converse or invoke"),
+    _refused(rb"/async-invoke(?:/.*)?", "async invoke", _ASYNC),
     _refused(
         _MODEL + rb"/invoke-with-bidirectional-stream", "bidirectional streaming",
         "it cannot be metered yet; use converse-stream",

@@ -24,6 +24,11 @@ PATH_BYTES_MAX: Final = 4 * 1024  # with what is made of one; an ARN's takes 2 K
 STANDARD: Final = "standard"
 BELOW: Final = frozenset({"batch", "flex", "reserved"})  # tiers that are sold below it
 
+VIDEOS_ELSEWHERE: Final = (
+    "they are made after the answer, and no answer says what they cost; call the provider itself, with a "
+    "credential that is not the gateway's, and take their cost from its bill"
+)
+
 Scope = Literal["global", "data_zone", "regional", "geo", "in_region", "provisioned"]
 
 

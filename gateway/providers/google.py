@@ -15,6 +15,7 @@ from gateway.metering.meter import Reading
 from gateway.providers.contract import (
     PATH_BYTES_MAX,
     PATHS_KEPT_MAX,
+    VIDEOS_ELSEWHERE,
     Call,
     Deployment,
     Kind,
@@ -144,7 +145,15 @@ _ROUTES: Final = (
     ),
     _refused(_GEMINI_MODEL + rb":(?:batchGenerateContent|asyncBatchEmbedContent)", "batch jobs", "use generateContent"),
     _refused(rb"(?:/upload|/resumable)?" + _VERSION + rb"/files(?:[/:].*)?", "uploads", "send media inline"),
-    _refused(_VERSION + _PLACE + rb"/.*:predictLongRunning", "long-running predictions", "they cannot be metered yet"),
+    _refused(_VERSION + rb"/openai/videos(?:/.*)?", "videos", VIDEOS_ELSEWHERE),
+    _refused(
+        _VERSION + _PLACE + rb"/.*:(?:predictLongRunning|fetchPredictOperation)",
+        "long-running predictions", VIDEOS_ELSEWHERE,
+    ),
+    _refused(
+        _VERSION + _PLACE + rb"/(?:.*/)?operations(?:/.*)?", "long-running operations",
+        "what they are of does not pass either, such as videos and batches: ask the provider itself",
+    ),
 )  # fmt: skip
 
 _MISSING: Final = (

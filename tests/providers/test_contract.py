@@ -208,6 +208,32 @@ def test_what_cannot_be_metered_is_refused_and_says_why(
         by_name(name).recognise(Inbound(method, path, b"", (), b""))
 
 
+VEO = b"/google/v1/projects/p/locations/us-central1/publishers/google/models/veo-3.1-generate-001"
+VIDEO_PATHS = [
+    ("azure", b"POST", b"/azure/openai/v1/videos"),
+    ("azure", b"GET", b"/azure/openai/v1/videos/video_1/content"),
+    ("azure", b"POST", b"/azure/openai/v1/videos/video_1/remix"),
+    ("azure", b"POST", b"/azure/openai/v1/video/generations/jobs"),
+    ("azure", b"GET", b"/azure/openai/v1/video/generations/gen_1/content/video"),
+    ("bedrock", b"POST", b"/bedrock/async-invoke"),
+    ("bedrock", b"GET", b"/bedrock/async-invoke/arn%3Aaws%3Abedrock"),
+    ("google", b"POST", b"/google/v1beta/models/veo-3.1-generate-preview:predictLongRunning"),
+    ("google", b"POST", b"/google/v1beta/openai/videos"),
+    ("google", b"POST", VEO + b":predictLongRunning"),
+    ("google", b"POST", VEO + b":fetchPredictOperation"),
+    ("google", b"GET", b"/google/v1beta/models/veo-3.1-generate-preview/operations/1"),
+    ("google", b"GET", b"/google/v1beta/operations/1"),
+]
+
+
+@pytest.mark.parametrize(("name", "method", "path"), VIDEO_PATHS, ids=str)
+def test_videos_are_refused_and_the_refusal_says_where_to_ask(
+    name: str, method: bytes, path: bytes
+) -> None:
+    with pytest.raises(errors.OperationRefused, match="provider itself"):
+        by_name(name).recognise(Inbound(method, path, b"", (), b"{}"))
+
+
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: p.name)
 def test_an_unknown_path_is_not_found_and_names_the_base_url(provider: Provider) -> None:
     with pytest.raises(errors.UnknownOperation, match=provider.mount.decode()):

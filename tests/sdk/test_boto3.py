@@ -255,6 +255,7 @@ def test_what_cannot_be_metered_is_refused_with_a_reason(
             outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://bucket/x"}},
         )
     assert caught.value.response["Error"]["Code"] == "AccessDeniedException"
+    assert "call the provider itself" in caught.value.response["Error"]["Message"]
     weighing.nothing_booked()
 
 

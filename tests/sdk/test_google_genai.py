@@ -303,6 +303,17 @@ def test_what_cannot_be_metered_is_refused_with_a_reason(
     weighing.nothing_booked()
 
 
+def test_videos_are_refused_and_the_refusal_says_where_to_ask(
+    weighing: Weighing, setting: Setting, opened: Opened
+) -> None:
+    client = opened(vertex(setting))
+    source = types.GenerateVideosSource(prompt="a lorry")
+    with pytest.raises(errors.ClientError, match="call the provider itself") as caught:
+        client.models.generate_videos(model="veo-3.1-generate-preview", source=source)
+    assert (caught.value.code, caught.value.status) == (403, "PERMISSION_DENIED")
+    weighing.nothing_booked()
+
+
 @pytest.mark.parametrize("base", ["v1beta/openai", f"v1/{PLACE}/endpoints/openapi"])
 def test_the_openai_sdk_on_googles_compatible_endpoints(
     base: str, weighing: Weighing, opened: Opened

@@ -232,6 +232,21 @@ def test_a_batch_needs_a_key_that_allows_it(weighing: Weighing, indexer: OpenAI)
     weighing.nothing_booked()
 
 
+@pytest.mark.parametrize("retrieved", [False, True])
+def test_videos_are_refused_and_the_refusal_says_where_to_ask(
+    weighing: Weighing, client: Client, *, retrieved: bool
+) -> None:
+    with (
+        pytest.warns(DeprecationWarning, match="Sora"),  # the SDK's own
+        pytest.raises(openai.PermissionDeniedError, match="provider itself"),
+    ):
+        if retrieved:
+            client.videos.retrieve("video_1")
+        else:
+            client.videos.create(model="sora-2", prompt="a lorry")
+    weighing.nothing_booked()
+
+
 @pytest.mark.parametrize("endpoint", ["vector_stores", "fine_tuning", "realtime"])
 def test_what_cannot_be_metered_is_refused_with_a_reason(
     endpoint: str, weighing: Weighing, indexer: OpenAI
