@@ -74,3 +74,65 @@ def test_it_is_what_the_prompt_does_not_have_less_a_few_words(value: Any, unread
     seen = Prompt("plain", (Turn("", "y" * 20),))
     found = unread_characters({"novel": value, "prompt": "y" * 20}, seen)
     assert found == max(unread - 16, 0)  # a turn counts as so many characters beside its text
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((name, "label") for name in (
+            "id", "callId", "mime_type", "model", "object", "prompt_cache_key", "Role", "safety_identifier", "status",
+            "toolCallId", "tool_use_id", "type", "user",
+        )),
+        *((name, "bytes") for name in (
+            "bytes", "bytesBase64Encoded", "data", "encrypted_content", "file_data", "fileUri", "image", "image_url",
+            "inputImage", "redacted_content", "signature", "thoughtSignature", "uri", "url",
+        )),
+        *((name, "apart") for name in (
+            "client_metadata", "labels", "metadata", "requestMetadata", "summary",
+        )),
+        *((name, "text") for name in ("content", "ids", "note", "input", "file", "arguments")),
+    ],
+)  # fmt: skip
+def test_a_name_decides_what_its_values_may_cost(name: str, kind: str) -> None:
+    """By a long word, by words, and by an object of them."""
+    word, words = "z" * 400, "two words " * 40
+    values: list[Any] = [word, words, {"note": words}, [words]]
+    beside = "w" * WORDS  # takes what settings may
+    found = [unread_characters({"x": {name: value}, "y": beside}, EMPTY) for value in values]
+    expected = {
+        "label": [0, 0, 400, 0],
+        "bytes": [0, 400, 400, 400],
+        "apart": [400, 400, 0, 0],
+        "text": [400, 400, 400, 400],
+    }
+    assert found == expected[kind]
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"),
+    [
+        ("A" * 512, False),
+        ("A" * 511, True),
+        ("A" * 510 + "==", False),
+        ("A" * 510 + "\r\n", False),
+        ("A" * 511 + " ", True),
+        ("A" * 511 + "-", True),
+        ("A" * 509 + "===", True),
+        ("data:image/png;base64," + "A" * 600, False),
+        ("data:image/png;base64," + "A" * 600 + " !", True),
+        ("data: two words," + "A" * 600, True),
+        ("data:" + "a" * 201 + "," + "A" * 600, True),
+    ],
+)
+def test_a_long_run_of_base64_is_no_text(value: str, *, counts: bool) -> None:
+    for asked in ({"anything": value}, {"anything": [value]}, {"deep": [{"anything": value}]}):
+        found = unread_characters(asked, EMPTY)  # type: ignore[arg-type]  # literal JSON
+        assert found == (len(value) - WORDS if counts else 0)
+
+
+def test_names_that_are_long_are_texts_and_numbers_are_none() -> None:
+    assert unread_characters({"x": {"n" * 32: 1, "m" * 33: 1}, "y": "w" * WORDS}, EMPTY) == 33
+    settings = {"temperature": 0.5, "stream": True, "stop": None, "n": [1, None], "tools": "auto"}
+    assert unread_characters(settings, EMPTY) == 0  # type: ignore[arg-type]  # literal JSON
+    assert unread_characters({"x": "w" * WORDS}, EMPTY) == 0
+    assert unread_characters({"x": "w" * (WORDS + 1)}, EMPTY) == 1
