@@ -284,7 +284,7 @@ class Gateway:
         )
 
     def _wired(self, group: asyncio.TaskGroup, parts: "_Parts") -> Proxy:
-        limits, prices = self.config.limits, self.prices
+        limits, quotas, prices = self.config.limits, self.config.quotas, self.prices
         counting = Counting(self.counter, Ratios(), parts.counting)
         admission = Admission(
             keys=parts.keys,
@@ -310,19 +310,16 @@ class Gateway:
                 parts.holding,
                 book=lambda: prices.book,
                 ceilings=self.ceilings,
-                default_output=self.config.quotas.default_output_tokens,
-                expose=self.config.quotas.expose,
+                margins=quotas.margins(),
+                default_output=quotas.default_output_tokens,
+                expose=quotas.expose,
             ),
             failover=self._failover(),
         )
         return Proxy(
-            self.providers,
-            exchanges,
-            abandonment=self._abandonment(group),
-            clock=self.clock,
-            observer=self.observer,
-            body_bytes_max=limits.body_mib * MIB,
-        )
+            self.providers, exchanges, abandonment=self._abandonment(group),
+            clock=self.clock, observer=self.observer, body_bytes_max=limits.body_mib * MIB,
+        )  # fmt: skip
 
     def _owning(self, parts: "_Parts") -> Owning:
         return Owning(

@@ -14,7 +14,7 @@ import typer
 
 from gateway import app as composition, shipped
 from gateway.commands.beside import beside_health
-from gateway.commands.budgets.health import budget_health
+from gateway.commands.budgets.health import budget_health, out_of_sight
 from gateway.commands.drift import newest
 from gateway.commands.listening import place_of, unservable
 from gateway.commands.matching import (
@@ -109,7 +109,7 @@ def _findings(path: Path | None) -> list[Finding]:
         return [Finding("serving", *said) for said in beside_health(configured, path)]
 
     checks: tuple[Callable[[Config], list[Finding]], ...] = (
-        _folder, _listening, _serving, _database, _valkey, _budgets, _journal, _disk, _vocabulary, _prices, _unpriced, _drift,
+        _folder, _listening, _serving, _database, _valkey, _budgets, _holds, _journal, _disk, _vocabulary, _prices, _unpriced, _drift,
         _matching, _credentials, _clock,
     )  # fmt: skip
     for check in checks:
@@ -215,6 +215,10 @@ def _budgets(configured: Config) -> list[Finding]:
         return [Finding("budget", *said) for said in budget_health(configured)]
     except (ConfigurationError, Unavailable):
         return []
+
+
+def _holds(configured: Config) -> list[Finding]:
+    return [Finding("holds", "ok", out_of_sight(configured))]
 
 
 def _valkey(configured: Config) -> list[Finding]:

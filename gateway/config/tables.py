@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from gateway.exchange.margins import Margins
 from gateway.exchange.routing import RouteRule, Weight
 from gateway.pricing.contract import Contract
 from gateway.providers.contract import Deployment, Scope, Upstream
@@ -16,6 +17,7 @@ from gateway.upstream.credentials import CredentialSetting
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
 BasisPoints: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+Allowance: TypeAlias = Positive | Literal["window"]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -102,6 +104,9 @@ class Quotas(msgspec.Struct, frozen=True):
     valkey                 that server's URL; its password by reference
     hold_seconds           when a hold whose worker is gone is given up
     default_output_tokens  held for the answer of a model whose maximum is not known
+    default_context_tokens the context of a model whose own is not known
+    unseen_tokens          held for a part of a prompt that nobody can see: so many, or the model's whole context
+    tool_tokens            held likewise for what a tool of the provider's own adds
     expose                 say what is left of budgets in the answer's headers
     """
 
@@ -109,7 +114,19 @@ class Quotas(msgspec.Struct, frozen=True):
     valkey: str = ""
     hold_seconds: Positive = 900
     default_output_tokens: Positive = 16_384
+    default_context_tokens: Positive = 262_144
+    unseen_tokens: Allowance = "window"
+    tool_tokens: Allowance = 32_768
     expose: bool = True
+
+    def margins(self) -> Margins:
+        """How far beyond its count a request may go."""
+        unseen, tool = self.unseen_tokens, self.tool_tokens
+        return Margins(
+            unseen=unseen if isinstance(unseen, int) else None,
+            tool=tool if isinstance(tool, int) else None,
+            context=self.default_context_tokens,
+        )
 
 
 class Failover(msgspec.Struct, frozen=True):

@@ -37,7 +37,8 @@ def in_words(kind: Any, name: str = "", default: object = None) -> str:
     if get_origin(kind) is Annotated:
         kind, bounds = get_args(kind)[0], get_args(kind)[1]
     if get_origin(kind) is Literal:
-        return f"one of {', '.join(map(str, get_args(kind)))}"
+        words = get_args(kind)
+        return f'"{words[0]}"' if len(words) == 1 else f"one of {', '.join(map(str, words))}"
     if get_origin(kind) in {Union, UnionType}:
         return _either([one for one in get_args(kind) if one is not type(None)], name, default)
     plain = {

@@ -36,6 +36,7 @@ from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Turn
 from gateway.metering.reader import as_raw
+from gateway.metering.sized import TOLD_BLOCKS, file_part, told_part
 from gateway.metering.transcript import Transcript
 from gateway.metering.unread import unread_characters
 from gateway.metering.usage import (
@@ -151,6 +152,8 @@ def _document(turn: TurnBuilder, block: dict[str, Json]) -> None:
         turn.text(string(source, "data"))
     elif string(source, "type") == "content":
         _read_content(turn, at(source, "content"), 1)
+    elif string(source, "type") == "base64":
+        turn.opaque(file_part(string(source, "data"), string(source, "media_type")))
     else:
         turn.opaque()
 
@@ -170,6 +173,7 @@ _BLOCKS: Final[dict[str, Callable[[TurnBuilder, dict[str, Json]], None]]] = {
     "image": _image,
     "document": _document,
     "search_result": _search_result,
+    **dict.fromkeys(TOLD_BLOCKS, lambda turn, block: turn.opaque(told_part(block))),
 }
 
 

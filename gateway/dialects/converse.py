@@ -30,6 +30,7 @@ from gateway.metering.marks import asked_writes
 from gateway.metering.meter import Reading
 from gateway.metering.prompt import Function, Prompt, Schema, Turn
 from gateway.metering.reader import as_raw
+from gateway.metering.sized import file_part, sound_part
 from gateway.metering.transcript import Transcript
 from gateway.metering.unread import unread_characters
 from gateway.metering.usage import MAIN, Source, UsageInvalid, component
@@ -172,6 +173,19 @@ def _unknown_block(turn: TurnBuilder, value: Json) -> None:
     turn.opaque()
 
 
+def _document(turn: TurnBuilder, value: Json) -> None:
+    """A file in bytes, or text in a document's own parts; one kept in a bucket is nowhere to be seen."""
+    source = at(value, "source")
+    if text := string(source, "text"):
+        turn.text(text)
+        return
+    turn.opaque(file_part(string(source, "bytes"), string(value, "format")))
+
+
+def _sound(turn: TurnBuilder, value: Json) -> None:
+    turn.opaque(sound_part(string(at(value, "source"), "bytes")))
+
+
 def _text(turn: TurnBuilder, value: Json) -> None:
     turn.text(value if isinstance(value, str) else None)
 
@@ -183,6 +197,8 @@ def _cited(turn: TurnBuilder, value: Json) -> None:
 
 _BLOCKS: Final[dict[str, Callable[[TurnBuilder, Json], None]]] = {
     "text": _text,
+    "document": _document,
+    "audio": _sound,
     "json": lambda turn, value: turn.json(value),
     "image": lambda turn, value: turn.image(string(at(value, "source"), "bytes")),
     "toolUse": lambda turn, value: turn.call(string(value, "name"), at(value, "input")),

@@ -4,6 +4,7 @@ Their answers may be huge or binary and are never held: the usage is read from s
 the tail of large ones. To add an operation: a request function, a reader, a constant.
 """
 
+import re
 from functools import partial
 from typing import ClassVar, Final
 
@@ -18,6 +19,7 @@ from gateway.metering.meter import Meter, Reading
 from gateway.metering.plain_prompt import plain_prompt
 from gateway.metering.prompt import Prompt, Turn
 from gateway.metering.reader import as_raw
+from gateway.metering.sized import BYTES_PER_SECOND, Sized
 from gateway.metering.transcript import Transcript
 from gateway.metering.transcription import duration, read_transcription
 from gateway.metering.usage import Component, Source, component
@@ -33,6 +35,8 @@ EVENT_BYTES_MAX: Final = (
 EMBEDDINGS_BYTES_MAX: Final = 4 * 1024 * 1024
 ROLE_VECTOR: Final = "svg"
 _SENSITIVE: Final = ("model", "stream", "n", "stream_format", "response_format", "input")
+# What every picture of a request has: a part of a form, or a member that refers to it.
+_PICTURED: Final = re.compile(rb'filename|"image_url"|"file_id"', re.IGNORECASE)
 _FORM_FIELDS: Final = frozenset({"model", "stream", "response_format", "prompt", "n"})
 
 
@@ -272,7 +276,12 @@ _read_speech_usage: Final = partial(read_inclusive, output_rest="output_audio")
 
 
 class _FormDialect(DocumentDialect, frozen=True):
-    """A dialect whose requests are forms with files in them; JSON with references is read as well."""
+    """A dialect whose requests are forms with files in them; JSON with references is read as well.
+
+    is_heard  the file is sound; else they are pictures
+    """
+
+    is_heard: bool = False
 
     def read_request(self, body: bytes, content_type: bytes) -> Request:
         """See Dialect."""
@@ -281,7 +290,11 @@ class _FormDialect(DocumentDialect, frozen=True):
         else:
             asked = _asked_in_form(body, content_type)
         # What the files weigh is not known before the provider says it.
-        request = _request(asked, Turn("user", asked.prompt, opaque=1))
+        if self.is_heard:
+            sized = Sized(seconds=len(body) // BYTES_PER_SECOND + 1)
+        else:
+            sized = Sized(pages=max(len(_PICTURED.findall(body)), 1))
+        request = _request(asked, Turn("user", asked.prompt, opaque=1, sized=(sized,)))
         return replace(request, media_bytes=len(body))
 
 
@@ -317,7 +330,7 @@ IMAGE_EDITS: Final[Dialect] = _FormDialect(
     document_bytes_max=EVENT_BYTES_MAX,
 )
 TRANSCRIPTION: Final[Dialect] = _FormDialect(
-    "openai_transcription", _read_images, _TranscriptionReader
+    "openai_transcription", _read_images, _TranscriptionReader, is_heard=True
 )
 SPEECH: Final[Dialect] = _SpeechDialect(
     "openai_speech", _read_speech, _SpokenReader, document_bytes_max=EVENT_BYTES_MAX

@@ -19,7 +19,7 @@ class Bound(msgspec.Struct, frozen=True):
     is_bounded     the client gave a ceiling of its own
     priced         what it may use has a price in every tier it may end in
     wanting        a unit of the tools it offers that has no price there, so that no budget in money can hold it
-    unseen         how many parts of it are covered by an allowance only
+    unseen         how many parts of it nobody can tell anything of
     """
 
     estimate: Estimate
@@ -36,6 +36,9 @@ def highest(bounds: Sequence[Bound]) -> Bound:
     if not others:
         return first
     estimates = [bound.estimate for bound in bounds]
+    paced = None
+    if any(estimate.paced is not None for estimate in estimates):
+        paced = highest([replace(each, estimate=_paced(each.estimate)) for each in bounds])
     units: dict[str, int] = {}
     for estimate in estimates:
         for unit, quantity in estimate.units.items():
@@ -47,6 +50,7 @@ def highest(bounds: Sequence[Bound]) -> Bound:
             input_tokens=max(estimate.input_tokens for estimate in estimates),
             output_tokens=max(estimate.output_tokens for estimate in estimates),
             units=units,
+            paced=None if paced is None else paced.estimate,
         ),
         max(bound.output_tokens for bound in bounds),
         first.is_bounded,
@@ -54,6 +58,10 @@ def highest(bounds: Sequence[Bound]) -> Bound:
         max(bound.unseen for bound in bounds),
         next((bound.wanting for bound in bounds if bound.wanting), None),
     )
+
+
+def _paced(estimate: Estimate) -> Estimate:
+    return replace(estimate if estimate.paced is None else estimate.paced, paced=None)
 
 
 def together(bound: Bound, other: Bound, unpriced: str | None) -> Bound:

@@ -16,6 +16,7 @@ from gateway.dialects.contract import Request
 from gateway.exchange import beside, guarding
 from gateway.exchange.booking import Counts
 from gateway.exchange.bound import Bound, plus, together
+from gateway.exchange.hidden import hidden, unsized
 from gateway.exchange.margins import MARGINS, Margins
 from gateway.metering.count import Confidence, Count
 from gateway.metering.families import family_of, plain_name
@@ -71,6 +72,25 @@ def most(
 
     Another model that it may have asked may read and write as much each time.
     """
+    known = (counts, ceilings, default_output, bargain)
+    bound = _with_others(book, under, request, *known, margins)
+    if (bound.unseen and margins.unseen is None) or margins.tool is None:
+        paced = _with_others(book, under, request, *known, margins.allowing())
+        bound = replace(bound, estimate=replace(bound.estimate, paced=paced.estimate))
+    return bound
+
+
+def _with_others(
+    book: Book,
+    under: Circumstances,
+    request: Request,
+    counts: Counts,
+    ceilings: Ceilings,
+    default_output: int,
+    bargain: Bargain | None,
+    margins: Margins,
+) -> Bound:
+    """The same with one set of margins."""
     known = (counts, ceilings, default_output, bargain, margins)
     bound = _alone(book, under, request, *known)
     for name, times in request.others:
@@ -98,8 +118,7 @@ def _alone(
     units = book.ladder(under).units
     billed = _billed(units)
     images, opaque = _parts(request)
-    unseen = opaque + request.hosted - (request.carried is not None)
-    prompt = _read(request, images, unseen, counts.input, under.model, ceilings, margins)
+    prompt = _read(request, images, counts.input, under.model, ceilings, margins)
     read = prompt * request.passes
     written = _written(request, ceilings.output(under.model), default_output, billed, margins)
     seen = _UNSEEN if opaque else _PICTURES if images else frozenset()
@@ -121,7 +140,7 @@ def _alone(
     )
     wanting = other.wanting or _wanting(request.tool_units, units)
     is_bounded = request.output_ceiling is not None
-    return Bound(estimate, written, is_bounded, amount is not None, unseen, wanting)
+    return Bound(estimate, written, is_bounded, amount is not None, unsized(request), wanting)
 
 
 def _wanting(offered: Mapping[str, int], priced: frozenset[str]) -> str | None:
@@ -149,26 +168,18 @@ def _parts(request: Request) -> tuple[list[Image], int]:
 def _read(
     request: Request,
     images: list[Image],
-    unseen: int,
     count: Count,
     model: str | None,
     ceilings: Ceilings,
     margins: Margins,
 ) -> int:
-    """The most tokens of a prompt: its count with its slack, and an allowance for what it could not see."""
+    """The most tokens of a prompt: its count with its slack, and what may be hidden in it."""
     tokens = margins.slack(count.confidence).over(count.tokens)
     if images and count.confidence is not Confidence.EXACT:
         tokens += _pictured(images, model or "", margins)
     tokens += -(-request.sealed // margins.sealed_characters)
-    tokens += _capped(request.carried or 0, model, ceilings)
-    tokens += _capped(request.unread // margins.unread_characters, model, ceilings)
-    return tokens + _capped(unseen * margins.unseen, model, ceilings)
-
-
-def _capped(tokens: int, model: str | None, ceilings: Ceilings) -> int:
-    """So many, but no more than the model takes, where that is known."""
-    context = ceilings.context(model) if tokens else None
-    return tokens if context is None else min(tokens, context)
+    context = ceilings.context(model)
+    return tokens + hidden(request, count.tokens, model or "", context, margins)
 
 
 def _pictured(images: list[Image], model: str, margins: Margins) -> int:

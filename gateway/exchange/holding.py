@@ -247,13 +247,18 @@ class Holding:
 
     # -- in words ---------------------------------------------------------------------------------
 
-    def refusal(self, refused: Refused, at_us: int) -> BudgetSpent | TooManyRequests:
-        """The refusal of the first budget in lock order that has no room, with its figures and the cure."""
+    def refusal(
+        self, refused: Refused, at_us: int, unseen: int = 0
+    ) -> BudgetSpent | TooManyRequests:
+        """The refusal of the first budget in lock order that has no room, with its figures and the cure.
+
+        ``unseen``: how many parts of the request nobody can tell anything of.
+        """
         balance = refused.balances[0]
         line = next(line for line in refused.held.lines if line.key == balance.key)
         budget = next(one for one in refused.held.budgets if one.id == balance.key.budget)
         frees_us = window_of(budget, at_us).end_us
-        words, details = remaining.refusal(budget, balance, line.amount, frees_us)
+        words, details = remaining.refusal(budget, balance, line.amount, frees_us, unseen)
         if balance.wait_us is not None:
             wait_ms = -(-balance.wait_us // _US_PER_MS)
             return TooManyRequests(words, retry_after_ms=wait_ms, details=details)

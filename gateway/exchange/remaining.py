@@ -16,6 +16,7 @@ from gateway.quota.budget import (
     MONEY,
     OUTPUT_TOKENS,
     REQUESTS,
+    TOKENS,
     UNIT,
     Budget,
 )
@@ -26,12 +27,13 @@ from gateway.wire.messages import Headers
 NANO_PER_CENT: Final = 10_000_000
 NAME_CHARS_MAX: Final = 64
 _MINUTE_S: Final = 60
+_FILLED: Final = MONEY | {INPUT_TOKENS, TOKENS}  # measures that what nobody can see is held on
 
 
 def refusal(
-    budget: Budget, balance: Balance, asked: int, frees_us: int | None
+    budget: Budget, balance: Balance, asked: int, frees_us: int | None, unseen: int = 0
 ) -> tuple[str, dict[str, object]]:
-    """The words and the figures of a budget that has no room for ``asked``."""
+    """The words and the figures of a budget that has no room for ``asked``; ``unseen``: parts nobody can tell of."""
     limit, left = shown(budget, balance.limit), shown(budget, balance.left)
     frees = None if frees_us is None else instant(frees_us).isoformat()
     details: dict[str, object] = {
@@ -61,7 +63,12 @@ def refusal(
         f"budget {budget.name!r} has {left} of {limit} {unit} left for this {budget.window} "
         f"({details['spent']} spent, {details['held']} held by running requests), {asks}"
     )
-    return f"{words}: {_cure(budget, balance, asked, frees)}", details
+    cure = _cure(budget, balance, asked, frees)
+    if unseen and budget.measure in _FILLED:
+        details["unseen"] = unseen
+        words = f"{words} with {unseen} of its parts out of sight (a kept conversation or cache, a file, a video)"
+        cure = f"send these in the request itself, {cure}"
+    return f"{words}: {cure}", details
 
 
 def _cure(budget: Budget, balance: Balance, asked: int, frees: str | None) -> str:

@@ -17,6 +17,7 @@ from gateway.exchange.bound import Bound, highest
 from gateway.exchange.bounds import most
 from gateway.exchange.growth import STEP_TOKENS, Growth
 from gateway.exchange.holding import Held, Holding, Refused
+from gateway.exchange.margins import MARGINS, Margins
 from gateway.kernel.errors import Unpriced
 from gateway.ledger.entry import Entry
 from gateway.metering.hosted import OWN_UNITS, ROLE
@@ -77,12 +78,14 @@ class Reserving:
         ceilings: Ceilings,
         default_output: int,
         expose: bool,
+        margins: Margins = MARGINS,
     ) -> None:
         self.holding = holding
         self._book = book
         self._ceilings = ceilings
         self._default_output = default_output
         self._expose = expose
+        self._margins = margins
 
     def over(self, admitted: Admitted, provider: str) -> Over | None:
         """The budgets that a call has to hold; None where it may pass at once."""
@@ -117,7 +120,7 @@ class Reserving:
                 admitted = msgspec.structs.replace(admitted, request=clamped.request)
                 outcome = await self.holding.reserve(request_id, subject, lowered.estimate, entry)
         if isinstance(outcome, Refused):
-            raise self.holding.refusal(outcome, entry.occurred_us)
+            raise self.holding.refusal(outcome, entry.occurred_us, bound.unseen if bound else 0)
         headers = self._headers(outcome, entry.occurred_us, clamped)
         if bound is None or begun is None:
             return Reserved(outcome, admitted, headers)
@@ -165,6 +168,7 @@ class Reserving:
                 self._ceilings,
                 self._default_output,
                 admitted.bargain,
+                self._margins,
             )
             for option in admitted.options
             if option.estimate is not None

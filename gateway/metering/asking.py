@@ -15,6 +15,7 @@ import orjson
 
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.prompt import Image, ToolCall, Turn
+from gateway.metering.sized import Sized
 from gateway.wire.jsondoc import Json, MalformedJson, parse_object
 from gateway.wire.members import anywhere
 from gateway.wire.pixels import pixels_of
@@ -155,13 +156,14 @@ def as_json(value: Json) -> str:
 class TurnBuilder:
     """One message, part by part."""
 
-    __slots__ = ("_calls", "_images", "_opaque", "_texts")
+    __slots__ = ("_calls", "_images", "_opaque", "_sized", "_texts")
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._calls: list[ToolCall] = []
         self._images: list[Image] = []
         self._opaque = 0
+        self._sized: list[Sized] = []
 
     def text(self, text: str | None) -> None:
         """Text, where there is some."""
@@ -182,9 +184,11 @@ class TurnBuilder:
         pixels = pixels_of(base64_text) if base64_text else None
         self._images.append(Image(width=pixels[0], height=pixels[1]) if pixels else Image())
 
-    def opaque(self) -> None:
-        """A part whose tokens cannot be known here: audio, video, files, references."""
+    def opaque(self, sized: Sized | None = None) -> None:
+        """A part whose tokens cannot be known here: audio, video, files, references; ``sized``: what bounds it."""
         self._opaque += 1
+        if sized is not None:
+            self._sized.append(sized)
 
     def turn(self, role: str | None) -> Turn:
         """The message so far."""
@@ -194,4 +198,5 @@ class TurnBuilder:
             tool_calls=tuple(self._calls),
             images=tuple(self._images),
             opaque=self._opaque,
+            sized=tuple(self._sized),
         )

@@ -11,6 +11,7 @@ import msgspec
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import as_json
 from gateway.metering.prompt import Function, Image, Prompt, Schema, ToolCall, Turn
+from gateway.metering.sized import TOOL, Sized, file_part, sound_part
 from gateway.wire.jsondoc import Json, arr, obj, string
 from gateway.wire.pixels import pixels_of_data_url
 
@@ -24,6 +25,7 @@ class Content(msgspec.Struct):
     texts: list[str] = []
     images: list[Image] = []
     opaque: int = 0
+    sized: list[Sized] = []
 
 
 def chat_prompt(request: dict[str, Json]) -> Prompt:
@@ -33,7 +35,9 @@ def chat_prompt(request: dict[str, Json]) -> Prompt:
         raise MalformedBody('"messages" must be an array of message objects')
     turns = [_turn(message) for message in messages]
     if request.get("data_sources") and turns:  # what the search adds is not in the request
-        turns[0] = msgspec.structs.replace(turns[0], opaque=turns[0].opaque + 1)
+        first = turns[0]
+        sized = (*first.sized, TOOL)
+        turns[0] = msgspec.structs.replace(first, opaque=first.opaque + 1, sized=sized)
     return Prompt(
         "chat",
         turns=tuple(turns),
@@ -94,6 +98,7 @@ def _turn(message: Json) -> Turn:
         legacy_call=tool_call(legacy) if legacy else None,
         images=tuple(content.images),
         opaque=content.opaque + continues_sound(message),
+        sized=tuple(content.sized),
     )
 
 
@@ -142,6 +147,23 @@ def _opaque(found: Content, part: Json) -> None:
     found.opaque += 1
 
 
+def _sound(found: Content, part: Json) -> None:
+    _seen_as(found, sound_part(string(obj(part, "input_audio"), "data")))
+
+
+def _file(found: Content, part: Json) -> None:
+    """Chat nests the file in an object, Responses has it flat; one named by its id or URL is nowhere to be seen."""
+    named = {**obj(part, "file"), **(part if isinstance(part, dict) else {})}
+    is_here = named.get("file_id") is None and named.get("file_url") is None
+    _seen_as(found, file_part(string(named, "file_data"), None) if is_here else None)
+
+
+def _seen_as(found: Content, sized: Sized | None) -> None:
+    found.opaque += 1
+    if sized is not None:
+        found.sized.append(sized)
+
+
 _PARTS: Final[dict[str, Callable[[Content, Json], None]]] = {
     "text": _text,
     "input_text": _text,
@@ -150,4 +172,7 @@ _PARTS: Final[dict[str, Callable[[Content, Json], None]]] = {
     "refusal": _text,
     "image_url": _image,
     "input_image": _image,
+    "input_audio": _sound,
+    "file": _file,
+    "input_file": _file,
 }

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gateway.kernel.errors import MalformedBody
 from gateway.metering.chat_prompt import content_of, functions_of, schema_of, tool_call
 from gateway.metering.prompt import Prompt, ToolCall, Turn
+from gateway.metering.sized import TOLD_ITEMS, TOOL, told_part
 from gateway.wire.jsondoc import Json, arr, obj, string
 from gateway.wire.references import is_named
 
@@ -22,11 +23,12 @@ def item_prompt(request: dict[str, Json]) -> Prompt:
     """The prompt of a request made of items. Raises MalformedBody where the input is neither text nor items."""
     turns = [*_instructions(request), *_input(request.get("input"))]
     functions = functions_of(request)
-    hosted = len(arr(request, "tools")) - len(functions)
-    opaque = max(hosted, 0) + sum(request.get(name) is not None for name in _REFERENCES)
+    hosted = max(len(arr(request, "tools")) - len(functions), 0)
+    opaque = hosted + sum(request.get(name) is not None for name in _REFERENCES)
     if opaque:
         first = turns[0] if turns else Turn("user")
-        turns[:1] = [replace(first, opaque=first.opaque + opaque)]
+        sized = (*first.sized, *(hosted * (TOOL,)))
+        turns[:1] = [replace(first, opaque=first.opaque + opaque, sized=sized)]
     return Prompt(
         "responses",
         turns=tuple(turns),
@@ -78,6 +80,7 @@ def _message(item: Json) -> Turn:
         text="".join(content.texts),
         images=tuple(content.images),
         opaque=content.opaque,
+        sized=tuple(content.sized),
     )
 
 
@@ -97,6 +100,7 @@ def _output(item: Json) -> Turn:
         text="".join(content.texts),
         images=tuple(content.images),
         opaque=content.opaque,
+        sized=tuple(content.sized),
     )
 
 
@@ -108,6 +112,11 @@ def _opaque(item: Json) -> Turn:
     return Turn("user", opaque=1)
 
 
+def _told(item: Json) -> Turn:
+    """What the provider told an earlier answer, sent back whole; by its id alone it is looked up, and nowhere to be seen."""
+    return _opaque(item) if _is_named(item) else Turn("user", opaque=1, sized=(told_part(item),))
+
+
 _ITEMS: Final[dict[str, Callable[[Json], Turn | None]]] = {
     "message": _message,
     "function_call": _function_call,
@@ -115,4 +124,5 @@ _ITEMS: Final[dict[str, Callable[[Json], Turn | None]]] = {
     "custom_tool_call": _custom_call,
     "custom_tool_call_output": _output,
     "reasoning": _dropped,
+    **dict.fromkeys(TOLD_ITEMS, _told),
 }

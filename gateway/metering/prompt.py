@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from gateway.metering.sized import Sized
 from gateway.wire.jsondoc import Json
 
 TURN_CHARACTERS: Final = 16  # a turn costs about as much as so many characters of text
@@ -27,7 +28,11 @@ class Image(msgspec.Struct, frozen=True, gc=False):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """One message. ``opaque`` counts parts whose tokens cannot be known here (audio, files, remote media)."""
+    """One message.
+
+    opaque  how many parts it has whose tokens cannot be known here (audio, files, remote media)
+    sized   of those that are in the request, what bounds them
+    """
 
     role: str
     text: str = ""
@@ -36,6 +41,7 @@ class Turn(msgspec.Struct, frozen=True):
     legacy_call: ToolCall | None = None
     images: tuple[Image, ...] = ()
     opaque: int = 0
+    sized: tuple[Sized, ...] = ()
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:

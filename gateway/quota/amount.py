@@ -24,18 +24,24 @@ from gateway.quota.budget import (
     Budget,
 )
 
+MINUTE: Final = "minute"
 _ONCE: Final = frozenset({EntryKind.USAGE, EntryKind.INTERRUPTED, EntryKind.UNCONFIRMED})
 _DIRECTION: Final = {INPUT_TOKENS: "input", OUTPUT_TOKENS: "output"}
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """The most a request may use. Amounts in pico-USD, None where it has no price; ``units``: unit → quantity."""
+    """The most a request may use. Amounts in pico-USD, None where it has no price; ``units``: unit → quantity.
+
+    paced  what it is taken to use by budgets of a rolling minute, where that is less: they are to slow requests down,
+           and count what was used once it is known, so that one which may fill a model's whole context can pass
+    """
 
     list_pico: int | None = None
     net_pico: int | None = None
     input_tokens: int = 0
     output_tokens: int = 0
     units: dict[str, int] = {}
+    paced: "Estimate | None" = None
 
 
 def amount(budget: Budget, entry: Entry) -> int:
@@ -70,6 +76,8 @@ def _requests(entry: Entry) -> int:
 def bounded(budget: Budget, estimate: Estimate) -> int:
     """What a request may use of a budget at most."""
     measure = budget.measure
+    if estimate.paced is not None and budget.window == MINUTE:
+        estimate = estimate.paced
     if measure.startswith(UNIT):
         return estimate.units.get(measure.removeprefix(UNIT), 0)
     return _BOUNDED[measure](estimate)

@@ -252,6 +252,19 @@ def budget_findings(run: Run) -> list[tuple[str, str]]:
     return [(one["state"], one["found"]) for one in found if one["check"] == "budget"]
 
 
+def test_the_doctor_says_what_is_held_for_what_nobody_can_see(run: Run, tmp_path: Path) -> None:
+    def held() -> list[str]:
+        return [one["found"] for one in run("doctor", "--json").found if one["check"] == "holds"]
+
+    assert held() == ["a prompt with parts out of sight is held at its model's whole context"]
+    settings = tmp_path / "c.toml"
+    plain = settings.read_text()
+    settings.write_text(plain + "\n[quotas]\nunseen_tokens = 65_536\n")
+    assert held() == [
+        "a part of a prompt out of sight is held at 65,536 tokens: what weighs more overruns a limit"
+    ]
+
+
 def test_the_doctor_names_budgets_near_their_limit_and_those_no_key_matches(
     run: Run, tmp_path: Path
 ) -> None:

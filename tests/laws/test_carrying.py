@@ -112,6 +112,7 @@ def test_a_chain_is_held_by_what_it_weighs(counter: Counter, book: Book, many: l
         thoughts += many[at].thought
 
 
+WINDOW: Final = 128_000  # tokens, of the model: held where nobody can tell
 LONG: Final = Turn(10, 0, 70_000)
 AGAIN: Final = Turn(10, 0, 10)
 
@@ -137,7 +138,7 @@ def test_what_an_answer_does_not_tell_of_the_next_call_is_not_taken_from_it(
     chain = Chain(counter, book)
     played(chain, first)
     chain.claims.setdefault("azure/resp_1", claimed(chain))
-    assert played(chain, AGAIN)[0].tokens < 60_000
+    assert played(chain, AGAIN)[0].tokens >= WINDOW
 
 
 def claimed(chain: Chain) -> Any:
@@ -165,7 +166,7 @@ def test_a_turn_that_leaves_out_what_does_not_fit_is_held_whole_and_carries_noth
     cut = AGAIN._replace(body={"truncation": "auto"})
     _, second, third = played(Chain(counter, book), LONG, cut, AGAIN)
     assert second.tokens > 70_000
-    assert third.tokens < 60_000  # the flat allowance: what was left out may be read again
+    assert third.tokens >= WINDOW  # what was left out may be read again
 
 
 def test_anothers_answer_carries_nothing_and_is_not_there(counter: Counter, book: Book) -> None:

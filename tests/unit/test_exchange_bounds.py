@@ -283,9 +283,7 @@ def test_speech_images_and_seconds_are_priced_by_the_piece() -> None:
 def test_tools_that_search_are_priced_by_their_most_uses() -> None:
     body = b'{"max_tokens":1,"messages":[],"tools":[{"type":"web_search_20250305","name":"web_search","max_uses":3}]}'
     request = MESSAGES.read_request(body, b"application/json")
-    found = bound(
-        "google", "claude-sonnet-4-5", 0, request, margins=Margins(exact=Slack(), unseen=0)
-    )
+    found = bound("google", "claude-sonnet-4-5", 0, request, margins=Margins(exact=Slack(), tool=0))
     assert found.estimate.units["web_search_requests"] == 3
     assert usd(found) == "0.030015"
 

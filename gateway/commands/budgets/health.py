@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from gateway import app as composition
+from gateway import app as composition, shipped
 from gateway.commands.budgets.pictures import frees
 from gateway.commands.budgets.words import amount, unit
 from gateway.config import Config
@@ -39,6 +39,22 @@ def budget_health(configured: Config) -> list[Said]:
     if not stands or worries:
         return worries
     return [("ok", f"{len(stands)}, none near its limit", "")]
+
+
+def out_of_sight(configured: Config) -> str:
+    """What is held for a part of a prompt that nobody can see, and for which deployments that is not their own context."""
+    quotas, ceilings = configured.quotas, shipped.ceilings()
+    if isinstance(quotas.unseen_tokens, int):
+        return f"a part of a prompt out of sight is held at {quotas.unseen_tokens:,} tokens: what weighs more overruns a limit"  # fmt: skip
+    unknown = sorted(
+        {
+            one.model
+            for one in configured.deployments
+            if one.model and not ceilings.context(one.model)
+        }
+    )
+    beside = f" ({quotas.default_context_tokens:,} tokens for {', '.join(unknown)})" if unknown else ""  # fmt: skip
+    return f"a prompt with parts out of sight is held at its model's whole context{beside}"
 
 
 def _near(stands: Sequence[Stand]) -> Iterator[Said]:

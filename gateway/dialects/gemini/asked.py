@@ -12,6 +12,7 @@ from gateway.kernel.errors import MalformedBody
 from gateway.metering.asking import TurnBuilder
 from gateway.metering.hosted import TOOL_USES_MAX
 from gateway.metering.prompt import Function, Turn
+from gateway.metering.sized import file_part
 from gateway.wire.jsondoc import Json, string
 
 _Part = dict[str, Json]
@@ -108,7 +109,7 @@ def _inline(turn: TurnBuilder, value: Json) -> None:
     if isinstance(kind, str) and kind.startswith("image/"):
         turn.image(string(value, "data"))
     else:
-        turn.opaque()
+        turn.opaque(file_part(string(value, "data"), kind if isinstance(kind, str) else None))
 
 
 def _file(turn: TurnBuilder, value: Json) -> None:
