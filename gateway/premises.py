@@ -15,7 +15,7 @@ from gateway.kernel.errors import ConfigurationError, Unavailable
 from gateway.providers.contract import Signing, Upstream
 from gateway.storage.budgets import BudgetStore
 from gateway.storage.directory import Directory
-from gateway.storage.engine import Database
+from gateway.storage.engine import COMMAND_TIMEOUT_S, Database
 from gateway.storage.migrate import upgrade
 from gateway.storage.posting import Effects
 from gateway.storage.quota_batch import BatchedQuotas
@@ -89,9 +89,11 @@ def master_secret(config: Config) -> bytes:
 
 
 @asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[Database]:
-    """The configured database, closed at the end."""
-    database = Database(config.database_url())
+async def opened(
+    config: Config, *, command_s: int | None = COMMAND_TIMEOUT_S
+) -> AsyncIterator[Database]:
+    """The configured database, closed at the end; ``command_s`` as of Database: None for who reads all there is."""
+    database = Database(config.database_url(), command_s=command_s)
     try:
         yield database
     finally:

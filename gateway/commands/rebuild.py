@@ -32,7 +32,7 @@ def rebuild(
     composition.ready_store(configured)
 
     async def run() -> Rebuilt:
-        async with composition.opened(configured) as database:
+        async with composition.opened(configured, command_s=None) as database:
             return await storage.rebuild(
                 database, rollup=what != What.COUNTERS, counters=what != What.ROLLUP
             )

@@ -31,7 +31,7 @@ def verify(
     month = None if period is None else period_of(period, "--period")
 
     async def run() -> Verification:
-        async with composition.opened(configured) as database:
+        async with composition.opened(configured, command_s=None) as database:
             return await verified(database, month, None if json else told)
 
     found = asyncio.run(run())

@@ -42,12 +42,15 @@ T = TypeVar("T")
 
 
 class Database:
-    """Transactions on one database. Raises ConfigurationError on a URL of an unknown kind."""
+    """Transactions on one database. Raises ConfigurationError on a URL of an unknown kind.
 
-    def __init__(self, url: str) -> None:
+    ``command_s``: how long a statement may take on Postgres; None: as long as it takes.
+    """
+
+    def __init__(self, url: str, *, command_s: int | None = COMMAND_TIMEOUT_S) -> None:
         self._url = driver_url(url)
         self._file = sqlite_path(self._url)
-        self.engine: AsyncEngine = _engine(self._url)
+        self.engine: AsyncEngine = _engine(self._url, command_s)
         self._glancing = _glancing(self._url) if self.is_postgres else self.engine
         # SQLite has one writer: queue here, in order, instead of spinning on its busy handler.
         self._writer = asyncio.Lock()
@@ -235,8 +238,8 @@ _COMMON: Final[dict[str, Any]] = {
 _SETTINGS: Final = {"jit": "off", "application_name": "weighbridge"}
 
 
-def _connecting(url: URL) -> dict[str, Any]:
-    return connecting(url, CONNECT_TIMEOUT_S, COMMAND_TIMEOUT_S, _SETTINGS)
+def _connecting(url: URL, command_s: int | None) -> dict[str, Any]:
+    return connecting(url, CONNECT_TIMEOUT_S, command_s, _SETTINGS)
 
 
 def _glancing(url: URL) -> AsyncEngine:
@@ -246,19 +249,20 @@ def _glancing(url: URL) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         pool_size=GLANCES_MAX,
         pool_reset_on_return=None,
-        connect_args=_connecting(url),
+        connect_args=_connecting(url, COMMAND_TIMEOUT_S),
         **_COMMON,
     )
 
 
-def _engine(url: URL) -> AsyncEngine:
+def _engine(url: URL, command_s: int | None) -> AsyncEngine:
     common: dict[str, Any] = {
         "pool_size": CONNECTIONS_MAX,
         "pool_use_lifo": True,  # the one that was used last has its statements and pages at hand
         **_COMMON,
     }
     if url.get_backend_name() == "postgresql":
-        return create_async_engine(url, pool_pre_ping=True, connect_args=_connecting(url), **common)
+        how = _connecting(url, command_s)
+        return create_async_engine(url, pool_pre_ping=True, connect_args=how, **common)
     engine = create_async_engine(url, async_creator=partial(_opened, url), **common)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

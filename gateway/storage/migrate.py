@@ -121,7 +121,8 @@ def _run(url: str, step: Any) -> None:
 
 
 async def _on_connection(url: str, step: Any) -> None:
-    database = Database(url)
+    # An index over a year's rows takes minutes, and who waits for another to be done with it as long.
+    database = Database(url, command_s=None)
     try:
         async with database.write() as connection:
             await connection.run_sync(step)

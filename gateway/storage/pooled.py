@@ -34,7 +34,7 @@ def is_lent(url: URL) -> bool:
     return any(int(str(url.query.get(name, 1))) == 0 for name in CACHES)
 
 
-def connecting(url: URL, timeout_s: int, command_s: int, settings: Mapping[str, str]) -> dict[str, Any]:  # fmt: skip
+def connecting(url: URL, timeout_s: int, command_s: int | None, settings: Mapping[str, str]) -> dict[str, Any]:  # fmt: skip
     """Arguments for the driver: what of the settings and caches can be had."""
     common = {"timeout": timeout_s, "command_timeout": command_s}
     if not is_lent(url):

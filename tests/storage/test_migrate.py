@@ -22,7 +22,7 @@ from gateway.storage.partitions import Partitions
 from gateway.storage.rows import FIELDS, values
 from gateway.storage.tables import LEDGER
 from gateway.storage.verifying import Verification
-from tests.storage.conftest import make_entry
+from tests.storage.conftest import make_entry, on_server
 
 ROOT = Path(__file__).parents[2]
 HEAD = "0015"
@@ -71,6 +71,26 @@ def test_eight_processes_at_once_all_succeed(empty_url: str) -> None:
     children = [subprocess.Popen(command) for _ in range(8)]
     assert [child.wait(100) for child in children] == [0] * 8
     assert migrate.revision_of(empty_url) == HEAD
+
+
+@pytest.mark.parametrize("dialect", ["postgres"], indirect=True)
+def test_a_migration_has_the_time_it_takes_and_waits_for_another_as_long(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.upgrade(empty_url, "0014")
+    slow = "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.5); END $$"
+    for statement in (slow, "CREATE EVENT TRIGGER slow ON ddl_command_start EXECUTE FUNCTION slow()"):  # fmt: skip
+        on_server(empty_url, statement)
+    # As every statement of a gateway is bounded; bound when the module was read.
+    bounds = Database.__init__.__kwdefaults__
+    assert bounds is not None
+    monkeypatch.setitem(bounds, "command_s", 1)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(migrate.downgrade, empty_url, "0013")
+        second = threads.submit(migrate.upgrade, empty_url, "0014")
+        first.result(60)
+        second.result(60)
+    assert migrate.revision_of(empty_url) in {"0013", "0014"}
 
 
 def test_the_revisions_are_found_in_a_wheel_as_well(
