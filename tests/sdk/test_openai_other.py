@@ -96,6 +96,22 @@ def test_hosted_tools_are_booked_by_the_call_and_by_the_session(
     }
 
 
+def test_a_budget_holds_as_many_sessions_as_a_request_may_open(
+    weighing: Weighing, opened: Opened
+) -> None:
+    """Ten, where it does not say; of the three that it may open it opens one, and one is spent."""
+    key = weighing.keys["frugal"].key
+    client = opened(OpenAI(base_url=f"{weighing.azure}/openai/v1", api_key=key, max_retries=0))
+    asking: dict[str, Any] = {
+        "model": "gpt-5.4", "input": "weigh", "max_output_tokens": 400, "tools": TOOLS[1:],
+    }  # fmt: skip
+    with pytest.raises(openai.APIStatusError, match="team frugal"):
+        client.responses.create(**asking)
+    weighing.nothing_booked()
+    client.responses.create(max_tool_calls=3, **asking)
+    weighing.booked(operation="responses", model="gpt-5.4")
+
+
 def test_a_compacted_conversation(weighing: Weighing, client: Client) -> None:
     answer = client.responses.compact(model="gpt-5.4", input="a long conversation")
     row = weighing.booked(operation="responses.compact")

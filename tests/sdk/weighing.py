@@ -95,6 +95,7 @@ PEOPLE: Final = {
     "indexer": NewKey(user="user-0002", team="search", cost_centre="4100", app="indexer"),
     "colleague": NewKey(user="user-0006", team="core"),
     "keeper": NewKey(user="user-0007", team="keeping", allow_shared=True),
+    "frugal": NewKey(user="user-0008", team="frugal"),
     "broke": NewKey(user="user-0004", team="broke"),
     "rated": NewKey(user="user-0005", team="rated"),
     "narrow": NewKey(user="user-0003", team="support", models=("gpt-4o*", "amazon.nova-*")),
@@ -106,6 +107,14 @@ BUDGETS: Final = (
         scope=Scope(team="broke"),
         measure="usd_net",
         limit=1,
+        window="month",
+    ),
+    Budget(
+        id="bgt-frugal",
+        name="team frugal",
+        scope=Scope(team="frugal"),
+        measure="usd_net",
+        limit=200_000_000,  # nano-USD: less than ten sessions of code, more than three
         window="month",
     ),
     Budget(

@@ -24,7 +24,7 @@ microsoft|output - data_zone standard|K2.5 Thinking Outp DZ Tokens
 microsoft|output - data_zone standard long|4.6 Outp DZ L Tokens
 microsoft|output - regional standard|gpt-4o-0806-Outp-regnl Tokens
 microsoft|output - - standard|Phi-3.5-Mini-128K-Instruct-Output Tokens
-microsoft|other|Provisioned Managed Global Unit;Sora 2 pro glbl Second;gpt-4o-0806-FT-Hstng-glbl Unit;gpt-4o-0806-FT-inp-glbl Tokens;o4-mini-ft model grader output Tokens;Phi-3-Mini-128K-Instruct-Input-Finetuned Tokens;file-search-tool-calls-glbl Calls;gpt 4.1 nano dev ft training glbl Tokens;Image-Dall-E-3 HD HighRes-glbl Images
+microsoft|other|Provisioned Managed Global Unit;Sora 2 pro glbl Second;gpt-4o-0806-FT-Hstng-glbl Unit;gpt-4o-0806-FT-inp-glbl Tokens;o4-mini-ft model grader output Tokens;Phi-3-Mini-128K-Instruct-Input-Finetuned Tokens;file-search-tool-calls-glbl Calls;Code-Interpreter-global Session;gpt 4.1 nano dev ft training glbl Tokens;Image-Dall-E-3 HD HighRes-glbl Images
 amazon|input - regional standard|USW2-Claude4.6Sonnet-input-tokens;USE1-MP:USE1_InputTokenCount-Units
 amazon|input - regional standard long|UGW1-openai.gpt-5.6-terra-mantle-input-tokens-long-ctx-standard
 amazon|input - global standard|USE1-Nova2.0Lite-input-tokens-cross-region-global;APS3-MP:APS3_input_tokens_global_standard-Units
@@ -82,7 +82,7 @@ def said(reading: Reading) -> str:
 
 
 def test_there_are_eighty_five_golden_names() -> None:
-    assert len({name for _, _, name in golden()}) == 85
+    assert len({name for _, _, name in golden()}) == 86
 
 
 @pytest.mark.parametrize(("cloud", "reading", "name"), golden(), ids=lambda part: part)

@@ -17,7 +17,8 @@ from gateway.reporting.bills.meter import (
 
 _TOKENS: Final = re.compile(r"(?:\s+1[KM])?\s+Tokens$", re.IGNORECASE)
 _COUNTS_OTHERS: Final = re.compile(
-    r"\b(units?|hours?|images?|gb|calls|seconds?|characters|minutes?|pages?)$", re.IGNORECASE
+    r"\b(units?|hours?|images?|gb|calls|seconds?|sessions?|characters|minutes?|pages?)$",
+    re.IGNORECASE,
 )
 _TUNING: Final = frozenset({"ft", "finetuned", "grader", "training", "trng", "hstng", "hosting"})
 _DIRECTIONS: Final = {
