@@ -70,7 +70,7 @@ class Database:
         """A transaction that writes, committed on leaving. Raises StoreUnavailable, RowRefused."""
         with translated(self._file):
             if self.is_postgres:
-                async with self.engine.begin() as connection:
+                async with self.engine.begin() as connection, _cut_if_cancelled(connection):
                     yield connection
                 return
             async with self._writer, self.engine.connect() as connection:
@@ -82,14 +82,14 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to read from. Raises StoreUnavailable."""
         with translated(self._file):
-            async with self.engine.connect() as connection:
+            async with self.engine.connect() as connection, _cut_if_cancelled(connection):
                 yield connection
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose queries all see one state of the database. Raises StoreUnavailable."""
         with translated(self._file):
-            async with self.engine.connect() as connection:
+            async with self.engine.connect() as connection, _cut_if_cancelled(connection):
                 if self.is_postgres:
                     await connection.execution_options(isolation_level="REPEATABLE READ")
                 yield connection
@@ -121,12 +121,15 @@ class Database:
                 pooled = await connection.get_raw_connection()
                 driver = pooled.driver_connection
                 assert driver is not None
+                transaction = driver.transaction()
                 try:
-                    async with driver.transaction():
-                        yield driver
+                    await transaction.start()
+                    yield driver
+                    await transaction.commit()
                 except BaseException:
-                    # Cancelled inside BEGIN or ROLLBACK it would go back with its transaction open, and
-                    # what the next user commits inside that would never be committed.
+                    # Cancelled inside BEGIN or COMMIT it would go back with its transaction open, and what the
+                    # next user commits inside that would never be committed. And a ROLLBACK would wait for the
+                    # server, which may answer nobody: that its client has gone rolls back as well.
                     driver.terminate()
                     await connection.invalidate()
                     raise
@@ -152,6 +155,20 @@ class Database:
                 # Each connection would be told with a traceback: that the server does not answer is known.
                 said: Any = engine.sync_engine.pool.logger
                 said.disabled = True
+
+
+@asynccontextmanager
+async def _cut_if_cancelled(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Do not wait for a server's word on the end of a transaction whose user was cancelled: it may answer nobody."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if connection.dialect.name == "postgresql" and not connection.invalidated:
+            pooled = await connection.get_raw_connection()
+            driver: Any = pooled.driver_connection
+            driver.terminate()
+            await connection.invalidate()
+        raise
 
 
 class _Moment(Database):
