@@ -44,6 +44,12 @@ def family(entry_id: UUID) -> int:
     return entry_id.int >> _FAMILY_BITS
 
 
+def family_span(entry_id: UUID) -> tuple[UUID, UUID]:
+    """The first and the last id that a row and its corrections can have."""
+    first = family(entry_id) << _FAMILY_BITS
+    return UUID(int=first), UUID(int=first | (1 << _FAMILY_BITS) - 1)
+
+
 def minted_us(entry_id: UUID) -> int:
     """Microseconds since the epoch at which a UUIDv7 was minted (millisecond precision)."""
     return (entry_id.int >> 80) * 1000

@@ -10,20 +10,23 @@ import msgspec
 
 from gateway.kernel.ids import adjustment_id
 from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line
-from gateway.ledger.rollup import ADJUSTS_REQUEST, ADJUSTS_UNPRICED, unpriced_requests
+from gateway.ledger.rollup import ADJUSTS_REQUEST, ADJUSTS_UNPRICED, standing_unpriced
 from gateway.ledger.validity import total
 
 ESTIMATES: Final = frozenset({EntryKind.INTERRUPTED, EntryKind.UNCONFIRMED})
 
 
-def adjustment(estimate: Entry, true: Entry) -> Entry:
+def adjustment(estimate: Entry, true: Entry, corrections: Sequence[Entry] = ()) -> Entry:
     """The entry that, added to ``estimate``, gives the quantities and amounts of ``true``.
 
-    Its id is the estimate's twin, so a replay books it once. A quantity without a price is taken back
+    ``corrections``: what corrects the estimate already (a re-rating may come before the truth); with them too the
+    request counts as unpriced where the truth has no price, and else not. What they changed of amounts the next
+    re-rating tells from the truth. Its id is the estimate's twin, so a replay books it once. A quantity without a price is taken back
     without a price: the unpriced quantity sums to the truth as well.
     """
     lines = deltas(estimate, true)
-    flags = (*true.flags, ADJUSTS_UNPRICED) if unpriced_requests(estimate) else true.flags
+    counts = standing_unpriced((estimate, *corrections)) > 0
+    flags = (*true.flags, ADJUSTS_UNPRICED) if counts else true.flags
     if FAILED_OVER in true.flags and FAILED_OVER not in estimate.flags:
         flags = (*flags, ADJUSTS_REQUEST)  # its hold ended while the request went on elsewhere
     return msgspec.structs.replace(

@@ -12,9 +12,9 @@ import msgspec
 
 from gateway.kernel.ids import reprice_id
 from gateway.ledger.adjust import deltas, under
-from gateway.ledger.entry import Entry, EntryKind, Line
+from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line
 from gateway.ledger.parts import components, facts_of, proved
-from gateway.ledger.rollup import ADJUSTS_UNPRICED, PRICED
+from gateway.ledger.rollup import ADJUSTS_UNPRICED, PRICED, standing_unpriced
 from gateway.ledger.validity import total
 from gateway.metering.usage import Component
 from gateway.pricing.book import Book
@@ -67,16 +67,14 @@ def repriced(
     found = deltas(stands, true)
     known = tuple(line for line in found if None not in {line.list_pico, line.net_pico})
     unknown = tuple(line for line in found if None in {line.list_pico, line.net_pico})
-    if not found:
+    # The truth of an estimate may have come since, unpriced, in the very lines that were charged again by then.
+    if not found and not (ordered and _miscounted((row, *ordered), true)):
         return ()
     contract = None if bargain is None else bargain.id
     version = f"{tariff.book.catalog}/{contract or ''}/{len(ordered)}"
-    # What only takes back an unpriced quantity says nothing about the row.
-    telling = [one for one in ordered if one.price_status != Status.FREE]
-    last = telling[-1] if telling else row
     made = msgspec.structs.replace(true, catalog=tariff.book.catalog, contract=contract)
     first = _difference(row, made, known or unknown, version, now_us)
-    first = msgspec.structs.replace(first, flags=_flags(last, true))
+    first = msgspec.structs.replace(first, flags=_flags((row, *ordered), true))
     if not (known and unknown):
         return (first,)
     back = _difference(row, made, unknown, f"{version}/unpriced", now_us)
@@ -162,7 +160,16 @@ def _difference(
     )
 
 
-def _flags(last: Entry, true: Entry) -> tuple[str, ...]:
-    """That it replaces a row without a whole price, and what it lacks itself."""
-    before = (ADJUSTS_UNPRICED,) if last.price_status not in PRICED else ()
-    return (*before, true.price_status) if true.price_status in _STATUSES else before
+def _flags(stands: Sequence[Entry], true: Entry) -> tuple[str, ...]:
+    """That the row counts as one without a whole price so far, and what it lacks itself."""
+    before = (ADJUSTS_UNPRICED,) if standing_unpriced(stands) > 0 else ()
+    after = (
+        (FAILED_OVER,) if FAILED_OVER in stands[0].flags else ()
+    )  # whose next attempt counts the request
+    return (*before, *([true.price_status] if true.price_status in _STATUSES else []), *after)
+
+
+def _miscounted(stands: Sequence[Entry], true: Entry) -> bool:
+    """Whether the row counts as one without a whole price and has one now, or the other way round."""
+    counts = FAILED_OVER not in stands[0].flags
+    return standing_unpriced(stands) != int(counts and true.price_status not in PRICED)

@@ -95,6 +95,11 @@ def unpriced_requests(entry: Entry) -> int:
     return unpriced - int(ADJUSTS_UNPRICED in entry.flags)
 
 
+def standing_unpriced(entries: Iterable[Entry]) -> int:
+    """How many requests without a (full) price a row and its corrections count together: 0 or 1."""
+    return sum(unpriced_requests(one) for one in entries if FAILED_OVER not in one.flags)
+
+
 # Of a flush's entries most have all of this in common: they are told apart once per entry, not once per line.
 _Shared = tuple[str, int, str, str, str, str, str, str]
 

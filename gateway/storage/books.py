@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
+from gateway.kernel.ids import family_span
 from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.closing import FROZEN
 from gateway.ledger.entry import Entry
@@ -43,6 +44,10 @@ class Books(Protocol):
 
     async def estimates(self, ids: Sequence[UUID]) -> list[Entry]:
         """The rows among ``ids`` that hold an estimate (interrupted, unconfirmed)."""
+        ...
+
+    async def corrections(self, ids: Sequence[UUID]) -> dict[UUID, list[Entry]]:
+        """What corrects these rows, by the row; ids with nothing are left out."""
         ...
 
     async def roll(self, cells: dict[Cell, Sums]) -> None:
@@ -144,6 +149,9 @@ _INSERT: Final = (
     "ON CONFLICT (id) DO NOTHING RETURNING id"
 )
 _ESTIMATES: Final = f"SELECT {quoted(FIELDS)} FROM usage_ledger WHERE id = ANY($1::uuid[]) AND kind = ANY($2::text[])"  # noqa: S608 - our own column names
+_CORRECTIONS: Final = (
+    f"SELECT {quoted(FIELDS)} FROM usage_ledger WHERE id BETWEEN $1 AND $2 AND ref_id = $3"  # noqa: S608 - our own column names
+)
 _DAYS, _DAYS_HUGE, _MONTHS, _MONTHS_HUGE = (
     upsert_sums(table, _unnest(table, (*key, *ROLLUP_SUMS), whole))
     for table, key in ((DAILY, ROLLUP_KEY), (MONTHLY, MONTHLY_KEY))
@@ -207,6 +215,14 @@ class PostgresBooks:
         kinds = [kind.value for kind in ESTIMATES]
         rows = await self._driver.fetch(_ESTIMATES, ids, kinds)
         return [entry_of(row) for row in rows]
+
+    async def corrections(self, ids: Sequence[UUID]) -> dict[UUID, list[Entry]]:
+        found: dict[UUID, list[Entry]] = {}
+        for one in ids:
+            rows = await self._driver.fetch(_CORRECTIONS, *family_span(one), one)
+            if rows:
+                found[one] = [entry_of(row) for row in rows]
+        return found
 
     async def roll(self, cells: dict[Cell, Sums]) -> None:
         await self._roll(cells, _DAYS, _DAYS_HUGE)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from gateway.kernel.ids import family_span
 from gateway.ledger.adjust import ESTIMATES
 from gateway.ledger.digest import GENESIS, link_digest
 from gateway.ledger.entry import Entry
@@ -38,6 +39,9 @@ def _marks(count: int) -> str:
 
 _INSERT: Final = f"INSERT INTO usage_ledger ({quoted(FIELDS)}) VALUES ({_marks(len(FIELDS))})"  # noqa: S608 - our own column names
 _CLAIM: Final = "INSERT INTO usage_settled (settles, entry_id) VALUES (?, ?)"
+_CORRECTIONS: Final = (
+    f"SELECT {quoted(FIELDS)} FROM usage_ledger WHERE id BETWEEN ? AND ? AND ref_id = ?"  # noqa: S608 - our own column names
+)
 _SUMS: Final = f"VALUES ({_marks(len(ROLLUP_KEY) + len(ROLLUP_SUMS))})"
 _DAYS: Final = upsert_sums(DAILY, _SUMS)
 _MONTHS: Final = upsert_sums(MONTHLY, _SUMS)
@@ -87,6 +91,15 @@ class SqliteBooks:
         )
         rows = self._among(query, [one.bytes for one in ids])
         return [_entry(row) for row in rows]
+
+    async def corrections(self, ids: Sequence[UUID]) -> dict[UUID, list[Entry]]:
+        found: dict[UUID, list[Entry]] = {}
+        for one in ids:
+            span = [each.bytes for each in (*family_span(one), one)]
+            rows = self._connection.execute(_CORRECTIONS, span).fetchall()
+            if rows:
+                found[one] = [_entry(row) for row in rows]
+        return found
 
     async def roll(self, cells: dict[Cell, Sums]) -> None:
         for statement, kept in ((_DAYS, cells), (_MONTHS, by_month(cells))):

@@ -246,8 +246,9 @@ async def _adjusted(books: Books, known: Sequence[Entry], frozen: Collection[int
     if not true:
         return []
     estimates = await books.estimates(list(true))
+    before = await books.corrections([estimate.id for estimate in estimates])
     made = [
-        moved(adjustment(estimate, true[estimate.id]), frozen)
+        moved(adjustment(estimate, true[estimate.id], before.get(estimate.id, ())), frozen)
         for estimate in estimates
         if true[estimate.id].kind is EntryKind.USAGE or FAILED_OVER not in estimate.flags
     ]

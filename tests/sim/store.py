@@ -99,6 +99,14 @@ class SimBooks:
         rows = [self._store.rows[one] for one in ids if one in self._store.rows]
         return [row for row in rows if row.kind in ESTIMATES]
 
+    async def corrections(self, ids: Sequence[UUID]) -> dict[UUID, list[Entry]]:
+        await self._statement()
+        found: dict[UUID, list[Entry]] = {}
+        for row in self._store.rows.values():
+            if row.ref_id is not None and row.ref_id in ids:
+                found.setdefault(row.ref_id, []).append(row)
+        return found
+
     async def roll(self, cells: Mapping[Cell, Sums]) -> None:
         await self._statement()
         merge(self._cells, dict(cells))

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.kernel.errors import BadRequest
 from gateway.ledger.closing import State
-from gateway.ledger.entry import Entry, EntryKind
+from gateway.ledger.entry import Entry, EntryKind, Line
 from gateway.ledger.reprice import Tariff, repriced
 from gateway.pricing.book import Book
 from gateway.pricing.row import Row
@@ -73,6 +73,28 @@ async def test_every_row_is_charged_by_the_new_book_once(
     assert await run(database, NEW) == []
     assert await all_of(ledger) == after
     assert (await ledger.verify()).is_sound
+
+
+async def test_a_truth_that_comes_after_a_rerating_counts_no_request_twice(
+    database: Database, ledger: Ledger, entry: Make
+) -> None:
+    lines = (Line("input_text", 1200, None, None, None), Line("output_text", 80, None, None, None))
+    lacking = {"scope": "global", "lines": lines, "list_pico": None, "net_pico": None}
+    for status, lacks in (("priced", {"scope": "global"}), ("unpriced", lacking)):
+        estimate = entry(kind=EntryKind.INTERRUPTED, price_status="unpriced", **lacking)
+        truth = entry(id=estimate.id, request_id=estimate.request_id, price_status=status, **lacks)
+        await ledger.append([estimate])
+        await run(database, NEW)
+        assert (await ledger.statement(estimate.period)).total.unpriced == 0
+        await ledger.append([truth])
+        await ledger.append([truth])
+        told = (await ledger.statement(estimate.period)).total.unpriced
+        assert told == (status == "unpriced")
+        await run(database, NEW)
+        assert await run(database, NEW) == []
+        assert (await ledger.statement(estimate.period)).total.unpriced == 0
+        assert (await ledger.verify()).is_sound
+    assert net(await all_of(ledger)) == 2 * CHARGE
 
 
 async def test_runs_that_race_book_each_correction_once(

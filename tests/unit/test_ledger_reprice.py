@@ -147,6 +147,48 @@ def test_row_and_corrections_are_what_the_last_tariff_says_whatever_the_clock_sh
         assert sum(requests) == int(wanted.price_status not in {"priced", "free"})
 
 
+STEPS = ("truth", "rate")
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts, parts, tariffs, st.lists(tariffs, min_size=1, max_size=3), st.lists(st.sampled_from(STEPS), max_size=3))  # fmt: skip
+def test_whenever_the_truth_comes_the_unpriced_requests_are_what_the_last_word_says(
+    estimated: list[Component],
+    used: list[Component],
+    first: Tariff,
+    later: list[Tariff],
+    steps: list[str],
+) -> None:
+    """An estimate, its truth and re-ratings by any books, in any order: one request, counted once or not at all."""
+    estimate = msgspec.structs.replace(booked(first, estimated), kind=EntryKind.INTERRUPTED)
+    true = msgspec.structs.replace(booked(first, used), id=estimate.id)
+    entries, now_us, status = [estimate], NOW_US, estimate.price_status
+    for at, step in enumerate((*steps, "rate")):
+        tariff, now_us = later[at % len(later)], now_us + 1
+        is_told = any(one.kind is EntryKind.ADJUSTMENT for one in entries)
+        if step == "truth" and not is_told:
+            late = msgspec.structs.replace(true, booked_us=now_us)
+            entries.append(adjustment(estimate, late, entries[1:]))
+            status = true.price_status
+        elif step == "rate":
+            made = repriced(estimate, entries[1:], tariff, now_us)
+            entries += made
+            facts = true if is_told else estimate
+            status = booked(tariff, components(facts, facts)).price_status
+        requests = [s.unpriced for c, s in roll(entries).items() if c.unit == "request"]
+        assert sum(requests) == int(status not in {"priced", "free"})
+    assert repriced(estimate, entries[1:], later[len(steps) % len(later)], now_us) == ()
+
+
+def test_a_row_whose_next_attempt_counts_the_request_counts_nothing_when_it_is_charged_again() -> (
+    None
+):
+    row = booked(Tariff(book({})), [Component("main", {"input_text": 5})], flags=("failed_over",))
+    made = repriced(row, (), Tariff(book({"input_text": 7})), NOW_US)
+    assert sum(s.unpriced for c, s in roll([row, *made]).items() if c.unit == "request") == 0
+    assert repriced(row, made, Tariff(book({"input_text": 7})), NOW_US) == ()
+
+
 def test_a_row_that_is_charged_right_gets_no_correction() -> None:
     tariff = Tariff(FULL)
     assert repriced(booked(tariff, [Component("main", {"input_text": 7})]), [], tariff, 1) == ()
