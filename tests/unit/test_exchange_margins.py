@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gateway.exchange.margins import MARGINS, Margins, Slack
+from gateway.exchange.margins import ALLOWANCE, MARGINS, Margins, Slack
 from gateway.metering.count import Confidence
 
 COUNTED = st.integers(0, 10**10)
@@ -59,8 +59,21 @@ def test_confidences_have_a_slack_each() -> None:
 
 def test_what_nobody_can_count_is_held_by_the_figures_of_the_recordings() -> None:
     """exchange/README.md tells where each is from."""
-    assert (MARGINS.image, MARGINS.unseen, MARGINS.picture) == (4_096, 32_768, 8_192)
+    assert (MARGINS.unseen, MARGINS.tool, MARGINS.context) == (None, 32_768, 262_144)
+    assert (MARGINS.image, MARGINS.picture, MARGINS.page, MARGINS.sound) == (
+        4_096,
+        8_192,
+        3_072,
+        32,
+    )
     assert (MARGINS.sealed_characters, MARGINS.unread_characters) == (4, 1)
     assert (MARGINS.bytes_per_second, MARGINS.seconds) == (500, 7_200)
     assert not MARGINS.trusts_discounts
     assert Slack().over(1_000) == 1_000
+
+
+def test_where_a_whole_context_would_be_held_an_allowance_may_be() -> None:
+    assert ALLOWANCE == 32_768
+    for unseen, tool in ((None, None), (None, 7), (5, None), (5, 7)):
+        allowing = Margins(unseen=unseen, tool=tool, context=9).allowing()
+        assert allowing == Margins(unseen=unseen or 32_768, tool=tool or 32_768, context=9)
