@@ -9,11 +9,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
+from msgspec.structs import replace
+
 from gateway import premises, shipped
 from gateway.commands.contracts import idle_terms, pays, selector
 from gateway.commands.prices.imports import imported
 from gateway.commands.prices.undecided import models_of
 from gateway.config import Config
+from gateway.exchange.bounds import PRIORITY
 from gateway.exchange.remedy import remedy
 from gateway.exchange.routing import named_at
 from gateway.kernel.clock import SystemClock, instant
@@ -118,6 +121,13 @@ def _deployment(configured: Config, deployment: Deployment, book: Book) -> Itera
         if covered.status is not Status.PRICED:
             lacks, _, cure = remedy(book, covered.status, at, place.upstream).partition(": ")
             yield "deployment", "fail", f"{place.wire} on {place.upstream} {lacks}", cure
+        elif place.tier == PRIORITY and not _is_priced(book, replace(at, tier=PRIORITY)):
+            found = f"{place.wire} on {place.upstream}: no price for {named.model} at priority"
+            yield "deployment", "warn", found, "add a price row of that tier under [prices] files, or leave out tier"  # fmt: skip
+
+
+def _is_priced(book: Book, at: Circumstances) -> bool:
+    return covers(book, at).status is Status.PRICED
 
 
 def _places(configured: Config) -> Iterator[Deployment]:

@@ -110,6 +110,7 @@ def _deployment(
     return Deployment(
         row.name, row.upstream, row.model, row.scope, row.geo, row.region, row.spill,
         weight=row.weight,
+        tier=row.tier,
         also=tuple(_elsewhere(row, other, places) for other in also),
     )  # fmt: skip
 
@@ -124,6 +125,7 @@ def _elsewhere(row: DeploymentTable, other: AlternativeTable, places: Places) ->
         named=other.name if other.name != row.name else None,
         location=other.location,
         weight=other.weight,
+        tier=other.tier,
     )  # fmt: skip
 
 

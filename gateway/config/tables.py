@@ -17,6 +17,7 @@ from gateway.upstream.credentials import CredentialSetting
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
 BasisPoints: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+DefaultTier: TypeAlias = Literal["standard", "priority"]
 Allowance: TypeAlias = Positive | Literal["window"]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -177,6 +178,7 @@ class AlternativeTable(msgspec.Struct, frozen=True):
     geo: str | None = None
     region: str | None = None
     spill: Scope = "global"
+    tier: DefaultTier | None = None
     weight: Weight | None = None
 
 
@@ -190,6 +192,7 @@ class DeploymentTable(msgspec.Struct, frozen=True):
     geo: str | None = None
     region: str | None = None
     spill: Scope = "global"
+    tier: DefaultTier | None = None
     weight: Weight | None = None
     also: tuple[AlternativeTable, ...] = ()
 

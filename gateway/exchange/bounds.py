@@ -39,8 +39,8 @@ _CHARACTERS: Final = "characters_in"
 _PICTURES: Final = frozenset({"image"})
 # A search is billed by the query or by the prompt, as the model's generation says.
 _EITHER: Final = frozenset({"grounding_google_search", "grounding_google_search_prompts"})
-_OPEN: Final = "auto"  # the provider picks the tier: priority where the account has it
-_PRIORITY: Final = "priority"
+OPEN: Final = "auto"  # the provider picks the tier: priority where the account has it
+PRIORITY: Final = "priority"
 _PICTURE: Final = "output_image"
 _UNSEEN: Final = frozenset({"image", "audio", "video", "document"})
 # Writes that a model makes unasked; the other lifetimes come from marks in a request.
@@ -282,7 +282,7 @@ def _tiers(charged: str, asked: str | None, margins: Margins) -> tuple[str, ...]
     """The other tiers it may be served at: standard for a discount that is not given, priority where it is open."""
     if charged in DISCOUNTED:
         return () if margins.trusts_discounts else (STANDARD,)
-    return (_PRIORITY,) if (asked or "").lower() == _OPEN else ()
+    return (PRIORITY,) if (asked or "").lower() == OPEN else ()
 
 
 def _priced(

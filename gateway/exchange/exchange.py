@@ -265,7 +265,7 @@ class Exchange:
         # No await between here and the spool's own queueing: a cancellation cannot fall in between.
         attempt.is_settled = True
         held = self._held
-        entry = self._shared.reserving.holding.flagged(held, entry)
+        entry = self._shared.reserving.flagged(held, attempt.admitted, entry)
         self._shared.observer.settled(entry)
         try:
             await self._shared.spool.settle(entry)

@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from gateway.dialects.contract import Dialect, Request
-from gateway.exchange.admission import Admitted
+from gateway.exchange.admission import Admitted, Place
 from gateway.exchange.bound import Bound, highest
-from gateway.exchange.bounds import most
+from gateway.exchange.bounds import OPEN, PRIORITY, most
 from gateway.exchange.growth import STEP_TOKENS, Growth
 from gateway.exchange.holding import Held, Holding, Refused
 from gateway.exchange.margins import MARGINS, Margins
@@ -31,6 +31,7 @@ from gateway.quota.subject import of_principal
 from gateway.wire.jsonbounds import is_quick
 from gateway.wire.messages import Headers
 
+PLACES_MAX: Final = 10_000
 # A batch's own cost is known when it has ended: it may not begin on a budget that has nothing left.
 _BATCH: Final = Estimate(list_pico=1, net_pico=1, input_tokens=1, output_tokens=1)
 
@@ -86,6 +87,7 @@ class Reserving:
         self._default_output = default_output
         self._expose = expose
         self._margins = margins
+        self._dear: set[Place] = set()  # that serve as priority what names no tier
 
     def over(self, admitted: Admitted, provider: str) -> Over | None:
         """The budgets that a call has to hold; None where it may pass at once."""
@@ -163,7 +165,7 @@ class Reserving:
             most(
                 self._book(),
                 option.estimate.circumstances,
-                request,
+                self._tiered(option, request),
                 counts,
                 self._ceilings,
                 self._default_output,
@@ -174,6 +176,23 @@ class Reserving:
             if option.estimate is not None
         ]
         return highest(bounds)
+
+    def _tiered(self, option: Admitted, request: Request) -> Request:
+        """The request as a place takes it whose default is priority: one that names no tier leaves it open there."""
+        deployment = option.deployment
+        is_open = deployment is not None and deployment.tier == PRIORITY
+        if request.tier or not (is_open or (self._dear and option.place in self._dear)):
+            return request
+        return msgspec.structs.replace(request, tier=OPEN)
+
+    def flagged(self, held: Held | None, admitted: Admitted, entry: Entry) -> Entry:
+        """The row of the request, with what there is to say about its hold.
+
+        A place that served what named no tier as priority does so by default: it is held at that from now on.
+        """
+        if entry.tier == PRIORITY and not admitted.request.tier and len(self._dear) < PLACES_MAX:
+            self._dear.add(admitted.place)
+        return self.holding.flagged(held, entry)
 
     def _holdable(self, budgets: tuple[Budget, ...], admitted: Admitted) -> Admitted:
         """The call without the places that have no price, where a budget in money has to hold it elsewhere."""

@@ -103,6 +103,7 @@ class Deployment(msgspec.Struct, frozen=True):
     named   its name at the upstream, where that is another than ``wire``
     location  where it is sent to, whatever the path says; None: as the path or the upstream says
     weight  its share of the first attempts; None: it has its place in the order
+    tier    what serves a request there that names no tier; None: standard, until an answer says another
     also    the same model elsewhere, tried where this one cannot serve
     """
 
@@ -116,6 +117,7 @@ class Deployment(msgspec.Struct, frozen=True):
     named: str | None = None
     location: str | None = None
     weight: int | None = None
+    tier: str | None = None
     also: tuple["Deployment", ...] = ()
 
 

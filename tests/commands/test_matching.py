@@ -77,3 +77,12 @@ def test_each_thing_that_matches_nothing_is_named(run: Run, tmp_path: Path) -> N
     ]
     run("keys", "revoke", key_id, *config)
     assert "key" not in dict(said(run, path))
+
+
+def test_a_default_tier_that_has_no_price_is_named(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    text = PLACES.format(folder=tmp_path / "var", scope="global") + 'tier = "priority"\n'
+    path.write_text(text.replace("gpt-4o-2024-11-20", "gpt-5"), encoding="utf-8")
+    assert said(run, path) == []
+    path.write_text(text.replace("gpt-4o-2024-11-20", "gpt-4o-mini-2024-07-18"), encoding="utf-8")
+    assert said(run, path) == [("deployment", "chat on eu: no price for gpt-4o-mini at priority")]

@@ -43,6 +43,7 @@ upstream = "eu"
 name = "chat-eu"
 scope = "data_zone"
 geo = "eu"
+tier = "priority"
 weight = 1
 
 [[deployments]]
@@ -111,7 +112,9 @@ def test_alternatives_say_what_differs_and_take_the_rest_from_the_first(
     config = load(file, installed(), {})
     chat, claude = config.deployments
     (eu,) = chat.also
-    assert (eu.wire, eu.named, eu.model) == ("chat", "chat-eu", "gpt-4o-2024-11-20")
+    assert (eu.wire, eu.named, eu.model, eu.tier) == (
+        "chat", "chat-eu", "gpt-4o-2024-11-20", "priority",
+    )  # fmt: skip
     assert (eu.upstream, eu.scope, eu.geo, eu.weight) == ("eu", "data_zone", "eu", 1)
     (world,) = claude.also
     assert world.model == world.named == "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
