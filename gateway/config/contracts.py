@@ -60,7 +60,7 @@ def _contract(
         reader.problem(f"{where}.valid_to", "expected a day after valid_from")
     if said := unlike(row.currency):
         reader.problem(f"{where}.currency", said)
-    if not row.name or "@" in row.name:
+    if "@" in row.name:
         reader.problem(f"{where}.name", "expected a name without @")
     margin_bp = _basis_points(reader, row.margin_percent, f"{where}.margin_percent", _MARGIN_BP_MAX)
     return Contract(

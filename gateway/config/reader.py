@@ -8,6 +8,7 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
+from gateway.config.named import misnamed
 from gateway.config.words import in_words
 
 ENV_PREFIX = "WEIGHBRIDGE_"
@@ -46,6 +47,8 @@ class Reader:
                 whole = whole and good
                 if good:
                     fields[name] = value
+                    if said := misnamed(kind, name, value, field.default):
+                        self.problem(f"{where}.{name}", said)
             elif field.required:
                 whole = False
                 self.problem(f"{where}.{name}", f"missing; expected {in_words(hints[name], name)}")

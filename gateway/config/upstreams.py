@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.config.credentials import read_credential
+from gateway.config.named import ill
 from gateway.config.reader import Reader, shown
 from gateway.config.tables import UpstreamTable
 from gateway.providers.contract import Provider, Upstream
@@ -25,6 +26,8 @@ def read_upstreams(
         return upstreams, credentials, locations
     for name, table in raw.items():
         where = f"upstreams.{name}"
+        if said := ill(name):
+            reader.problem("upstreams", said)
         plain = (
             {k: v for k, v in table.items() if k != "credential"}
             if isinstance(table, dict)

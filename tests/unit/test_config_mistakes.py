@@ -171,3 +171,79 @@ def test_a_collectors_token_may_be_referred_to_in_the_query_or_with_the_whole_ur
             problems(tmp_path, f'[telemetry]\notlp_endpoint = "{given}"\n', SIG="a-secret", B="two")
             == []
         )
+
+
+def test_every_name_that_nobody_could_read_or_type_again_is_said_with_its_place(
+    tmp_path: Path,
+) -> None:
+    text = """
+[org]
+name = " "
+[statements]
+organisation = ""
+platform_centre = "4100\\u200b"
+tax_name = "Tax\\n"
+[upstreams."a\\u202e"]
+provider = "google"
+service = "gemini"
+credential = { type = "anonymous" }
+[upstreams.b]
+provider = "azure"
+base_url = "http://127.0.0.1:9"
+credential = { type = "anonymous" }
+[[deployments]]
+name = "gpt-5.4 "
+model = "gpt\\u00ad-5.4"
+upstream = "b"
+[[deployments.also]]
+upstream = "b"
+name = ""
+[[routes]]
+provider = "google"
+models = "\\ufeffgemini-*"
+upstream = "a\\u202e"
+[[contracts]]
+name = ""
+team = "sea\\u2066rch"
+[[contracts.terms]]
+model = "\\u3164"
+discount_percent = 5
+"""
+    found = [one for one in problems(tmp_path, text) if "read and typed again" in one]
+    expected = (
+        ("org.name", "is empty: give a name"),
+        ("statements.platform_centre", "holds the invisible character U+200B"),
+        ("statements.tax_name", "holds the invisible character U+000A"),
+        ("upstreams", "holds the invisible character U+202E"),
+        ("deployments[0].name", "is a name without spaces around it"),
+        ("deployments[0].model", "holds the invisible character U+00AD"),
+        ("deployments[0].also[0].name", "is empty"),
+        ("routes[0].models", "holds the invisible character U+FEFF"),
+        ("contracts[0].name", "is empty"),
+        ("contracts[0].team", "holds the invisible character U+2066"),
+        ("contracts[0].terms[0].model", "shows nothing"),
+    )
+    assert len(found) == len(expected)
+    for place, said in expected:
+        assert any(one.startswith(f"{place}: expected a name") and said in one for one in found), (
+            place
+        )
+    assert all(one.isprintable() for one in found)
+
+
+def test_names_of_any_script_and_whole_arns_are_names(tmp_path: Path) -> None:
+    arn = f"arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/{'x' * 300}"
+    text = f"""
+[org]
+name = "Große Waage \U0001f468\u200d\U0001f469\u200d\U0001f467"
+[upstreams.b]
+provider = "bedrock"
+service = "runtime"
+region = "eu-west-1"
+credential = {{ type = "anonymous" }}
+[[deployments]]
+name = "{arn}"
+model = "claude"
+upstream = "b"
+"""
+    assert [one for one in problems(tmp_path, text) if "typed again" in one] == []
