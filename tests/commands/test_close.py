@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.ledger.entry import Line
+from gateway.storage.closing import ClosingStore
 from gateway.storage.engine import Database
 from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import upgrade
@@ -213,6 +214,28 @@ def test_whatever_is_changed_behind_its_back_is_told(
     ended = run("verify", "--period", MONTH, "--config", config)
     assert ended.status == 1
     assert fault in " ".join(ended.out.split())
+
+
+def test_a_row_that_comes_while_a_month_goes_back_does_not_hold_up_its_close(
+    run: Run, config: str, store: Path
+) -> None:
+    close(run, config, "provisional")
+    close(run, config, "reconciled", "--note", "equal")
+
+    async def goes_back() -> None:
+        database = Database(f"sqlite:///{store}")
+        await ClosingStore(database).begin(PERIOD, "provisional", "an invoice came")
+        await database.close()
+
+    asyncio.run(goes_back())
+    book(store, [{"user": "user-0099"}])
+    late = run("verify", "--period", MONTH, "--config", config)
+    assert (late.status, "+1 rows since it was reconciled" in late.out) == (0, True)
+    back = close(run, config, "provisional", "--note", "an invoice came")
+    assert back.status == 0, back.err
+    for to, more in (("reconciled", ("--note", "equal")), ("approved", ()), ("posted", ("--journal", "1"))):  # fmt: skip
+        assert close(run, config, to, *more).status == 0
+    assert "13 rows" in run("verify", "--period", MONTH, "--config", config).out
 
 
 def test_a_chain_that_was_cut_behind_a_close_is_told_although_it_is_whole_in_itself(

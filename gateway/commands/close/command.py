@@ -166,7 +166,7 @@ async def _kept(config: Config, wanted: Wanted, standing: Standing, proof: Proof
     async with composition.opened(config) as database:
         store = ClosingStore(database)
         at_us = store.now_us()
-        sealed = await _proven(database, proof)
+        sealed = await _proven(database, standing.state, proof)
         step = Step(
             period=wanted.period, revision=standing.revision, at_us=at_us, author=wanted.author,
             state=standing.state, note=wanted.note, journal=wanted.journal, sealed=sealed,
@@ -183,13 +183,17 @@ async def _kept(config: Config, wanted: Wanted, standing: Standing, proof: Proof
         return step
 
 
-async def _proven(database: Database, proof: Proof) -> Sealed:
-    """What the rows prove: read now, or as the step before has it (no row entered since)."""
+async def _proven(database: Database, state: State, proof: Proof) -> Sealed:
+    """What the rows prove: read now, or as the step before has it (no row entered since).
+
+    A month that goes back to provisional takes rows from the moment it is moved: they are no fault of its seal.
+    """
     before, found = proof
     if found is None:
         return msgspec.structs.replace(before[-1].sealed, evidence={})
     rows, evidence = found
-    if before and before[-1].state in FROZEN and before[-1].sealed.digest != rows.digest:
+    was_frozen = bool(before) and before[-1].state in FROZEN and state in FROZEN
+    if was_frozen and before[-1].sealed.digest != rows.digest:
         raise Refused("the rows are not those that were sealed: `weighbridge verify --period` says more")  # fmt: skip
     link, digest = await chain_head(database)
     return Sealed(

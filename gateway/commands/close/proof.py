@@ -38,10 +38,10 @@ def proof_of(config: Config, period: int, told: Callable[[str, int], None] | Non
     said = [f"{last.state}, revision {last.revision}: {len(documents[last.revision]):,} kept statements"]  # fmt: skip
     if (rows.rows, rows.digest) == (last.sealed.rows, last.sealed.digest):
         said.append(f"{rows.rows:,} rows, SHA-256 {rows.digest}")
-    elif last.state in FROZEN:
+    elif last.state in FROZEN and kept.standing.state in FROZEN:
         faults.append(f"the rows are not those that were sealed: {rows.rows:,} rows {rows.digest}, sealed {last.sealed.rows:,} rows {last.sealed.digest}")  # fmt: skip
     else:
-        said.append(f"{rows.rows - last.sealed.rows:+,} rows since it became provisional")
+        said.append(f"{rows.rows - last.sealed.rows:+,} rows since it was {last.state}")
     if last.signature:
         is_good = is_signed(last.signature, signed_bytes(period, last.sealed))
         (said if is_good else faults).append(f"{'signed by' if is_good else 'the signature is not of'} {signer(last.signature)}")  # fmt: skip
@@ -51,6 +51,7 @@ def proof_of(config: Config, period: int, told: Callable[[str, int], None] | Non
 class _Kept(msgspec.Struct, frozen=True):
     """What a close left behind: its steps, by revision what each kept, and what is wrong with that in itself."""
 
+    standing: Standing
     steps: list[Step]
     documents: dict[int, dict[str, bytes]]
     faults: tuple[str, ...]
@@ -65,7 +66,7 @@ async def _read(config: Config, period: int) -> tuple[_Kept, int]:
             faults = await sealed_faults(connection, period)
         if lost := _lost(standing, steps):
             faults.append(f"it is {standing.state}, and what its steps kept is not there: {lost}")
-        return _Kept(steps, documents, tuple(faults)), await requests_of(database, period)
+        return _Kept(standing, steps, documents, tuple(faults)), await requests_of(database, period)
 
 
 def _lost(standing: Standing, steps: list[Step]) -> str:
