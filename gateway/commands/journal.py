@@ -149,7 +149,7 @@ def _rows(
     try:
         with template.open(encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file) if line]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{template} cannot be read: {error}") from error
     if len(lines) != _TEMPLATE_LINES:
         raise ValueError(f"{template}: a template has a head and one line, found {len(lines)} lines")  # fmt: skip

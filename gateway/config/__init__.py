@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError
 
 import msgspec
 
@@ -33,6 +33,7 @@ from gateway.config.tables import (
 )
 from gateway.config.upstreams import read_upstreams, split
 from gateway.kernel.errors import ConfigurationError
+from gateway.ledger.period import zone
 from gateway.providers.contract import Provider
 from gateway.storage.kinds import DRIVERS, EXPECTED
 from gateway.telemetry.pushing import Push
@@ -108,8 +109,12 @@ def _read(path: Path | None, reader: Reader) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a mark
     except FileNotFoundError:
         reader.problem("(file)", "no such file; config/weighbridge.toml is a documented example")
+    except OSError as error:
+        reader.problem("(file)", f"cannot be read: {error.strerror}")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         reader.problem("(file)", f"not TOML: {error}")
+    except RecursionError:
+        reader.problem("(file)", "not TOML of ours: nested deeper than any configuration is")
     return {}
 
 
@@ -166,8 +171,8 @@ def _headers(reader: Reader, raw: object) -> dict[str, str]:
 def _check(reader: Reader, config: Config, raw: Mapping[str, Any]) -> None:
     """What one field alone cannot tell."""
     try:
-        ZoneInfo(config.org.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
+        zone(config.org.timezone)
+    except ZoneInfoNotFoundError:
         found = shown(config.org.timezone)
         reader.problem(
             "org.timezone", f"expected an IANA zone such as 'Europe/Berlin', found {found}"

@@ -9,13 +9,14 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError
 
 from gateway.config.reader import Reader, shown
 from gateway.config.tables import ContractTable, TermTable
 from gateway.kernel.clock import epoch_us
 from gateway.kernel.money import parse_usd
 from gateway.ledger.currencies import unlike
+from gateway.ledger.period import zone
 from gateway.metering.units import UNITS
 from gateway.pricing.contract import Contract, Contracts, ContractsInvalid, Term
 from gateway.pricing.dimensions import SCOPES, TIERS
@@ -150,12 +151,12 @@ def _usd(reader: Reader, written: str | None, where: str) -> int | None:
     return pico
 
 
-def _start(day: date | None, zone: str) -> int | None:
+def _start(day: date | None, named: str) -> int | None:
     """Epoch microseconds of a day's first instant; in UTC where the zone is none, which is said elsewhere."""
     if day is None:
         return None
     try:
-        there = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
+        there = zone(named)
+    except ZoneInfoNotFoundError:
         return epoch_us(datetime(day.year, day.month, day.day, tzinfo=UTC))
     return epoch_us(datetime(day.year, day.month, day.day, tzinfo=there))

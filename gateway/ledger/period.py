@@ -5,7 +5,7 @@ To add a calendar (weeks, fiscal months): one function from an instant to its na
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway.kernel.clock import epoch_us, instant
 
@@ -16,7 +16,13 @@ _US_PER_MINUTE = 60_000_000
 @lru_cache(maxsize=64)
 def zone(name: str) -> ZoneInfo:
     """The zone of an IANA name. Raises ZoneInfoNotFoundError (a KeyError) on an unknown one."""
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(name)
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # 'Europe' is a folder of zones, and a path may be too long
+        raise ZoneInfoNotFoundError(name) from error
 
 
 def day_and_period(us: int, zone_name: str = "UTC") -> tuple[str, int]:

@@ -120,12 +120,15 @@ def lines_of(
     except UnicodeDecodeError as error:
         problems.append(f"{name}: not UTF-8 ({error.reason} at byte {error.start})")
         return
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header = tuple(next(reader, ()))
-    if header != columns:
-        problems.append(f"{name}:1: {_misread(header, columns)}")
+    lines = _lines(text, name, problems)
+    known = len(problems)
+    _, header = next(lines, (1, []))
+    if len(problems) > known:
         return
-    for number, cells in _lines(reader, name, problems):
+    if tuple(header) != columns:
+        problems.append(f"{name}:1: {_misread(tuple(header), columns)}")
+        return
+    for number, cells in lines:
         origin = f"{name}:{number}"
         try:
             yield make(_cells(cells, columns), origin)
@@ -142,16 +145,15 @@ def _misread(header: tuple[str, ...], columns: tuple[str, ...]) -> str:
     return f"{said or 'in another order; '}the columns must be {','.join(columns)}"
 
 
-def _lines(
-    reader: Iterator[list[str]], name: str, problems: list[str]
-) -> Iterator[tuple[int, list[str]]]:
-    """Non-empty lines with their number; a broken quote ends the file with a problem."""
+def _lines(text: str, name: str, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Non-empty rows with the number of their last line; a broken quote ends the file with a problem."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        for number, cells in enumerate(reader, start=2):
-            if cells:
-                yield number, cells
+        for cells in reader:
+            if cells or reader.line_num == 1:
+                yield reader.line_num, cells
     except csv.Error as error:
-        problems.append(f"{name}: {error}")
+        problems.append(f"{name}:{reader.line_num}: {error}; is a quotation mark closed?")
 
 
 def _cells(cells: list[str], columns: tuple[str, ...]) -> Cells:

@@ -63,10 +63,10 @@ def read_csv(text: str) -> Roster:
     reading = _Reading()
     try:
         problems = list(_wrong_heads(reader.fieldnames or ()))
-        for line, row in enumerate(() if problems else reader, start=2):
-            if line > ROWS_MAX:
+        for count, row in enumerate(() if problems else reader, start=2):
+            if count > ROWS_MAX:
                 raise BadRequest(f"more than {ROWS_MAX} rows")
-            reading.row(line, row)
+            reading.row(reader.line_num, row)
     except csv.Error as error:
         raise BadRequest(f"line {reader.line_num}: {error}; is a quotation mark closed?") from None
     made = _moved(reading.made)

@@ -150,6 +150,7 @@ def test_a_later_row_of_the_same_file_ends_an_earlier_one_without_end() -> None:
     ("text", "said"),
     [
         ("team,cost_centre,name\na,1,Legal, Tax\n", "line 2: more cells than columns"),
+        ("team,cost_centre,name\n\n\na,1,Legal, Tax\n", "line 4: more cells than columns"),
         ('team,cost_centre,name\na,1,"Legal\nb,2,Tax\n', "is a quotation mark closed"),
         ("team,cost_centre,cost_centre\na,1,2\n", "column 'cost_centre' is there twice"),
         ("team;cost_centre\na;1\n", "separated by semicolons: separate them by commas"),

@@ -247,3 +247,32 @@ model = "claude"
 upstream = "b"
 """
     assert [one for one in problems(tmp_path, text) if "typed again" in one] == []
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe", "America/", "x" * 3_000, "/etc/passwd", "", "Mars", "a\\u0000b"]
+)
+def test_a_zone_that_is_none_is_told_also_where_a_contract_begins_by_it(
+    tmp_path: Path, zone: str
+) -> None:
+    """'Europe' is a folder of zones: opened as one it is no unknown name, but an error of the system's."""
+    text = f"""
+[org]
+timezone = "{zone}"
+[[contracts]]
+name = "c"
+valid_from = 2026-01-01
+terms = [{{ provider = "azure", discount_percent = "5" }}]
+"""
+    (said,) = problems(tmp_path, text)
+    assert said.startswith("org.timezone: expected an IANA zone such as 'Europe/Berlin'")
+
+
+def test_a_file_that_cannot_be_read_as_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        load(tmp_path / "c.toml", installed(), {})
+    (tmp_path / "deep").mkdir()
+    assert problems(tmp_path / "deep", "a = " + "[" * 100_000) == [
+        "(file): not TOML of ours: nested deeper than any configuration is"
+    ]

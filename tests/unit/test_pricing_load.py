@@ -221,3 +221,41 @@ def test_a_header_with_other_columns_says_which() -> None:
     ):
         _, (problem,) = load.rows("p.csv", f"{header}\n{GOOD}\n".encode())
         assert problem.startswith(f"p.csv:1: {said}the columns must be provider,model,")
+
+
+def _mutated(data: st.DataObject, whole: bytes) -> bytes:
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(whole)))
+        more = data.draw(
+            st.sampled_from(
+                [b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"", b"\xef\xbb\xbf", b"9" * 500]
+            )
+        )
+        whole = whole[:place] + more + whole[place + data.draw(st.integers(0, 3)) :]
+    return whole
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_whatever_stands_in_a_price_file_nothing_is_raised_and_every_problem_has_its_place(
+    data: st.DataObject,
+) -> None:
+    whole = _mutated(data, text(line(), line(unit="output_text"), line(source='a ""list""')))
+    rows, wrong = load.rows("p.csv", whole)
+    assert all(problem.startswith(("p.csv:", "p.csv: not UTF-8")) for problem in wrong)
+    assert rows or wrong
+
+
+def test_a_mistake_is_told_with_the_line_that_an_editor_shows() -> None:
+    files = [
+        text("", "", line(), "", line(per="many")),
+        text(line(source='"a\nlist\nof three"'), line(price="1"), line(per="many")),
+    ]
+    assert [load.rows("p.csv", file)[1][-1].split(":")[1] for file in files] == ["6", "6"]
+    for broken, at in (
+        (b'"provider"x,' + text(line()), 1),
+        (text(line(), line(source='"a"x')), 3),
+    ):
+        (said,) = load.rows("p.csv", broken)[1]
+        assert said.startswith(f"p.csv:{at}: ")
+        assert "quotation mark" in said

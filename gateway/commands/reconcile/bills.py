@@ -5,11 +5,12 @@ To read a further file form: a suffix and its generator in ``_READERS``.
 
 import csv
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from gateway.commands.output import stop
 from gateway.reporting.bills.charge import Cells, Charge, Layout, is_day
@@ -31,13 +32,15 @@ def read_bill(cloud: str, paths: Sequence[Path], month: str, told: Told) -> Bill
     count = 0
     for path in paths:
         layout: Layout | None = None
-        for cells in _rows(path):
+        for number, cells in enumerate(_rows(path), start=1):
             layout = layout or _layout(cloud, frozenset(cells), path)
-            charge = _charge(layout, cells, path, count)
+            charge = _charge(layout, cells, path, number)
             if charge.day.startswith(month) or not charge.day:
                 folding.add(charge, _reading(layout, charge.meter, charge.description))
             count += 1
             told(count)
+        if layout is None:
+            stop(f"{path} holds no row of a bill: export it again, or leave it out")
     return folding.bill()
 
 
@@ -47,13 +50,13 @@ def _reading(layout: Layout, meter: str, description: str) -> Reading:
     return layout.read(meter, description)
 
 
-def _charge(layout: Layout, cells: Cells, path: Path, count: int) -> Charge:
+def _charge(layout: Layout, cells: Cells, path: Path, number: int) -> Charge:
     try:
         charge = layout.charge(cells)
     except (ValueError, IndexError) as error:
-        stop(f"{path}: row {count + 1}: {error}")
+        stop(f"{path}: row {number}: {error}")
     if charge.day and not is_day(charge.day):  # it would be passed over as a row of another month
-        stop(f"{path}: row {count + 1}: expected a date such as 2026-10-31, found {charge.day!r}")
+        stop(f"{path}: row {number}: expected a date such as 2026-10-31, found {charge.day!r}")
     return charge
 
 
@@ -73,34 +76,53 @@ def _rows(path: Path) -> Iterator[Cells]:
         stop(f"{path}: a bill is read as {', '.join(_READERS)}")
     try:
         yield from reader(path)
-    except (OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
         stop(f"{path} cannot be read: {error}")
 
 
 def _csv(path: Path) -> Iterator[Cells]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from map(_filled, csv.DictReader(file))
+        yield from _whole(file)
 
 
 def _csv_gz(path: Path) -> Iterator[Cells]:
     with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
-        yield from map(_filled, csv.DictReader(file))
+        yield from _whole(file)
 
 
-def _filled(row: Mapping[str | None, str | None]) -> Cells:
-    """Short rows lack cells, long ones have some without a name."""
-    return {name: value or "" for name, value in row.items() if name is not None}
+def _whole(file: TextIO) -> Iterator[Cells]:
+    """Rows of as many cells as there are columns: one cut short, or with a comma too many, has its money elsewhere.
+
+    Strictly: a quotation mark too many would take the rows behind it for one cell. Raises csv.Error with the line.
+    """
+    reader = csv.DictReader(file, strict=True)
+    try:
+        for row in reader:
+            _require_whole(row)
+            yield row
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}") from error
+
+
+def _require_whole(row: Mapping[str | None, str | None]) -> None:
+    """Cells beyond the columns stand under None, and None where one is missing."""
+    if None in row or None in row.values():
+        raise csv.Error(f"expected {len(row.keys() - {None})} cells")
 
 
 def _parquet(path: Path) -> Iterator[Cells]:
     try:
-        file = resolve_name("pyarrow.parquet:ParquetFile")(path)
+        opened = resolve_name("pyarrow.parquet:ParquetFile")
+        damaged = resolve_name("pyarrow:ArrowException")
     except ImportError:
         stop("Parquet is read by pyarrow, which is not there: pip install 'weighbridge[reports]'")
-    with file:
-        for batch in file.iter_batches(_ROWS_PER_BATCH):
-            for row in batch.to_pylist():
-                yield dict(_flat("", row))
+    try:
+        with opened(path) as file:
+            for batch in file.iter_batches(_ROWS_PER_BATCH):
+                for row in batch.to_pylist():
+                    yield dict(_flat("", row))
+    except damaged as error:
+        stop(f"{path} cannot be read: {error}")
 
 
 def _flat(head: str, value: Any) -> Iterator[tuple[str, str]]:

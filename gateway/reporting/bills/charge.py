@@ -17,6 +17,10 @@ from gateway.reporting.bills.meter import Reading
 
 Cells: TypeAlias = Mapping[str, str]
 _THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
+_BLOCK: Final = re.compile(
+    r"\s*([0-9][0-9,]{0,11})?(?![0-9.])\s*(?:(k|m|thousand|million)(?=\b|tokens))?"
+)
+_SCALES: Final = {None: 1, "k": 1_000, "thousand": 1_000, "m": 1_000_000, "million": 1_000_000}
 _DIGITS_MAX: Final = 60  # before or behind the point
 _DAYS_MAX: Final = 1_024
 _ABSOLUTE: Final = Decimal("0.0001")
@@ -108,8 +112,8 @@ def amount(text: str) -> Decimal:
 
 
 def block(unit: str) -> int:
-    """How many tokens a pricing unit holds: 1K, 1M, '1000 tokens', '1M Tokens'; 1 where it names none."""
-    text = unit.lower().replace(",", "").replace(" ", "")
-    if text.startswith(("1m", "1000000", "million")):
-        return 1_000_000
-    return 1_000 if text.startswith(("1k", "1000", "thousand")) else 1
+    """How many tokens a pricing unit holds: 1K, 10M, '1000 tokens', '1M Tokens'; 1 where it names none."""
+    found = _BLOCK.match(unit.lower())
+    if found is None:
+        return 1
+    return int((found[1] or "1").replace(",", "")) * _SCALES[found[2]]
