@@ -186,6 +186,7 @@ class _Reader:
             observed=self._transcript.observed(),
             flags=flags + self._uses.flags(continues=self._continues),
             made=tuple(self._made),
+            sessions=self._uses.sessions(),
             answer=self._answer,
         )
 

@@ -242,7 +242,7 @@ class Exchange:
         attempt = self.attempt
         if attempt.is_settled:
             return
-        reading = self.reading = await attempt.caught_up() if attempt.is_behind else attempt.read()
+        reading = self.reading = await self._read()
         if not self.metered:
             attempt.is_settled = True
             await self._keep(reading)
@@ -273,6 +273,14 @@ class Exchange:
             self._shared.reserving.holding.settle(held, entry)
         if reading.made:
             await self._keep(reading, entry)
+
+    async def _read(self) -> Reading:
+        """What is known of the answer, without the sessions that an earlier one has paid for."""
+        attempt = self.attempt
+        reading = await attempt.caught_up() if attempt.is_behind else attempt.read()
+        if not reading.sessions:
+            return reading
+        return await self._shared.owning.unbooked(self._call, reading, self._asked.started_us)
 
     async def _keep(self, reading: Reading, entry: Entry | None = None) -> None:
         """Claim what the answer made, durably, for whoever may touch it from now on."""

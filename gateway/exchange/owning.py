@@ -12,6 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.dialects.contract import Request
+from gateway.exchange import sessions
 from gateway.exchange.admission import Admitted
 from gateway.exchange.booking import circumstances
 from gateway.exchange.carrying import carried
@@ -255,6 +256,12 @@ class Owning:
             return
         name = work_name(call.provider, admitted.upstream.name, reading.work_id)
         self._resources.keep((), (), [Told(name, now_us, is_booked=not reading.is_in_results)])
+
+    async def unbooked(self, call: Call, reading: Reading, at_us: int) -> Reading:
+        """The reading without the sessions that an earlier answer has paid for. Never raises."""
+        return await sessions.unbooked(
+            reading, self._resources, lambda name: _key(call, name), at_us
+        )
 
     async def kept(self) -> None:
         """Return once what was claimed is durable, or after some seconds without a database."""

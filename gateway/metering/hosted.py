@@ -140,6 +140,10 @@ class Uses:
             self._unnamed = self._unnamed or not container
         return kind == _SEARCH_ITEM
 
+    def sessions(self) -> tuple[str, ...]:
+        """The containers."""
+        return tuple(self._containers)
+
     def component(self) -> Component | None:
         """Calls and sessions, charged beside the model; None where there were none."""
         counts = {
@@ -152,6 +156,15 @@ class Uses:
         """Words for the row. ``continues``: the request goes on from something that an earlier answer left."""
         unsaid = (UNSAID,) if self._unnamed else ()
         return (*unsaid, CONTINUED) if continues and self._containers else unsaid
+
+
+def with_sessions(components: tuple[Component, ...], sessions: int) -> tuple[Component, ...]:
+    """The components with so many sessions of code, and no others."""
+    parts = (
+        component({**part.counts, SESSIONS: sessions}, ROLE) if part.role == ROLE else part
+        for part in components
+    )
+    return tuple(part for part in parts if part.counts or part.role != ROLE)
 
 
 def search_units(asked: dict[str, Json]) -> dict[str, int]:

@@ -23,6 +23,7 @@ class Reading(msgspec.Struct, frozen=True):
     work_ended    whether that work will not change any more
     results       the id of the kept file in which that work says of each request what it used
     made          ids of what this answer made, and the provider keeps
+    sessions      the containers that code ran in, which the provider bills by the session
     answer        the id under which all of it is kept to be gone on from, where its usage covers what is read then
     flags         words for the row: "unbalanced", "usage_invalid", "bad_crc", "error_event", "blind", …
     """
@@ -43,6 +44,7 @@ class Reading(msgspec.Struct, frozen=True):
     work_ended: bool = False
     results: str | None = None
     made: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
     answer: str | None = None
 
     @property

@@ -96,6 +96,20 @@ def test_hosted_tools_are_booked_by_the_call_and_by_the_session(
     }
 
 
+def test_a_session_that_goes_on_is_booked_once_in_its_hour(
+    weighing: Weighing, keeper: OpenAI
+) -> None:
+    first = keeper.responses.create(model="gpt-5.4", input="weigh", tools=TOOLS)
+    weighing.booked(operation="responses")
+    keeper.responses.create(
+        model="gpt-5.4", input="again", tools=TOOLS, previous_response_id=first.id
+    )
+    (weighed,) = weighing.rows(1)
+    booked = {line.unit: line.quantity for line in weighed.row.lines}
+    opened = {unit: count for unit, count in shapes.HOSTED.items() if "sessions" not in unit}
+    assert (booked, weighed.row.flags) == (opened, ())
+
+
 def test_a_budget_holds_as_many_sessions_as_a_request_may_open(
     weighing: Weighing, opened: Opened
 ) -> None:
