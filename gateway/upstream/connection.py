@@ -275,6 +275,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        del (
+            self._parser
+        )  # it holds us too: both would stay until a full collection, which comes by the hour
         if self.busy and not self.done and self.error is None:
             if exc is not None:
                 self.error = httpx.ReadError(f"the connection broke: {type(exc).__name__}")

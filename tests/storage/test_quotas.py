@@ -1,6 +1,7 @@
 """The laws of quotas on SQLite and Postgres, and what only an engine over SQL has to show."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,29 @@ async def test_a_store_that_never_answers_is_not_waited_for(shut: tuple[SqlRig, 
     door.is_deaf = True
     with pytest.raises(Unavailable):
         await rig.quotas.reserve(hold(line("org", 10, 1_000)))
+
+
+@pytest.mark.parametrize("asks", [64])
+@pytest.mark.parametrize("how", ["is_away", "is_deaf"])
+async def test_a_request_that_was_not_asked_for_leaves_nothing_to_collect(
+    shut: tuple[SqlRig, Shut], how: str
+) -> None:
+    """An error that knows what waited for it, and is known by it, would stay for hours: with all that it knows."""
+    rig, door = shut
+    setattr(door, how, True)
+    gc.collect()
+    gc.disable()
+    try:
+        asked = [rig.quotas.reserve(hold(line("org", 10, 1_000))) for _ in range(5)]
+        failures = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(one, StoreUnavailable) for one in failures)
+        del asked, failures
+        await asyncio.sleep(0.01)
+        # What the engine itself waits for is still there: a settlement's error, a batch without an answer.
+        kept: type = quota_batch._Ask if door.is_away else StoreUnavailable
+        assert not [one for one in gc.get_objects() if isinstance(one, kept)]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("asks", [64])

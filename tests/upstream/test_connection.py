@@ -1,11 +1,12 @@
 """One connection: back-pressure, deadlines, and what it does with bytes nobody asked for."""
 
 import asyncio
+import gc
 
 import httpx
 import pytest
 
-from gateway.upstream.connection import BUFFER_BYTES_HIGH
+from gateway.upstream.connection import BUFFER_BYTES_HIGH, Connection
 from gateway.upstream.transport import RelayTransport
 from tests.upstream.scripted import Peer, Play, answer, chunks, post, run, serving, whole
 
@@ -222,3 +223,31 @@ def test_a_complete_answer_outlives_its_connection() -> None:
             await transport.aclose()
 
     run(main())
+
+
+@LOOPS
+def test_a_closed_connection_leaves_nothing_to_collect(loop: str) -> None:
+    """A full collection comes by the hour: until then a connection that knows itself would stay, with its socket."""
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer(b"ok"))
+        peer.reset()
+
+    async def main() -> None:
+        async with serving(play) as stage:
+            transport = RelayTransport()
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(5):
+                    assert await whole(transport, post(stage)) == b"ok"
+                    await asyncio.sleep(0.01)
+                assert transport.statistics().open == 0
+                left = [one for one in gc.get_objects() if isinstance(one, Connection)]
+                assert len(left) <= 1  # the last one may still be somebody's
+            finally:
+                gc.enable()
+            await transport.aclose()
+
+    run(main(), loop=loop)
