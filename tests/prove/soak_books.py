@@ -26,7 +26,7 @@ class Verdict(NamedTuple):
     wrong        rows that say another usage than was stated for their call
     doubled      calls with more rows than they were asked
     uncovered    calls the provider was asked and that have no row
-    invented     rows of calls the provider was never asked
+    invented     rows of usage of calls the provider was never asked; who dies before it sends leaves an interrupted one
     unsaid       of the SDKs' calls: tokens stated and not on a row, beyond rows that are not final
     """
 
@@ -65,6 +65,7 @@ class _Seen:
         self.rows = 0
         self.wrong = 0
         self.final: Counter[str] = Counter()
+        self.metered: set[str] = set()
         self.reported: set[str] = set()
         self.parts: dict[str, list[int]] = {}
         self.kinds: Counter[str] = Counter()
@@ -86,6 +87,8 @@ class _Seen:
             return
         call = row.client_call_id or ""
         self.final[call] += row.kind in FINAL
+        if row.kind is EntryKind.USAGE:
+            self.metered.add(call)
         if (row.kind, row.provenance, row.outcome) == REPORTED:
             self.reported.add(call)
             if _units(row) != _stated(call):
@@ -130,7 +133,7 @@ def _compared(place: Place, whole: set[str], seen: _Seen, unsound: int, held: in
         "lost": [call for call in whole if not seen.has(call)],
         "doubled": [call for call, times in final.items() if times > truth.asked.get(call, 0) > 0],
         "uncovered": [call for call in truth.asked if not final[call]],
-        "invented": [call for call, times in final.items() if times and call not in truth.asked],
+        "invented": [call for call in seen.metered if call not in truth.asked],
     }
     examples = [f"{name} {call}" for name, calls in odd.items() for call in calls[:EXAMPLES_MAX]]
     return Verdict(

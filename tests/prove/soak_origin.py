@@ -119,12 +119,14 @@ class _Peer(asyncio.Protocol):
             self._missing = size - len(body) if found else 0
             return
         self._parts, self._missing = [], 0
-        self._task = asyncio.get_running_loop().create_task(self._reply(before, body))
-
-    async def _reply(self, before: bytes, body: bytes) -> None:
         named = _CALL.search(before)
         call = None if named is None else named[1].decode("latin-1")
-        self._truth.came(call)
+        self._truth.came(
+            call
+        )  # at once: who dies right after it has sent ends the task before it begins
+        self._task = asyncio.get_running_loop().create_task(self._reply(call, before, body))
+
+    async def _reply(self, call: str | None, before: bytes, body: bytes) -> None:
         method, target, _ = before.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
         steps, sent = _steps(call, method, target, body)
         for step in steps:
