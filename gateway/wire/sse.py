@@ -171,7 +171,7 @@ def _read(block: bytes) -> SseEvent | None:
         return SseEvent(text[6:])
     data: list[bytes] = []
     event = b""
-    for line in text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+    for line in text.replace(b"\r", b"\n").split(b"\n"):
         name, _, value = line.partition(b":")
         if name == b"data":
             data.append(value.removeprefix(b" "))

@@ -56,7 +56,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
         "amounts", "allocation", "fixed", "reconciliation", "causes", "drift", "whatif", "outlook", "forecast", "fold",
         "journal",
     ),
-    "wire": ("twins", "jsonbounds"),
+    "wire": ("twins", "jsonbounds", "eventstream", "sse"),
     "identity": ("claim",),
 }  # fmt: skip
 OWN_FOLDER: Final = frozenset({"wire"})  # rooms whose tests stand in a folder of their own

@@ -234,6 +234,7 @@ def test_where_a_length_cannot_be_trusted_everything_passes_from_then_on(total: 
         b"",
     ]
     assert splitter.rest() == b""
+    assert split([good + lost, b"d"], FrameSplitter()) == [good + lost, b"d"]
 
 
 @pytest.mark.parametrize("total", [16, 17, 24 * 1024 * 1024])

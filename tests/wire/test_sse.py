@@ -313,3 +313,45 @@ def test_fields_are_read_as_the_standard_says(block: bytes, event: SseEvent | No
     assert read([block + b"\n\n"])[0] == expected
     assert read([b": first\n", block + b"\n\n"])[0] == expected
     assert read([block.replace(b"\n", b"\r\n") + b"\r\n\r\n"])[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ((b"data: a\n", b"data: b\n\n"), [b"a\nb"]),
+        ((b"data: a\nd", b"ata: b\n\n"), [b"a\nb"]),
+        ((b"data: a\nb\n", b"\n"), [b"a"]),
+        ((b"data: a\rdata: b\n\n",), [b"a\nb"]),
+        ((b"data: a\r\rdata: b\n\n",), [b"a", b"b"]),
+        ((b": x\n\ndata: a\r\rdata: b\n\n",), [b"a", b"b"]),
+        ((b"event: x\r\n\r\ndata: b\n\n",), [b"b"]),
+    ],
+)
+def test_what_looks_like_one_event_and_is_not_is_read_as_what_it_is(
+    chunks: tuple[bytes, ...], expected: list[bytes]
+) -> None:
+    events, _ = read(list(chunks))
+    assert [event.data for event in events] == expected
+
+
+def test_the_splitter_cuts_behind_a_blank_line_of_another_kind_too() -> None:
+    assert RawSseSplitter().feed(b"a\r\rb\n\n") == [b"a\r\r", b"b\n\n"]
+    assert RawSseSplitter().feed(b"a\n\r\nb\n\n") == [b"a\n\r\n", b"b\n\n"]
+
+
+def test_a_splitter_begins_anew_behind_its_rest() -> None:
+    for rest in (b"data: a", b"data: a\r"):
+        splitter = RawSseSplitter()
+        splitter.feed(rest)
+        assert splitter.rest() == rest
+        assert splitter.feed(b"\n\ndata: b\n\nx") == [b"\n\n", b"data: b\n\n"]
+
+
+def test_an_event_too_large_is_let_go_as_it_arrives() -> None:
+    splitter = RawSseSplitter(10)
+    assert splitter.feed(b"x" * 20) == [b"x" * 17]
+    assert splitter.feed(b"y" * 5) == [b"xxxyy"]
+    assert splitter.feed(b"") == []
+    assert splitter.feed(b"z") == [b"y"]
+    assert splitter.feed(b"\n\nnext") == [b"yyz\n\n"]
+    assert splitter.rest() == b"next"
