@@ -4,6 +4,7 @@ Light on purpose: commands that only look something up do not load the gateway.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -80,10 +81,32 @@ def price_files(config: Config) -> Listing:
 def price_book(config: Config, imported: Iterable[Row] = ()) -> Book:
     """The shipped rows, the configured and the imported ones over them.
 
+    The last one is remembered while neither files nor rows change: a command that asks again does not wait again.
     Raises ConfigurationError with every bad row.
     """
+    own = (Path(name) for name in config.prices.files)
+    stamps = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in own if path.is_file())
+    return _book(_Files(config, (config.prices.files, stamps)), tuple(imported))
+
+
+class _Files:
+    """A configuration, equal to another where its price files are the same, unchanged."""
+
+    def __init__(self, config: Config, files: object) -> None:
+        self.config = config
+        self._files = files
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Files) and self._files == other._files
+
+    def __hash__(self) -> int:
+        return hash(self._files)
+
+
+@lru_cache(maxsize=1)
+def _book(files: _Files, imported: tuple[Row, ...]) -> Book:
     try:
-        return price_files(config).book(imported)
+        return price_files(files.config).book(imported)
     except BookInvalid as error:
         raise ConfigurationError(error.problems) from error
 

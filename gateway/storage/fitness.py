@@ -57,11 +57,17 @@ async def _started(database: Database, starting: Callable[[StoreStarting], None]
         await asyncio.sleep(LOOK_S)
 
 
-async def _revision(database: Database) -> str:
+async def written(database: Database) -> None:
+    """Raises StoreUnavailable where it takes no writes, as a replica."""
     async with database.read() as connection:
         if database.is_postgres and await connection.scalar(_READ_ONLY):
             cure = "name the primary in storage.url (?target_session_attrs=read-write finds it among several hosts)"
-            raise StoreUnavailable(f"the database is read-only, as a replica is: {cure}")
+            raise StoreUnavailable(f"the database is read-only, as a replica is; {cure}")
+
+
+async def _revision(database: Database) -> str:
+    await written(database)
+    async with database.read() as connection:
         found = (await connection.execute(_REVISION)).scalars().all()
     if not found:
         raise StoreUnavailable("the schema is missing or too old: run `weighbridge migrate`")

@@ -86,7 +86,7 @@ def test_a_database_that_was_never_migrated_names_the_command(empty_url: str) ->
 def test_a_database_that_takes_no_writes_is_refused(url: str) -> None:
     server, _, name = url.rpartition("/")
     on_server(f"{server}/postgres", f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    with pytest.raises(StoreUnavailable, match="read-only, as a replica is: name the primary"):
+    with pytest.raises(StoreUnavailable, match="read-only, as a replica is; name the primary"):
         asyncio.run(fitted(url))
 
 

@@ -16,6 +16,10 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from gateway.commands.doctor import _findings
+from gateway.pricing.book import Book
+from gateway.storage.migrate import upgrade
+from tests.storage.conftest import on_server
 from tests.storage.test_fitness import recovering
 
 ROOT: Final = Path(__file__).parents[2]
@@ -261,6 +265,39 @@ def test_the_doctor_calls_a_postgres_that_nobody_migrated_by_its_name(
 ) -> None:
     status, findings = diagnosed(written(tmp_path, url=empty_url))
     assert (status, failed(findings)) == (1, {"at revision None": "run weighbridge migrate"})
+
+
+@pytest.mark.parametrize("dialect", ["postgres"])
+def test_the_doctor_says_of_a_replica_that_it_takes_no_writes(tmp_path: Path, url: str) -> None:
+    server, _, name = url.rpartition("/")
+    on_server(f"{server}/postgres", f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    status, findings = diagnosed(written(tmp_path, url=url))
+    (wrong,) = failed(findings).items()
+    assert (status, wrong[0]) == (1, "the database is read-only, as a replica is")
+    assert wrong[1].startswith("name the primary in storage.url")
+
+
+def test_the_doctor_makes_the_price_book_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    compiled = Book.compile
+
+    def counted(*rows: Any, **other: Any) -> Book:
+        made.append(1)
+        return compiled(*rows, **other)
+
+    monkeypatch.setattr(Book, "compile", counted)
+    prices = tmp_path / "own.csv"
+    head = "provider,model,scope,geo,region,tier,unit,context_gt,price,per,currency,valid_from,valid_to,source,source_ref,evidence"
+    prices.write_text(f"{head}\n", encoding="utf-8")
+    path = written(tmp_path, rest=f'[prices]\nfiles = ["{prices}"]\n')
+    upgrade(f"sqlite:///{tmp_path / 'var' / 'weighbridge.db'}")
+    for expected in (1, 2):
+        found = {one.check for one in _findings(path) if one.state == "ok"}
+        assert found > {"prices", "unpriced"}
+        assert len(made) == expected
+        prices.write_text(f"{head}\n\n", encoding="utf-8")  # who asks for it after that has it anew
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_folder_that_no_gateway_has_used(
