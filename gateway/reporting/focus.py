@@ -129,7 +129,7 @@ def bounds(period: int) -> tuple[str, str]:
 def _row(book: Book, one: Used) -> dict[str, str]:
     unit, cloud = UNITS[one.unit], book.clouds[one.provider]
     day = date.fromisoformat(one.day)
-    region = one.place or ""
+    region = one.place
     sku = f"{one.provider}:{one.model or 'unknown'}:{one.unit}"
     consumed = _quantity(one.quantity)
     corrected = is_correction(book, one)

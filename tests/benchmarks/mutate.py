@@ -54,7 +54,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "reporting": (
         "amounts", "allocation", "fixed", "reconciliation", "causes", "drift", "whatif", "outlook", "forecast", "fold",
-        "journal",
+        "journal", "focus",
     ),
     "wire": ("twins", "jsonbounds", "eventstream", "sse"),
     "identity": ("claim",),
