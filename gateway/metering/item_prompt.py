@@ -114,7 +114,8 @@ def _opaque(item: Json) -> Turn:
 
 def _told(item: Json) -> Turn:
     """What the provider told an earlier answer, sent back whole; by its id alone it is looked up, and nowhere to be seen."""
-    return _opaque(item) if _is_named(item) else Turn("user", opaque=1, sized=(told_part(item),))
+    told = None if _is_named(item) else told_part(item)
+    return _opaque(item) if told is None else Turn("user", opaque=1, sized=(told,))
 
 
 _ITEMS: Final[dict[str, Callable[[Json], Turn | None]]] = {

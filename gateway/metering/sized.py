@@ -20,10 +20,11 @@ _WALKED_MAX: Final = 100_000  # values of one part
 _PDF_STARTS_WITHIN: Final = 1024  # bytes: readers look for its mark that far
 _PDF: Final = b"%PDF-"
 _PAGE: Final = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
-_TREE: Final = re.compile(rb"/Type\s*/Pages\b[^>]{0,4096}?/Count\s+(\d{1,7})")
-_TREE_TURNED: Final = re.compile(rb"/Count\s+(\d{1,7})[^>]{0,4096}?/Type\s*/Pages\b")
-_PACKED_MARK: Final = b"/ObjStm"
-_PACKED: Final = re.compile(rb"/ObjStm\b.{0,1024}?stream\r?\n", re.DOTALL)
+_COUNT: Final = re.compile(rb"/Count\s+(\d{1,7})")  # of a tree of pages, or of a table of contents
+_PACKED: Final = b"/ObjStm"
+_STREAM: Final = b"stream"
+_STREAM_ENDS: Final = b"endstream"
+_HEAD_BYTES_MAX: Final = 1024  # from where objects are said to be packed to where they begin
 _ESCAPED_NAME: Final = re.compile(rb"/[A-Za-z]*#[0-9A-Fa-f]{2}[A-Za-z]*")
 _HEAD_CHARS: Final = 64
 _PCM: Final = (1, 3)  # formats of a WAV whose every block is one sample
@@ -88,13 +89,14 @@ def sound_part(base64_text: str | None) -> Sized | None:
     return Sized(seconds=_size(base64_text) // _bytes_per_second(base64_text) + 1)
 
 
-def told_part(value: Json) -> Sized:
+def told_part(value: Json) -> Sized | None:
     """What an earlier answer was told by a tool, sent back: readable or sealed, it is here, but for what is kept."""
     has_more = isinstance(value, dict) and value.get("type") in _FOUND_MORE and "id" in value
-    characters, waiting = 0, [value]
-    for _ in range(_WALKED_MAX):
-        if not waiting:
-            break
+    characters, walked, waiting = 0, 0, [value]
+    while waiting:
+        walked += 1
+        if walked > _WALKED_MAX:
+            return None
         each = waiting.pop()
         if isinstance(each, str):
             characters += len(each.encode("utf-8", "replace"))
@@ -109,24 +111,34 @@ def pages_of(raw: bytes) -> int | None:
     """How many pages a PDF has at most; None where it does not say it in plain words (encrypted, escaped, broken)."""
     if b"/Encrypt" in raw or _ESCAPED_NAME.search(raw) is not None:
         return None
-    parts, left = [raw], INFLATED_MAX
-    packed = list(_PACKED.finditer(raw))
-    if len(packed) != raw.count(_PACKED_MARK):
+    packed = _unpacked(raw)
+    if packed is None:
         return None
-    for found in packed:
-        inflater = zlib.decompressobj()
+    parts = [raw, *packed]
+    listed = sum([len(_PAGE.findall(part)) for part in parts])
+    said = [int(count) for part in parts for count in _COUNT.findall(part)]
+    return max([listed, *said]) or None
+
+
+def _unpacked(raw: bytes) -> list[bytes] | None:
+    """The packed objects of a PDF; None where they cannot be read, or swell. Every byte is looked at once."""
+    found: list[bytes] = []
+    left, at = INFLATED_MAX, raw.find(_PACKED)
+    while at >= 0:
+        begin = raw.find(_STREAM, at, at + _HEAD_BYTES_MAX)
+        end = raw.find(_STREAM_ENDS, begin) if begin >= 0 else -1
+        if end < 0:
+            return None
         try:
-            parts.append(inflater.decompress(raw[found.end() :], left))
+            content = raw[begin + len(_STREAM) : end].lstrip(b"\r\n")
+            found.append(zlib.decompressobj().decompress(content, left))
         except zlib.error:
             return None
-        left -= len(parts[-1])
+        left -= len(found[-1])
         if left <= 0:
             return None
-    listed = sum([len(_PAGE.findall(part)) for part in parts])
-    said = [
-        int(count) for part in parts for count in _TREE.findall(part) + _TREE_TURNED.findall(part)
-    ]
-    return max([listed, *said]) or None
+        at = raw.find(_PACKED, end)
+    return found
 
 
 def _bytes_per_second(base64_text: str) -> int:

@@ -1,5 +1,6 @@
 """What bounds a part whose bytes are in the request: pages, seconds, characters; and what tells no bound."""
 
+import time
 import zlib
 from base64 import b64encode
 from typing import Any
@@ -27,6 +28,8 @@ from gateway.metering.sized import (
     told_part,
 )
 from gateway.wire.jsondoc import Json
+
+_PDF_HEAD = b"%PDF-1.7\n"
 
 
 def text_of(raw: bytes) -> str:
@@ -74,7 +77,8 @@ def test_a_pdf_has_as_many_pages_as_its_objects_or_its_tree_say(
     [
         pdf(3, more=b"<</Encrypt 5 0 R>>"),
         pdf(3, more=b"<</Type/P#61ge>>"),
-        pdf(3, packed=True).replace(b"\r\n", b" "),
+        pdf(3, packed=True).replace(b"stream", b"straem"),
+        pdf(3, packed=True).replace(b"endstream", b""),
         pdf(3, packed=True)[:-60].replace(b"x\x9c", b"!!"),
         pdf(0, tree=False),
         b"PK\x03\x04 a document of another kind",
@@ -88,6 +92,25 @@ def test_a_pdf_that_swells_is_not_looked_through_to_its_end() -> None:
     inner = zlib.compress(bytes(2 * INFLATED_MAX))
     raw = b"%PDF-1.7\n1 0 obj<</Type/ObjStm>>stream\n" + inner + b"\nendstream"
     assert pages_of(raw) is None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"/Count 1 ", b"/Type/Pages", b"/Type ", b"/ObjStm ", b"/ObjStm stream ", b"/a#", b"stream",
+        b"/ObjStm stream\n" + zlib.compress(b"/Type/Page") + b"endstream",
+    ],
+)  # fmt: skip
+def test_no_pdf_takes_long_to_look_through(piece: bytes) -> None:
+    raw = _PDF_HEAD + piece * (4_000_000 // len(piece))
+    begun = time.process_time()
+    pages_of(raw)
+    assert time.process_time() - begun < 5  # of milliseconds a megabyte, on a busy machine
+
+
+def test_what_was_told_in_too_many_pieces_has_no_bound() -> None:
+    assert told_part(["a"] * 99_000) == Sized(characters=99_000)
+    assert told_part(["a"] * 100_001) is None
 
 
 @settings(max_examples=40, deadline=None)
