@@ -18,9 +18,13 @@ server.REST_SECONDS = int(sys.argv[2])
 hangs = sys.argv[1]
 async def app(scope, receive, send):
     await receive()
-    if hangs == "start":
+    if hangs in {"start", "stubborn start"}:
         print("hangs", flush=True)
-        await asyncio.sleep(600)
+        try:
+            await asyncio.sleep(600)
+        finally:
+            if hangs == "stubborn start":
+                await asyncio.sleep(600)
     await send({"type": "lifespan.startup.complete"})
     if hangs == "thread":
         threading.Thread(target=time.sleep, args=(600,)).start()
@@ -44,7 +48,8 @@ server.Server(settings, listens, late).run(sockets=[server.listening("127.0.0.1"
         ("thread", LAST_SECONDS, b""),
         ("app", 1 + REST_S, b"late\n"),
         ("loop", 1 + REST_S, b"late\n"),
-        ("start", REST_S, b"late\n"),
+        ("start", 0, b""),
+        ("stubborn start", REST_S, b"late\n"),
     ],
 )
 def test_a_process_is_gone_in_its_time_whatever_hangs_in_it(
