@@ -18,6 +18,8 @@ _ZLIB_HEADER_BYTES: Final = 2
 
 STEP_BYTES_MAX: Final = 1024 * 1024  # yielded by one call: some milliseconds of inflating
 WAITING_BYTES_MAX: Final = 4 * 1024 * 1024  # compressed, while earlier ones still inflate
+# Given to zlib at once: it hands back a copy of what it does not use, and a member may have 20 bytes.
+SLICE_BYTES: Final = 16 * 1024
 
 
 class Decoded:
@@ -38,7 +40,7 @@ class Decoded:
         self._inflater = zlib.decompressobj(self._window or zlib.MAX_WBITS)
         self._header = b""  # of a deflate body, until it tells zlib from raw
         self._ended = False
-        self._waiting = b""
+        self._waiting = bytearray()
         self._is_full = False
 
     def feed(self, chunk: bytes) -> bytes:
@@ -60,7 +62,7 @@ class Decoded:
             pieces.append(self._inflate(min(room, self._left_bytes + 1)))
             room -= len(pieces[-1])
         if self.blind:
-            self._waiting = b""
+            self._waiting.clear()
         return b"".join(pieces)
 
     @property
@@ -87,7 +89,7 @@ class Decoded:
 
     def _inflate(self, bytes_max: int) -> bytes:
         """Decode up to the end of a gzip member, or up to ``bytes_max``."""
-        chunk, self._waiting = self._waiting, b""
+        chunk = bytes(self._waiting[:SLICE_BYTES])
         if self._inflater.eof:  # a further member; whatever else stands there is padding
             self._ended = self._window != _GZIP or not chunk.startswith(b"\x1f")
             self._inflater = zlib.decompressobj(self._window)
@@ -95,10 +97,13 @@ class Decoded:
             piece = b"" if self._ended else self._inflater.decompress(chunk, bytes_max)
         except zlib.error:
             self.broken = True
+        if self._ended or self.broken:
+            self._waiting.clear()
             return b""
         # What zlib has still to hand out it may have read already.
         self._is_full = len(piece) == bytes_max and not self._inflater.eof
-        self._waiting = self._inflater.unconsumed_tail or self._inflater.unused_data
+        unused = self._inflater.unconsumed_tail or self._inflater.unused_data
+        del self._waiting[: len(chunk) - len(unused)]
         kept = piece[: self._left_bytes]
         self.blind = len(piece) > len(kept)
         self._left_bytes -= len(kept)
