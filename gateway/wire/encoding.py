@@ -93,8 +93,10 @@ class Decoded:
         if self._inflater.eof:  # a further member; whatever else stands there is padding
             self._ended = self._window != _GZIP or not chunk.startswith(b"\x1f")
             self._inflater = zlib.decompressobj(self._window)
+        piece = b""
         try:
-            piece = b"" if self._ended else self._inflater.decompress(chunk, bytes_max)
+            if not self._ended:
+                piece = self._inflater.decompress(chunk, bytes_max)
         except zlib.error:
             self.broken = True
         if self._ended or self.broken:
