@@ -37,7 +37,7 @@ bench-holds: $(READY) ## admissions a second, flushed rows a second, month repor
 	@$(BIN)/poe -q bench-holds
 prove: $(READY) ## kill -9, power cuts, databases away, races on budgets: 0 lost, 0 doubled, 0 overspent (minutes)
 	@$(BIN)/poe -q prove
-mutate: $(READY) ## mutation gate of the money rooms (minutes)
+mutate: $(READY) ## mutation gate of the money rooms (tens of minutes)
 	@$(BIN)/poe -q mutate
 lock: $(READY) ## resolve again and rewrite requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

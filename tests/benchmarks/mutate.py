@@ -38,7 +38,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "kernel": ("money", "names"),
     "metering": (
         "usage", "inclusive", "choices", "iterations", "transcription", "guardrails", "marks", "segment",
-        "tally", "estimate",
+        "tally", "estimate", "unread", "pictures", "invocation",
     ),
     "pricing": (
         "rate", "book", "shelf", "charged", "dimensions", "resolve", "atlas", "cover", "row",

@@ -231,3 +231,8 @@ def test_statements_differ_in_input_cache_or_output(
 ) -> None:
     assert disagree(Stated(one), Stated(other)) is differ
     assert disagree(Stated(other), Stated(one)) is differ
+
+
+def test_a_cache_beside_an_input_that_is_not_said_is_counted() -> None:
+    found = runtime_usage({"outputTokens": 7, "cacheReadInputTokens": 5, "totalTokens": 12})
+    assert found == Stated({"cache_read_text": 5, "output_text": 7}, 12, whole=False)
