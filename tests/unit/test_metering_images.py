@@ -95,7 +95,8 @@ def test_tiles_by_hand(model: str) -> None:
     ):  # fmt: skip
         for image in (Image(width=width, height=height), Image(width=height, height=width)):
             assert image_tokens(model, image) == base + tile * tiles, (width, height)
-    assert image_tokens(model, Image()) == base + 4 * tile
+    for unknown in (Image(), Image(width=9), Image(height=9)):
+        assert image_tokens(model, unknown) == base + 4 * tile
     for unknown in (Image(), Image(width=9), Image(height=9), Image("high")):
         assert image_tokens_most(model, unknown) == base + 8 * tile
     for low in (Image("low"), Image("low", 4096, 4096)):
@@ -111,7 +112,7 @@ def test_patches_by_hand(model: str) -> None:
     ):  # fmt: skip
         for image in (Image(width=width, height=height), Image(width=height, height=width)):
             assert image_tokens(model, image) == -(-patches * percent // 100), (width, height)
-    for image in (Image(), Image("low"), Image(width=9)):
+    for image in (Image(), Image("low"), Image(width=9), Image(height=9)):
         assert image_tokens(model, image) == -(-most * percent // 100)
         assert image_tokens_most(model, image) == image_tokens(model, image)
 
