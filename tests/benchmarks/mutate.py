@@ -57,7 +57,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
         "journal", "focus",
     ),
     "wire": ("twins", "jsonbounds", "eventstream", "sse"),
-    "identity": ("claim",),
+    "identity": ("sigv4", "claim"),
 }  # fmt: skip
 OWN_FOLDER: Final = frozenset({"wire"})  # rooms whose tests stand in a folder of their own
 FILES: Final = tuple(f"gateway/{room}/{name}.py" for room, names in ROOMS.items() for name in names)

@@ -49,7 +49,9 @@ SEGMENTS = st.lists(
 NORMAL_PATHS = st.lists(SEGMENTS.filter(lambda part: part.strip(".")), max_size=5).map(
     lambda parts: "/" + "/".join(parts)
 )
-PATHS = NORMAL_PATHS | st.sampled_from(["/a//b", "/a/./b", "/a/../b", "/a/b/", "/../a", "/.."])
+PATHS = NORMAL_PATHS | st.sampled_from(
+    ["/a//b", "/a/./b", "/a/../b", "/a/b/", "/../a", "/..", "/a/b/../c", "/a/b/c/../../d/"]
+)
 PAIRS = st.tuples(st.text(UNRESERVED, min_size=1, max_size=4), st.text(UNRESERVED, max_size=4))
 QUERIES = st.lists(
     PAIRS.map("=".join) | st.text(UNRESERVED, min_size=1, max_size=3), max_size=4
@@ -564,3 +566,19 @@ def test_keys_go_with_their_day_and_are_bounded() -> None:
     assert len(keys) == 1
     keys.of("secret", ("20261121", "r", "s"))
     assert len(keys) == 2, "the day is still that of the latest"
+
+
+def test_what_is_replaced_hides_no_header_behind_it() -> None:
+    wire = signed(
+        (b"X-Amz-Date", b"old"), (b"Host", b"h"), (b"Authorization", b"x"), (b"accept", b"*")
+    )
+    assert [name for name, _ in wire] == [b"Host", b"accept", b"x-amz-date", b"authorization"]
+
+
+def test_every_byte_of_a_path_can_be_signed() -> None:
+    path = bytes(byte for byte in range(256) if byte not in b"?")
+    wire = sign(
+        b"GET", b"/" + path, ((b"host", b"h"),), b"", access_key_id="A", secret=SECRET, session_token=None,
+        region="r", service="bedrock", now_us=NOW_US,
+    )  # fmt: skip
+    check(Inbound(b"GET", b"/" + path, b"", wire, b""))

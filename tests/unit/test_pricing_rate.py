@@ -20,6 +20,7 @@ from gateway.pricing.rate import (
     charge_of,
     context_tier,
     context_tokens,
+    name_of,
     rate,
     rate_components,
     steady,
@@ -485,3 +486,29 @@ def test_a_line_without_a_price_says_what_it_is_of() -> None:
     part = Component("tool", {"images_out": 3}, "nobody")
     (line,) = rate_components(BOOK, here(), (part,)).lines
     assert line == ChargeLine("images_out", 3, None, None, None, "tool", "nobody")
+
+
+def test_paid_for_capacity_serves_its_model_and_nothing_that_is_billed_beside_it() -> None:
+    paid = here(scope="provisioned")
+    tokens = Component("main", {"input_text": 100})
+    checks = [Component("guardrail", {"content_policy_units": units}) for units in (12, 5)]
+    charge = rate_components(BOOK, paid, (checks[0], tokens, checks[1]))
+    assert [line.net_pico for line in charge.lines] == [1_800_000_000, 0, 750_000_000]
+    assert charge.net_pico == 2_550_000_000
+    assert charge.list_pico == sum(line.list_pico or 0 for line in charge.lines) == 2_800_000_000
+    assert charge.status is Status.ZERO_MARGINAL
+
+
+def test_what_stands_beside_paid_for_capacity_and_has_no_price_leaves_the_total_open() -> None:
+    paid = here(scope="provisioned")
+    unpriced = Component("guardrail", {"topic_policy_units": 1})
+    charge = rate_components(BOOK, paid, (Component("main", {"input_text": 100}), unpriced))
+    assert [line.net_pico for line in charge.lines] == [0, None]
+    assert (charge.status, charge.list_pico, charge.net_pico) == (Status.PARTIAL, None, None)
+
+
+def test_a_role_that_is_billed_beside_every_model_has_a_name_of_its_own() -> None:
+    names = {role: name_of(role) for role in ("guardrail", "hosted_tool", "main", "svg", "other")}
+    assert names == {
+        "guardrail": "guardrail", "hosted_tool": "hosted-tools", "main": None, "svg": None, "other": None,
+    }  # fmt: skip

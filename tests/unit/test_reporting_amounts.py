@@ -67,6 +67,15 @@ def test_cents_in_words(cents: int, words: str) -> None:
     assert in_words(cents, "€") == in_words(cents).replace("$", "€")
 
 
+def test_amounts_have_the_decimals_of_their_currency() -> None:
+    assert [in_words(minor, "", 0) for minor in (0, 1235, -1_234_567)] == [
+        "0",
+        "1,235",
+        f"{MINUS}1,234,567",
+    ]
+    assert in_words(1_234_005, "", 3) == "1,234.005"
+
+
 @pytest.mark.parametrize(
     ("part", "whole", "words"),
     [
