@@ -35,6 +35,7 @@ AZURE = deployments(
     ("gpt-4o-transcribe", "gpt-4o-transcribe", "global"),
     ("text-embedding-3-small", "text-embedding-3-small", "global"),
     ("gpt-image-1", "gpt-image-1", "global"),
+    ("gpt-5.4", "gpt-5.4", "global"),
     ("gpt-5.6", "gpt-5.6-sol", "global"),
 )
 CASES = [case for case in cases() if case.name not in REFUSED]
@@ -167,4 +168,4 @@ def units_of(expected: dict[str, Any]) -> Counter[tuple[str, str]]:
 def test_the_corpus_is_whole() -> None:
     folder = Path(__file__).parents[1] / "transcripts"
     metas = [json.loads(path.read_text()) for path in folder.glob("*/*.meta.json")]
-    assert len(metas) == 77
+    assert len(metas) == 81

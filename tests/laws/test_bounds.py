@@ -139,5 +139,5 @@ def test_a_recorded_call_stays_within_its_bound(name: str) -> None:
 @pytest.mark.skipif(not FURTHER.is_dir(), reason=f"no further recordings at {FURTHER}")
 def test_recorded_calls_beyond_those_that_ship_stay_within_theirs() -> None:
     found = {case.name: booked(case) for case in transcripts.cases(FURTHER)}
-    assert sum(each is not None for each in found.values()) >= len(CASES)
+    assert sum(each is not None for each in found.values()) >= 66
     assert {name: wrong for name, each in found.items() if each and (wrong := within(each))} == {}
