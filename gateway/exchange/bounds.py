@@ -58,6 +58,16 @@ class _Billed(msgspec.Struct, frozen=True):
     is_known: bool
 
 
+class _Known(msgspec.Struct, frozen=True, gc=False):
+    """What is the same whichever model of a call is bounded."""
+
+    counts: Counts
+    ceilings: Ceilings
+    default_output: int
+    bargain: Bargain | None
+    margins: Margins
+
+
 def most(
     book: Book,
     under: Circumstances,
@@ -72,55 +82,38 @@ def most(
 
     Another model that it may have asked may read and write as much each time.
     """
-    known = (counts, ceilings, default_output, bargain)
-    bound = _with_others(book, under, request, *known, margins)
+    known = _Known(counts, ceilings, default_output, bargain, margins)
+    bound = _with_others(book, under, request, known)
     if (bound.unseen and margins.unseen is None) or margins.tool is None:
-        paced = _with_others(book, under, request, *known, margins.allowing())
+        allowing = replace(known, margins=margins.allowing())
+        paced = _with_others(book, under, request, allowing)
         bound = replace(bound, estimate=replace(bound.estimate, paced=paced.estimate))
     return bound
 
 
-def _with_others(
-    book: Book,
-    under: Circumstances,
-    request: Request,
-    counts: Counts,
-    ceilings: Ceilings,
-    default_output: int,
-    bargain: Bargain | None,
-    margins: Margins,
-) -> Bound:
+def _with_others(book: Book, under: Circumstances, request: Request, known: _Known) -> Bound:
     """The same with one set of margins."""
-    known = (counts, ceilings, default_output, bargain, margins)
-    bound = _alone(book, under, request, *known)
+    bound = _alone(book, under, request, known)
     for name, times in request.others:
         model = book.canonical(under.provider, (name,))
         passes = request.passes * times
         asked = replace(request, passes=passes, hosted=0, tool_units={}, units={}, guarded=False)
-        other = _alone(book, replace(under, model=model), asked, *known)
+        other = _alone(book, replace(under, model=model), asked, known)
         if not other.priced:  # pictures are billed at the standard tier whatever the call's
-            other = _alone(book, replace(under, model=model, tier=STANDARD), asked, *known)
+            other = _alone(book, replace(under, model=model, tier=STANDARD), asked, known)
         bound = together(bound, other, None if other.priced else name)
     return bound
 
 
-def _alone(
-    book: Book,
-    under: Circumstances,
-    request: Request,
-    counts: Counts,
-    ceilings: Ceilings,
-    default_output: int,
-    bargain: Bargain | None,
-    margins: Margins,
-) -> Bound:
+def _alone(book: Book, under: Circumstances, request: Request, known: _Known) -> Bound:
     """The same of the model alone that the request is for."""
+    ceilings, bargain, margins = known.ceilings, known.bargain, known.margins
     units = book.ladder(under).units
     billed = _billed(units)
     images, opaque = _parts(request)
-    prompt = _read(request, images, counts.input, under.model, ceilings, margins)
+    prompt = _read(request, images, known.counts.input, under.model, ceilings, margins)
     read = prompt * request.passes
-    written = _written(request, ceilings.output(under.model), default_output, billed, margins)
+    written = _written(request, ceilings.output(under.model), known.default_output, billed, margins)
     seen = _UNSEEN if opaque else _PICTURES if images else frozenset()
     classes = _classes(None if billed.is_writing else request.writes, seen)
     pieces = _pieces(request, billed, opaque, margins)

@@ -9,25 +9,17 @@ from gateway.ledger.adjust import ESTIMATES, adjustment, together
 from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line, Outcome
 from gateway.ledger.rollup import ADJUSTS_REQUEST, ADJUSTS_UNPRICED
 from gateway.ledger.validity import total
+from tests.unit.ledger_rows import PLAIN
 
-TRUTH = Entry(
+TRUTH = msgspec.structs.replace(
+    PLAIN,
     id=new_id(),
     request_id=new_id(),
     occurred_us=5,
     booked_us=9,
     day="2026-12-01",
     period=202612,
-    org="org-1",
-    team="team-1",
-    user="user-0001",
-    key_id="key-1",
-    provider="cloud",
-    operation="chat",
-    upstream="cloud-eu",
     model="model-a",
-    status=200,
-    outcome=Outcome.COMPLETE,
-    provenance="reported",
     price_status="priced",
     settles="batch-1",
     flags=("spilled_over",),

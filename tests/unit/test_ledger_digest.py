@@ -19,25 +19,16 @@ from gateway.ledger.digest import (
     rows_digest,
     split_ids,
 )
-from gateway.ledger.entry import Entry, Line, Outcome
+from gateway.ledger.entry import Entry, Line
+from tests.unit.ledger_rows import PLAIN
 
-ROW = Entry(
+ROW = msgspec.structs.replace(
+    PLAIN,
     id=UUID(int=2**127 + 2),
     request_id=UUID(int=7),
     occurred_us=1_795_392_000_000_000,
     booked_us=1_795_392_000_000_001,
-    day="2026-11-23",
-    period=202611,
-    org="org-1",
     team="tëam",
-    user="user-0001",
-    key_id="key-1",
-    provider="cloud",
-    operation="chat",
-    upstream="cloud-eu",
-    status=200,
-    outcome=Outcome.COMPLETE,
-    provenance="reported",
     lines=(
         Line("output_text", 80, "p-2", 3, None),
         Line("input_text", 2**53 + 1, "p-1", 5, 5, model="other"),

@@ -1,11 +1,11 @@
 """What a row says of the tokens its provider reported: the call's own, and each once."""
 
-from uuid import UUID
-
+import msgspec
 from hypothesis import given, settings, strategies as st
 
-from gateway.ledger.entry import Entry, Line, Outcome, reported_input, reported_tokens
+from gateway.ledger.entry import Entry, Line, reported_input, reported_tokens
 from gateway.metering.units import UNITS
+from tests.unit.ledger_rows import PLAIN
 
 PROMPT = {name for name, unit in UNITS.items() if unit.is_token and unit.direction == "input"}
 WRITTEN = {name for name, unit in UNITS.items() if unit.is_token and unit.direction == "output"}
@@ -17,25 +17,7 @@ LINES = st.builds(
 
 
 def row(*lines: Line) -> Entry:
-    return Entry(
-        id=UUID(int=2),
-        request_id=UUID(int=3),
-        occurred_us=0,
-        booked_us=0,
-        day="2026-11-23",
-        period=202611,
-        org="org-1",
-        team="team-1",
-        user="user-0001",
-        key_id="key-1",
-        provider="cloud",
-        operation="chat",
-        upstream="cloud-eu",
-        status=200,
-        outcome=Outcome.COMPLETE,
-        provenance="reported",
-        lines=lines,
-    )
+    return msgspec.structs.replace(PLAIN, lines=lines)
 
 
 def test_by_hand() -> None:

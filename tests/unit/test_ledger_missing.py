@@ -8,31 +8,21 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.ledger.adjust import adjustment
-from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
+from gateway.ledger.entry import Entry, EntryKind, Line
 from gateway.ledger.missing import Gaps, Missed, Wanted
 from gateway.pricing.book import Book
 from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.row import Row
+from tests.unit.ledger_rows import PLAIN
 
-ROW = Entry(
+ROW = msgspec.structs.replace(
+    PLAIN,
     id=UUID(int=2**127 + 2),
     request_id=UUID(int=7),
     occurred_us=1_000,
     booked_us=2_000,
-    day="2026-11-23",
-    period=202611,
-    org="org-1",
-    team="team-1",
-    user="user-0001",
-    key_id="key-1",
-    provider="cloud",
-    operation="chat",
-    upstream="cloud-eu",
     model="model-a",
     scope="global",
-    status=200,
-    outcome=Outcome.COMPLETE,
-    provenance="reported",
     lines=(Line("input_text", 80, None, None, None), Line("output_text", 5, "p", 7, 7)),
     price_status="partial",
 )

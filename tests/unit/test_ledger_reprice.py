@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from gateway.kernel.ids import adjustment_id, family, new_id, reprice_id
 from gateway.ledger.adjust import adjustment
-from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
+from gateway.ledger.entry import Entry, EntryKind, Line
 from gateway.ledger.missing import Gaps
 from gateway.ledger.parts import components
 from gateway.ledger.reprice import PartsUnproved, Tariff, by_contract, circumstances_of, repriced
@@ -20,6 +20,7 @@ from gateway.pricing.contract import Contract, Contracts, Term
 from gateway.pricing.dimensions import Circumstances
 from gateway.pricing.rate import rate_components
 from gateway.pricing.row import Row
+from tests.unit.ledger_rows import PLAIN
 
 UNITS = ("input_text", "cache_read_text", "output_text")
 NOW_US = 10**15
@@ -43,25 +44,15 @@ def book(prices: dict[str, int], *more: Row) -> Book:
 
 
 FULL = book({"input_text": 2_000, "cache_read_text": 500, "output_text": 9_001})
-BLANK = Entry(
+BLANK = msgspec.structs.replace(
+    PLAIN,
     id=new_id(),
     request_id=new_id(),
     occurred_us=5,
     booked_us=9,
     day="2026-11-01",
-    period=202611,
-    org="org-1",
-    team="team-1",
-    user="user-0001",
-    key_id="key-1",
-    provider="cloud",
-    operation="chat",
-    upstream="cloud-eu",
     model="model-a",
     scope="global",
-    status=200,
-    outcome=Outcome.COMPLETE,
-    provenance="reported",
 )
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from gateway.kernel.ids import new_id
-from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line, Outcome
+from gateway.ledger.entry import FAILED_OVER, Entry, EntryKind, Line
 from gateway.ledger.rollup import (
     ADJUSTS_REQUEST,
     ADJUSTS_UNPRICED,
@@ -16,26 +16,14 @@ from gateway.ledger.rollup import (
     roll,
     unpriced_requests,
 )
+from tests.unit.ledger_rows import PLAIN
 
-ENTRY = Entry(
+ENTRY = msgspec.structs.replace(
+    PLAIN,
     id=new_id(),
     request_id=new_id(),
-    occurred_us=0,
-    booked_us=0,
-    day="2026-11-23",
-    period=202611,
-    org="org-1",
-    team="team-1",
-    user="user-0001",
     app="app-1",
-    key_id="key-1",
-    provider="cloud",
-    operation="chat",
-    upstream="cloud-eu",
     model="model-a",
-    status=200,
-    outcome=Outcome.COMPLETE,
-    provenance="reported",
     price_status="priced",
 )
 

@@ -4,26 +4,14 @@ import msgspec
 import pytest
 
 from gateway.kernel.ids import new_id
-from gateway.ledger.entry import Entry, EntryKind, Line, Outcome
+from gateway.ledger.entry import Entry, EntryKind, Line
 from gateway.ledger.validity import INT64_MAX, problem, total
+from tests.unit.ledger_rows import PLAIN
 
-GOOD = Entry(
+GOOD = msgspec.structs.replace(
+    PLAIN,
     id=new_id(),
     request_id=new_id(),
-    occurred_us=0,
-    booked_us=0,
-    day="2026-11-23",
-    period=202611,
-    org="org-1",
-    team="team-1",
-    user="user-0001",
-    key_id="key-1",
-    provider="cloud",
-    operation="chat",
-    upstream="cloud-eu",
-    status=200,
-    outcome=Outcome.COMPLETE,
-    provenance="reported",
     lines=(Line("input_text", 10, "p", 30, 20), Line("output_text", 1, "q", 4, 4)),
     list_pico=34,
     net_pico=24,
